@@ -1,0 +1,62 @@
+"""Every Redis key and channel, in one place.
+
+The history list keeps the plain name that the old service gave it. All other keys of a room carry that whole
+name as their hash tag, so that on a Cluster they share its slot. Names are bytes: they go to Redis as they are.
+"""
+
+WORKERS = b"gateway:workers"
+"""Sorted set: worker id, scored with the time of its last heartbeat (seconds since 1970)."""
+
+SOCKETIO_CHANNEL = b"socketio"
+"""Channel of python-socketio's managers; chat messages too when the route is `shared`."""
+
+
+def history(room: str) -> bytes:
+    """The list of a room's last messages, oldest first, each the old service's JSON of three fields."""
+    return b"chat_history_" + room.encode()
+
+
+def _beside(room: str, name: bytes) -> bytes:
+    return b"{chat_history_" + room.encode() + b"}:" + name
+
+
+def meta(room: str) -> bytes:
+    """Hash `epoch`, `seq`: the position of the newest entry of the history."""
+    return _beside(room, b"meta")
+
+
+def idempotency(room: str, key: str) -> bytes:
+    """String: the position that this idempotency key got."""
+    return _beside(room, b"idem:" + key.encode())
+
+
+def members(room: str) -> bytes:
+    """Hash: session id → JSON of username, worker, since and, while it is away, leaving."""
+    return _beside(room, b"members")
+
+
+def users(room: str) -> bytes:
+    """Hash: username → number of its sessions. Saves reading all of `members` at each join and leave."""
+    return _beside(room, b"users")
+
+
+def live(room: str) -> bytes:
+    """Channel: what happens in the room, in order."""
+    return _beside(room, b"live")
+
+
+def worker_rooms(worker: str) -> bytes:
+    """Set: rooms in which the worker has sessions, for those who clean up after it."""
+    return b"gateway:worker:" + worker.encode() + b":rooms"
+
+
+def worker_probe(worker: str) -> bytes:
+    """Channel on which a worker hears its own probes."""
+    return b"gateway:worker:" + worker.encode() + b":probe"
+
+
+def room_of(channel: bytes) -> str | None:
+    """The room whose `live` channel this is; None for any other channel."""
+    if channel.startswith(b"{chat_history_") and channel.endswith(b"}:live"):
+        return channel[14:-6].decode()
+    return None
