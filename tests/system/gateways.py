@@ -1,0 +1,217 @@
+"""The built gateway as a test sees it from outside: real gunicorn, real workers, one port.
+
+Owns the processes that it starts, in a process group of their own, and leaves none behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import psutil
+
+from tests.waiting import until
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COMMAND = ("-m", "gunicorn", "-c", "python:gateway.server.gunicorn_conf", "gateway.server.app:create_app")
+START_LIMIT_S = 30.0
+STOP_MARGIN_S = 5.0
+
+
+class Port:
+    """A port given by the kernel and kept for us: bound, never listening, so that a server may still bind it.
+
+    Both sockets set SO_REUSEADDR, which Linux allows while only one of them listens. Nobody else gets the
+    number between two starts, and no outgoing connection of the tests takes it.
+    """
+
+    def __init__(self) -> None:
+        self._kept = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._kept.bind(("127.0.0.1", 0))
+        self.number: int = self._kept.getsockname()[1]
+
+    def release(self) -> None:
+        """Gives the number back."""
+        self._kept.close()
+
+
+class Gateway:
+    """One gateway: `async with Gateway(redis_url, workers=4, GATEWAY_GRACE_S="1") as gateway:`.
+
+    Entering waits until all workers are alive and /readyz says 200; `wait=False` does not, for a gateway
+    whose Redis is away. Leaving stops it. Keyword arguments are its environment.
+    """
+
+    def __init__(
+        self, redis_url: str | None, workers: int = 4, wait: bool = True, **environment: str
+    ) -> None:
+        self.redis_url, self.workers, self._wait = redis_url, workers, wait
+        self._environment = environment
+        self._port = Port()
+        self._folder = Path(tempfile.mkdtemp(prefix="gw-"))
+        self._log_path = self._folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def port(self) -> int:
+        """The one port of all workers."""
+        return self._port.number
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:<port>`."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def master_pid(self) -> int:
+        """Process id of gunicorn's master."""
+        assert self._process is not None, "the gateway was not started"
+        return self._process.pid
+
+    def worker_pids(self) -> list[int]:
+        """Process ids of the workers that live now, oldest first."""
+        try:
+            children = psutil.Process(self.master_pid).children()
+        except psutil.NoSuchProcess:
+            return []
+        return sorted(child.pid for child in children if _is_alive(child))
+
+    def log(self) -> str:
+        """All that the gateway wrote so far, standard error and output in one."""
+        return self._log_path.read_text(errors="replace") if self._log_path.exists() else ""
+
+    def is_running(self) -> bool:
+        """Whether gunicorn's master lives."""
+        return self._process is not None and self._process.poll() is None
+
+    async def is_ready(self) -> bool:
+        """Whether /readyz of the port says 200 now (one of the workers answers)."""
+        return (await self.readiness())[0] == 200
+
+    async def readiness(self) -> tuple[int, dict[str, Any]]:
+        """Status and JSON of /readyz, on a connection of its own; (0, {}) when nobody answers within 2 s."""
+        return await fetch_json(f"{self.url}/readyz")
+
+    async def start(self) -> None:
+        """Starts gunicorn and, unless told not to, waits until the gateway is ready."""
+        with self._log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, *COMMAND],
+                cwd=REPOSITORY,
+                env=self._whole_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        if self._wait:
+            await self.until_ready()
+
+    async def until_ready(self, limit_s: float = START_LIMIT_S) -> None:
+        """Waits until /readyz is 200 and all workers live; shows the log when that does not come."""
+        try:
+            await until(self._is_whole_or_dead, limit_s, "all workers alive and /readyz 200")
+        except AssertionError as late:
+            raise AssertionError(f"{late}\n{self.log()}") from late
+        assert self.is_running(), (
+            f"gunicorn ended with {self._process and self._process.returncode}\n{self.log()}"
+        )
+
+    async def stop(self) -> None:
+        """SIGTERM, as long as the drain may take; then SIGKILL for whatever of the process group is left."""
+        if self._process is None:
+            return
+        process, limit_s = self._process, self._drain_s + STOP_MARGIN_S
+        if process.poll() is None:
+            process.terminate()
+            try:
+                await until(lambda: process.poll() is not None, limit_s, "gunicorn ends after SIGTERM")
+            except AssertionError:
+                pass  # what is left is killed below
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL for the whole process group, master and workers."""
+        if self._process is None:
+            return
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # all of them had ended
+        self._process.wait(timeout=STOP_MARGIN_S)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            self.kill()
+            self._clean()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self.stop()
+        finally:
+            self._clean()
+
+    def _clean(self) -> None:
+        self._port.release()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def _drain_s(self) -> float:
+        return float(self._environment.get("GATEWAY_DRAIN_S", "1"))
+
+    def _whole_environment(self) -> dict[str, str]:
+        ours = ("PORT", "REDIS_URL", "WEB_CONCURRENCY")
+        kept = {
+            k: v
+            for k, v in os.environ.items()
+            if k not in ours and not k.startswith(("GATEWAY_", "GUNICORN_"))
+        }
+        chosen = {
+            "PORT": str(self.port),
+            "WEB_CONCURRENCY": str(self.workers),
+            "GATEWAY_HOST": "127.0.0.1",
+            "GATEWAY_RUN_DIR": str(self._folder / "run"),
+            "GATEWAY_STATE_DIR": str(self._folder / "state"),
+            "GATEWAY_DRAIN_S": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        redis = {} if self.redis_url is None else {"REDIS_URL": self.redis_url}
+        return {**kept, **chosen, **redis, **self._environment}
+
+    async def _is_whole_or_dead(self) -> bool:
+        if not self.is_running():
+            return True
+        return len(self.worker_pids()) == self.workers and await self.is_ready()
+
+
+async def fetch_json(url: str, limit_s: float = 2.0) -> tuple[int, dict[str, Any]]:
+    """Status and JSON object of a GET on a fresh connection; (0, {}) when nobody answers in time."""
+    timeout = aiohttp.ClientTimeout(total=limit_s)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+            return response.status, await response.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return 0, {}
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
