@@ -1,0 +1,88 @@
+"""The command `gateway`: `serve` runs it, `check` tells what it sees of Redis and of live workers.
+
+Owns the words on the command line and turns them into options. Promises that a bad value ends with one
+sentence and exit status 2, without a traceback, and that `gateway serve` is the Procfile's line and nothing
+else: it puts its options into the environment and becomes gunicorn.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+import click
+
+from gateway.settings import Settings, SettingsError, variable_of
+
+GUNICORN = ("-m", "gunicorn", "-c", "python:gateway.server.gunicorn_conf", "gateway.server.app:create_app")
+"""The Procfile's line, by this interpreter."""
+
+_FLAGS = {"host": "--host", "port": "--port", "workers": "--workers", "redis_url": "--redis"}
+
+
+class BadOption(click.ClickException):
+    """A value that is not allowed; shown as one sentence."""
+
+    exit_code = 2
+
+
+class ServeByDefault(click.Group):
+    """A group that takes options without a command's name as `serve`'s."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Puts `serve` in front of options that are not the group's own."""
+        if not args or (args[0].startswith("-") and args[0] != "--help"):
+            args = ["serve", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=ServeByDefault)
+def main() -> None:
+    """Chat over Socket.IO: many stateless workers, one Redis or Valkey, one order for everybody.
+
+    Without a command it serves: `gateway --port 9000` is `gateway serve --port 9000`.
+    """
+
+
+@main.command()
+@click.option("--host", metavar="ADDRESS", help="Address to listen on; all by default.")
+@click.option("--port", metavar="NUMBER", help="Port to listen on; 8006 by default (PORT).")
+@click.option(
+    "--workers", metavar="NUMBER", help="Worker processes; one per CPU by default (WEB_CONCURRENCY)."
+)
+@click.option(
+    "--redis", "redis_url", metavar="URL", help="Redis or Valkey (REDIS_URL); an embedded one without."
+)
+def serve(host: str | None, port: str | None, workers: str | None, redis_url: str | None) -> None:
+    """Runs the gateway until Ctrl-C or SIGTERM."""
+    given = {"host": host, "port": port, "workers": workers, "redis_url": redis_url}
+    _with_options(given)
+    os.execv(sys.executable, [sys.executable, *GUNICORN])
+
+
+@main.command()
+@click.option(
+    "--redis", "redis_url", metavar="URL", help="Redis or Valkey (REDIS_URL); a running embedded one without."
+)
+def check(redis_url: str | None) -> None:
+    """Tells what it sees of Redis and of live workers; exit status 1 when something is wrong."""
+    from gateway.server.check import check as look
+
+    sys.exit(look(_with_options({"redis_url": redis_url})))
+
+
+def _with_options(given: Mapping[str, str | None]) -> Settings:
+    """The settings with the flags over the environment, both checked; the environment has them afterwards."""
+    flags = {variable_of(option): text for option, text in given.items() if text is not None}
+    names = {variable_of(option): _FLAGS[option] for option in given}
+    for variable, text in flags.items():
+        try:
+            Settings.from_environment({variable: text or " "})
+        except SettingsError as error:
+            raise BadOption(str(error).replace(variable, names[variable], 1)) from error
+    os.environ.update(flags)
+    try:
+        return Settings.from_environment()
+    except SettingsError as error:
+        raise BadOption(str(error)) from error

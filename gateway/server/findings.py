@@ -1,0 +1,153 @@
+"""What a Redis or Valkey says of itself, and what that means for rooms. Pure: no connection, no clock.
+
+Owns the sentences of `gateway check`: what can be lost with this persistence and this replication, what is
+wrong, what deserves a warning. What cannot work raises `Wrong` with one sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+OLDEST_MAJOR = 7
+"""Sharded pub/sub and what the scripts rely on came with Redis 7.0; every Valkey has them."""
+
+
+class Wrong(Exception):
+    """The gateway cannot work with this store; the text is one plain sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What one server says of itself. None where it does not tell: managed services often refuse CONFIG."""
+
+    address: str
+    product: str
+    version: str
+    is_primary: bool
+    primary_address: str
+    is_cluster: bool
+    is_append_only: bool
+    flush: str | None
+    snapshots: str | None
+    replicas: int
+    min_replicas: int | None
+    used_bytes: int
+    max_bytes: int
+    eviction: str
+
+
+def facts_of(address: str, info: Mapping[str, Any], config: Mapping[str, str]) -> Facts:
+    """Reads the replies of INFO and CONFIG GET; `config` is empty where CONFIG is refused."""
+    is_valkey = "valkey_version" in info or info.get("server_name") == "valkey"
+    min_replicas = config.get("min-replicas-to-write")
+    return Facts(
+        address=address,
+        product="Valkey" if is_valkey else "Redis",
+        version=str(info.get("valkey_version") or info.get("redis_version", "of an unknown version")),
+        is_primary=info.get("role") == "master",
+        primary_address=f"{info.get('master_host', 'unknown')}:{info.get('master_port', '')}",
+        is_cluster=bool(info.get("cluster_enabled")),
+        is_append_only=bool(info.get("aof_enabled")),
+        flush=config.get("appendfsync"),
+        snapshots=config.get("save"),
+        replicas=int(info.get("connected_slaves", 0)),
+        min_replicas=None if min_replicas is None else int(min_replicas),
+        used_bytes=int(info.get("used_memory", 0)),
+        max_bytes=int(info.get("maxmemory", 0)),
+        eviction=str(info.get("maxmemory_policy", "")),
+    )
+
+
+def refuse_unfit(facts: Facts, expects_cluster: bool) -> None:
+    """Raises Wrong for a server that is too old, a replica, or of another kind than the URL says."""
+    major = facts.version.split(".", 1)[0]
+    if facts.product == "Redis" and (not major.isdigit() or int(major) < OLDEST_MAJOR):
+        raise Wrong(
+            f"{facts.address} is Redis {facts.version}; the gateway needs Redis {OLDEST_MAJOR}.0 or Valkey."
+        )
+    if facts.is_cluster and not expects_cluster:
+        raise Wrong(
+            f"{facts.address} is a node of a Redis Cluster: name it by redis+cluster://{facts.address}."
+        )
+    if expects_cluster and not facts.is_cluster:
+        raise Wrong(f"{facts.address} is not a node of a Redis Cluster: name it by redis://{facts.address}.")
+    if not facts.is_primary:
+        raise Wrong(
+            f"{facts.address} is a read-only replica of {facts.primary_address}: name the primary instead."
+        )
+
+
+def describe(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Lines about one server, each with its heading."""
+    yield "server", f"{facts.product} {facts.version} at {facts.address}"
+    yield "persistence", _persistence(facts)
+    yield "", _loss(facts)
+    yield "replication", _replication(facts)
+    yield "memory", _memory(facts)
+
+
+def warnings(facts: Facts) -> Iterator[str]:
+    """What works but should be known before it hurts."""
+    if not facts.is_append_only and facts.snapshots == "":
+        yield f"{facts.address} keeps nothing on disk: history does not survive its restart."
+    if facts.max_bytes and facts.eviction not in ("noeviction", ""):
+        yield (
+            f"{facts.address} evicts keys when memory is short (maxmemory-policy {facts.eviction}): "
+            "rooms would lose their history or their position; set noeviction."
+        )
+    if facts.replicas and facts.min_replicas == 0:
+        yield (
+            f"{facts.address} takes writes while cut off from its replicas, and a failover drops them: "
+            "set min-replicas-to-write to 1."
+        )
+
+
+def _persistence(facts: Facts) -> str:
+    flush = {
+        "always": "flushed at every write",
+        "everysec": "flushed every second",
+        "no": "flushed when the operating system likes",
+    }.get(facts.flush or "", "how often it is flushed the server does not tell")
+    file = f"append-only file, {flush}" if facts.is_append_only else "no append-only file"
+    if facts.snapshots is None:
+        return f"{file}; whether it takes snapshots the server does not tell"
+    return f"{file}; snapshots {f'by the rules {facts.snapshots}' if facts.snapshots else 'off'}"
+
+
+def _loss(facts: Facts) -> str:
+    """What acknowledged messages can be lost; from the pages on persistence of Redis and Valkey."""
+    if facts.is_append_only and facts.flush == "always":
+        return "Nothing acknowledged is lost by a crash of the server or of its machine."
+    if facts.is_append_only:
+        how_much = "about the last second" if facts.flush == "everysec" else "the last 30 seconds or so"
+        return (
+            f"A crash of the server alone loses nothing; one of its machine can lose {how_much} of messages."
+        )
+    if facts.snapshots:
+        return (
+            "A crash loses every message since the last snapshot; members are told by a new epoch or a gap."
+        )
+    if facts.snapshots is None:
+        return "A crash loses what is not in a snapshot; members are told by a new epoch or a gap."
+    return "A restart loses all history; members are told by a new epoch."
+
+
+def _replication(facts: Facts) -> str:
+    if not facts.replicas:
+        return "no replicas: while this server is away, send and join answer `unavailable`"
+    needs = "unknown" if facts.min_replicas is None else str(facts.min_replicas)
+    return (
+        f"{facts.replicas} connected, asynchronous, min-replicas-to-write {needs}: "
+        "a failover can lose the messages that had not reached the new primary"
+    )
+
+
+def _memory(facts: Facts) -> str:
+    limit = f"of {_mib(facts.max_bytes)}" if facts.max_bytes else "without a limit"
+    return f"{_mib(facts.used_bytes)} {limit}, maxmemory-policy {facts.eviction or 'unknown'}"
+
+
+def _mib(count_bytes: int) -> str:
+    return f"{count_bytes / 1_048_576:.1f} MiB"

@@ -1,0 +1,117 @@
+"""Log lines: readable on a terminal, one JSON object per line otherwise, always to standard error.
+
+Owns the set-up of structlog and of the standard library's logging, so that the lines of gunicorn, aiohttp,
+asyncio and python-socketio look like ours. Promises a UTC timestamp, the level, the event and the process id
+in each line, and that a line below the level costs one call and nothing more. Never logs by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import orjson
+import structlog
+from gunicorn.glogging import Logger
+from structlog.stdlib import ProcessorFormatter
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from gateway.settings import Settings
+
+
+def get_logger(name: str) -> FilteringBoundLogger:
+    """A logger whose lines carry `logger=name`.
+
+    Events are snake_case words and the rest is named: `log.info("member_joined", room=room)`. May be made
+    before `configure`; it takes its shape when it is first used.
+    """
+    return cast(FilteringBoundLogger, structlog.get_logger(name))
+
+
+def configure(settings: Settings) -> None:
+    """Sets up all logging of this process from `log_format` and `log_level`; may be called again."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    last = _last_processors(settings.log_format)
+    structlog.configure(
+        processors=[_with_name, stamp, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=_StandardError,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(_CurrentStandardError())
+    handler.setFormatter(formatter(settings.log_format))
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+
+
+def formatter(log_format: str) -> logging.Formatter:
+    """A formatter that gives the standard library's records the same look."""
+    return ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(allow=())],
+        processors=[ProcessorFormatter.remove_processors_meta, stamp, *_last_processors(log_format)],
+    )
+
+
+def stamp(_logger: WrappedLogger, level: str, line: EventDict) -> EventDict:
+    """Puts time, level, event and process id first."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"timestamp": now, "level": level, "event": line.pop("event"), "pid": os.getpid(), **line}
+
+
+def _with_name(logger: WrappedLogger, _level: str, line: EventDict) -> EventDict:
+    line["logger"] = logger.name
+    return line
+
+
+def _last_processors(log_format: str) -> list[Processor]:
+    is_terminal = sys.stderr.isatty()
+    if log_format == "console" or (log_format == "auto" and is_terminal):
+        # Plain tracebacks: richer ones print local variables, and those hold message texts and tokens.
+        return [
+            structlog.dev.ConsoleRenderer(
+                colors=is_terminal, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
+            )
+        ]
+    return [structlog.processors.format_exc_info, _as_json]
+
+
+def _as_json(_logger: WrappedLogger, _level: str, line: EventDict) -> str:
+    return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+class _CurrentStandardError:
+    """Standard error as it is when a line is written, not as it was at the start."""
+
+    def write(self, text: str) -> None:
+        sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+class _StandardError:
+    """Where structlog's own lines end: each in one write, so that lines of several workers do not mix."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+    def write_line(self, line: str) -> None:
+        """Writes one line."""
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+    debug = info = warning = error = critical = write_line
+
+
+class GunicornLogger(Logger):  # type: ignore[misc]
+    """gunicorn's logger with our format; its own options for levels and files keep working."""
+
+    def setup(self, cfg: Any) -> None:
+        """Called by gunicorn at the start and at each reload."""
+        super().setup(cfg)
+        ours = formatter(Settings.from_environment().log_format)
+        for log in (self.error_log, self.access_log):
+            for handler in log.handlers:
+                handler.setFormatter(ours)
