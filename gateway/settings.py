@@ -7,6 +7,7 @@ A bad value raises `SettingsError` with the variable's name and what is allowed.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -172,4 +173,5 @@ def _read(read: _Reader, text: str, variable: str, allowed: str) -> Any:
     try:
         return read(text)
     except (ValueError, KeyError) as wrong:
-        raise SettingsError(f"{variable}={text!r} is not allowed: {allowed}") from wrong
+        shown = re.sub("//.*@", "//…@", text)  # a URL's user and password must not reach a log
+        raise SettingsError(f"{variable}={shown!r} is not allowed: {allowed}") from wrong
