@@ -1,0 +1,1 @@
+"""Things break while a ledger watches. See README.md."""
