@@ -1,4 +1,4 @@
-"""Finding the programs that some tests need: a missing one is a skip on a laptop, a failure where CI is set."""
+"""Finding the programs that some tests need; without one a skip on a laptop and a failure where CI is set."""
 
 from __future__ import annotations
 

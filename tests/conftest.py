@@ -16,7 +16,7 @@ DOCKER_ANSWERS_WITHIN_S = 2
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """URL of a Redis: REDIS_URL if set, else a container when a Docker engine answers, else the embedded Valkey.
+    """URL of a Redis: REDIS_URL if set, else a container when Docker answers, else the embedded Valkey.
 
     Shared by the whole run: tests use room names of their own and never FLUSHALL.
     """

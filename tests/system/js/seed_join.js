@@ -1,0 +1,2 @@
+// Join a room
+socket.emit('join', { username: 'User123', room: 'room-id' })

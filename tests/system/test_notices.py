@@ -1,0 +1,115 @@
+"""Notices once per user: the first session in, the last one out, and a grace period for who only reloads.
+
+The gateway of these tests has a grace period of one second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.system.clients import Member
+from tests.system.conftest import Opener
+from tests.system.gateways import Gateway
+from tests.system.spread import one_on_each
+from tests.waiting import stays, until
+
+GRACE_S = 1.0
+
+
+@pytest.fixture
+async def watcher(gateway: Gateway, room: str, connect: Opener) -> Member:
+    """Somebody who is in the room all the time."""
+    member = await connect(gateway.url)
+    await member.join("watcher", room)
+    return member
+
+
+async def test_a_second_tab_is_silent_and_so_is_its_end(
+    watcher: Member, gateway: Gateway, room: str, connect: Opener
+) -> None:
+    tabs = (await one_on_each(gateway, connect))[:2]
+    for tab in tabs:
+        assert (await tab.join("ada", room))["count"] == 2
+    await tabs[0].call("leave", {"username": "ada", "room": room})
+    await tabs[1].send(room, "still here")
+    await until(lambda: watcher.messages(room), what="the message after all that")
+    assert watcher.notices(room) == ["ada has joined the room"]
+    await tabs[1].call("leave", {"username": "ada", "room": room})
+    await until(lambda: len(watcher.notices(room)) == 2, what="the last tab's leave is told")
+    assert watcher.notices(room)[1] == "ada has left the room"
+
+
+async def test_a_closed_tab_of_two_is_never_a_leave(
+    watcher: Member, gateway: Gateway, room: str, connect: Opener
+) -> None:
+    tabs = [await connect(gateway.url), await connect(gateway.url)]
+    for tab in tabs:
+        await tab.join("ada", room)
+    await until(lambda: watcher.notices(room), what="the join is told")
+    tabs[0].abort()
+    await stays(lambda: watcher.notices(room) == ["ada has joined the room"], GRACE_S + 0.7, "no notice")
+    assert (await watcher.call("members", {"room": room}))["count"] == 2
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+async def test_a_reload_is_silent(
+    transport: str, watcher: Member, gateway: Gateway, room: str, connect: Opener
+) -> None:
+    page = await connect(gateway.url, transport)
+    await page.join("ada", room)
+    await until(lambda: watcher.notices(room), what="the join is told")
+    await page.close()
+    again = await connect(gateway.url, transport)
+    assert (await again.join("ada", room))["count"] == 2
+    await stays(lambda: watcher.notices(room) == ["ada has joined the room"], GRACE_S + 0.7, "no notice")
+
+
+async def test_moving_to_another_worker_is_silent(
+    watcher: Member, gateway: Gateway, room: str, connect: Opener
+) -> None:
+    here, there = (await one_on_each(gateway, connect))[:2]
+    await here.join("ada", room)
+    await until(lambda: watcher.notices(room), what="the join is told")
+    here.abort()
+    await there.join("ada", room)
+    await stays(lambda: watcher.notices(room) == ["ada has joined the room"], GRACE_S + 0.7, "no notice")
+
+
+async def test_who_drops_and_stays_away_has_left_after_the_grace_period(
+    watcher: Member, gateway: Gateway, room: str, connect: Opener
+) -> None:
+    ada = await connect(gateway.url)
+    await ada.join("ada", room)
+    await until(lambda: watcher.notices(room), what="the join is told")
+    ada.abort()
+    dropped_at = time.monotonic()
+    await until(lambda: len(watcher.notices(room)) == 2, GRACE_S + 4, "the leave is told")
+    assert time.monotonic() - dropped_at > GRACE_S * 0.9
+    assert watcher.notices(room)[1] == "ada has left the room"
+    assert (await watcher.call("members", {"room": room}))["members"] == ["watcher"]
+
+
+async def test_all_tabs_dropped_at_once_are_one_leave(
+    watcher: Member, gateway: Gateway, room: str, connect: Opener
+) -> None:
+    tabs = await one_on_each(gateway, connect)
+    for tab in tabs:
+        await tab.join("ada", room)
+    for tab in tabs:
+        tab.abort()
+    await until(lambda: len(watcher.notices(room)) == 2, GRACE_S + 4, "joined, left")
+    await stays(lambda: len(watcher.notices(room)) == 2, 0.5, "no second notice")
+    assert watcher.notices(room) == ["ada has joined the room", "ada has left the room"]
+
+
+async def test_first_sessions_at_once_are_one_join(
+    watcher: Member, gateway: Gateway, room: str, connect: Opener
+) -> None:
+    tabs = await one_on_each(gateway, connect)
+    await asyncio.gather(*(tab.join("ada", room) for tab in tabs))
+    await watcher.send(room, "after")
+    await until(lambda: watcher.messages(room), what="the message after")
+    assert watcher.notices(room) == ["ada has joined the room"]
