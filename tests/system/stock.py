@@ -66,6 +66,11 @@ class PythonClient:
         """`polling` or `websocket`, as it is now."""
         return str(self._client.transport())
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether a session is open now."""
+        return bool(self._client.connected)
+
     async def connect(self, url: str, way: Way) -> None:
         """See StockClient."""
         await self._client.connect(url, transports=TRANSPORTS[way], wait_timeout=LIMIT_S)

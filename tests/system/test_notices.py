@@ -113,3 +113,19 @@ async def test_first_sessions_at_once_are_one_join(
     await watcher.send(room, "after")
     await until(lambda: watcher.messages(room), what="the message after")
     assert watcher.notices(room) == ["ada has joined the room"]
+
+
+async def test_a_crowd_is_counted_and_not_told_of_one_by_one(
+    gateway: Gateway, room: str, connect: Opener
+) -> None:
+    crowd = await asyncio.gather(*(connect(gateway.url) for _ in range(204)))
+    await asyncio.gather(*(member.join(f"user-{number}", room) for number, member in enumerate(crowd[:200])))
+    for number in range(200, 204):
+        assert (await crowd[number].join(f"user-{number}", room))["count"] == number + 1
+    answer = await crowd[0].call("members", {"room": room})
+    assert (len(set(answer["members"])), answer["count"]) == (200, 204)
+    await crowd[-1].send(room, "after")
+    await until(lambda: all(member.messages(room) for member in crowd), what="the message after the joins")
+    told = {notice for member in crowd for notice in member.notices(room)}
+    assert told <= {f"user-{number} has joined the room" for number in range(200)}
+    assert len(told) >= 199, "all but the first are told to those who were there"

@@ -1,0 +1,83 @@
+"""HAProxy and nginx as `deploy/` configures them, in front of gateways of a test."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.binaries import program
+from tests.system.gateways import REPOSITORY, Port, fetch_json
+from tests.waiting import until
+
+DEPLOY = REPOSITORY / "deploy"
+START_LIMIT_S = 10.0
+STOP_LIMIT_S = 5.0
+
+
+@asynccontextmanager
+async def balancer(kind: str, gateways: Sequence[int]) -> AsyncIterator[str]:
+    """Runs `haproxy` or `nginx` before two gateways, by port; yields its URL when it passes requests."""
+    front, folder = Port(), Path(tempfile.mkdtemp(prefix="lb-"))
+    try:
+        places = {"LISTEN": f"127.0.0.1:{front.number}"}
+        places |= {f"GATEWAY_{n}": f"127.0.0.1:{port}" for n, port in enumerate(gateways, 1)}
+        command = _haproxy() if kind == "haproxy" else _nginx(folder, places)
+        url = f"http://127.0.0.1:{front.number}"
+        with (folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**os.environ, **places},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            await _until_it_passes_requests(url, process, folder / "log")
+            yield url
+        finally:
+            _stop(process)
+    finally:
+        front.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _haproxy() -> list[str]:
+    return [program("haproxy"), "-db", "-f", str(DEPLOY / "haproxy.cfg")]
+
+
+def _nginx(folder: Path, places: dict[str, str]) -> list[str]:
+    """Fills in the template as `envsubst` does: the named variables and nothing else."""
+    template = (DEPLOY / "nginx.conf").read_text()
+    filled = re.sub(r"\$\{?(LISTEN|GATEWAY_[12])\b\}?", lambda found: places[found[1]], template)
+    (folder / "nginx.conf").write_text(filled)
+    return [
+        program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf"),
+        "-g", f"daemon off; pid {folder}/pid;",
+    ]  # fmt: skip
+
+
+async def _until_it_passes_requests(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    async def passes() -> bool:
+        return process.poll() is not None or (await fetch_json(f"{url}/readyz"))[0] == 200
+
+    try:
+        await until(passes, START_LIMIT_S, "the balancer passes requests")
+        assert process.poll() is None, f"the balancer ended with {process.returncode}"
+    except AssertionError as failed:
+        raise AssertionError(f"{failed}\n{log.read_text(errors='replace')}") from failed
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(timeout=STOP_LIMIT_S)
