@@ -5,6 +5,7 @@ Owns parsing and the error table. Promises that bad input raises `Refusal` and n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -166,7 +167,7 @@ def _parse_history(data: dict[str, Any], sizes: Sizes) -> History:
     return History(_room(data, sizes), _position(data, "before"), limit)
 
 
-_PARSERS = {
+_PARSERS: dict[str, Callable[[dict[str, Any], Sizes], Event]] = {
     "join": _parse_join,
     "send": _parse_send,
     "leave": _parse_leave,
@@ -184,6 +185,8 @@ def _text(data: dict[str, Any], field: str, most: int) -> str:
         raise Refusal("bad_request", f"'{field}' must not be empty.")
     if len(value) > most:
         raise Refusal("too_large", f"'{field}' has {len(value)} characters; {most} are allowed.")
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise Refusal("bad_request", f"'{field}' holds half a surrogate pair, which is no character.")
     return value
 
 
@@ -216,7 +219,9 @@ def _position(data: dict[str, Any], field: str) -> Position | None:
             raise ValueError("not a string")
         return Position.parse(text)
     except ValueError as wrong:
-        raise Refusal("bad_request", f"'{field}' must be the 'id' of a message, as '<epoch>:<seq>'.") from wrong
+        raise Refusal(
+            "bad_request", f"'{field}' must be the 'id' of a message, as '<epoch>:<seq>'."
+        ) from wrong
 
 
 def entry(message: str, username: str, created_ms: int) -> bytes:

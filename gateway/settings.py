@@ -61,11 +61,21 @@ def _switch(default: bool) -> Any:
 
 
 def _words(default: tuple[str, ...], allowed: str) -> Any:
-    return _option(default, lambda text: tuple(word.strip() for word in text.split(",") if word.strip()), allowed)
+    return _option(
+        default, lambda text: tuple(word.strip() for word in text.split(",") if word.strip()), allowed
+    )
 
 
 def _redis_url(text: str) -> str:
-    schemes = ("redis://", "rediss://", "unix://", "valkey://", "valkeys://", "redis+sentinel://", "redis+cluster://")
+    schemes = (
+        "redis://",
+        "rediss://",
+        "unix://",
+        "valkey://",
+        "valkeys://",
+        "redis+sentinel://",
+        "redis+cluster://",
+    )
     if not text.startswith(schemes):
         raise ValueError(text)
     return text
@@ -159,7 +169,9 @@ class Settings:
             if given.get(option.name) is not None:
                 found[option.name] = given[option.name]
             elif text:
-                found[option.name] = _read(option.metadata["read"], text, variable, option.metadata["allowed"])
+                found[option.name] = _read(
+                    option.metadata["read"], text, variable, option.metadata["allowed"]
+                )
         return cls(**found)
 
 

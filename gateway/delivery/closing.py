@@ -13,7 +13,7 @@ BAD_PAYLOAD = 1007
 TOO_BIG = 1009
 
 _SURROGATE = b"\xed\xa0"
-"""With this to ED BF a surrogate begins, which is no UTF-8; Python's decoder says so at the third byte only."""
+"""From here to ED BF a surrogate begins: no UTF-8, but Python's decoder waits for the third byte to say so."""
 
 
 class FrameError(Exception):

@@ -101,7 +101,9 @@ def _open(url: str, stack: ExitStack) -> Store:
             return _by_cluster(rest, scheme.startswith("rediss"), stack)
         options = dict(parse_url(f"{scheme}://{rest}"))  # type: ignore[no-untyped-call]
     except ValueError as error:  # its text may hold a part of the password
-        raise Wrong("The URL of Redis cannot be read; are all odd characters percent-encoded?") from error
+        raise Wrong(
+            "The URL of Redis cannot be read: percent-encode the odd characters of its password."
+        ) from error
     address = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
     client = stack.enter_context(
         redis.Redis.from_url(f"{scheme}://{rest}", retry=Retry(NoBackoff(), 0), **_LIMITS)
@@ -141,11 +143,14 @@ def _by_cluster(rest: str, is_tls: bool, stack: ExitStack) -> Store:
     hosts, way_in, _ = _listed(rest, 6379)
     nodes = [ClusterNode(host, port) for host, port in hosts]  # type: ignore[no-untyped-call]
     limits: dict[str, Any] = {**_LIMITS, "require_full_coverage": False, "retry": Retry(NoBackoff(), 0)}
-    client = stack.enter_context(RedisCluster(startup_nodes=nodes, ssl=is_tls, **way_in, **limits))
+    try:
+        client = stack.enter_context(RedisCluster(startup_nodes=nodes, ssl=is_tls, **way_in, **limits))
+    except LookupError as error:  # what redis-py 8.1 raises when no node has a slot
+        raise Wrong("The Cluster is down: no node serves any slot.") from error
     primaries = tuple((node.name, client.get_redis_connection(node)) for node in client.get_primaries())
     state = primaries[0][1].execute_command("CLUSTER INFO")
     if state.get("cluster_state") != "ok":
-        raise Wrong("The Cluster says that it is down: some slots have no primary that answers.")
+        raise Wrong("The Cluster is down: some slots have no primary that answers.")
     names = ", ".join(name for name, _ in primaries)
     topology = f"Cluster of {len(primaries)} primaries ({names}) and {len(client.get_replicas())} replicas"
     return Store(client, primaries, topology, is_cluster=True)
@@ -224,10 +229,10 @@ def _workers(client: Any, worker_dead_s: float) -> str:
 
 def _sentence(error: Exception, url: str) -> str:
     place = url.partition("://")[2].rpartition("@")[2].partition("?")[0]
-    text = str(error).rstrip(".")
+    text = str(error).rpartition("reachable node: ")[2].rstrip(".")
     if isinstance(error, Wrong):
         return str(error)
-    if isinstance(error, redis.AuthenticationError) or "NOAUTH" in text:
+    if isinstance(error, redis.AuthenticationError) or "NOAUTH" in text or "Authentication" in text:
         return f"{place} does not let this user in: {text}."
     if isinstance(error, redis.exceptions.NoPermissionError):
         return f"{place} does not allow this user what the gateway needs: {text}."

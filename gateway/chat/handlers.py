@@ -1,0 +1,305 @@
+"""What each event does.
+
+Owns the five events of the wire contract. Promises that one client's events are handled in the order they were
+sent, that each is answered, and that whatever goes wrong is an `error` with a code from the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Coroutine
+from typing import Any
+
+import structlog
+
+from gateway.chat.roster import Roster
+from gateway.chat.session import Session
+from gateway.delivery.feed import Feed, Membership
+from gateway.delivery.hub import Hub
+from gateway.delivery.positions import since
+from gateway.delivery.publisher import Publisher
+from gateway.delivery.sockets import EngineSocket
+from gateway.protocol import (
+    EVENTS,
+    History,
+    Join,
+    Leave,
+    Members,
+    Position,
+    Refusal,
+    Send,
+    Sizes,
+    acknowledgement_packet,
+    entry,
+    parse,
+    receive_json,
+)
+from gateway.state.history import Histories, Snapshot
+from gateway.state.link import StoreError, StoreUnavailable
+from gateway.state.presence import Change
+
+log = structlog.get_logger("gateway.chat")
+
+MEMBERS_MAX = 200
+"""Names that `members` lists at most (DESIGN section 3)."""
+
+
+class Chat:
+    """The chat of one worker."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        publisher: Publisher,
+        roster: Roster,
+        histories: Histories,
+        sizes: Sizes,
+        rooms_max: int,
+        limit_s: float,
+    ) -> None:
+        """`rooms_max` is per connection; `limit_s` is the longest that an event may wait for the store."""
+        self._hub = hub
+        self._publisher = publisher
+        self._roster = roster
+        self._histories = histories
+        self._sizes = sizes
+        self._rooms_max = rooms_max
+        self._limit_s = limit_s
+        self.sessions: dict[str, Session] = {}
+
+    def open(self, sid: str, socket: EngineSocket) -> Session:
+        """A client connected."""
+        session = self.sessions[sid] = Session(self, sid, socket)
+        socket.owner = session
+        return session
+
+    def close(self, sid: str, reason: str) -> None:
+        """A client is gone: it stays a member for the grace period."""
+        session = self.sessions.pop(sid, None)
+        if session is None:
+            return
+        session.is_over = True
+        session.socket.owner = None
+        for room, member in session.rooms.items():
+            member.feed.remove(member)
+            self._roster.drop(room, sid, member.username)
+            self._hub.release(member.feed)
+            log.info("dropped", session=sid, room=room, user=member.username, reason=reason)
+
+    def everyone(self) -> list[tuple[str, str, str]]:
+        """(room, session, username) of every membership on this worker."""
+        return [
+            (room, one.sid, member.username)
+            for one in self.sessions.values()
+            for room, member in one.rooms.items()
+        ]
+
+    # -- events
+
+    def on_event(
+        self, session: Session, name: Any, arguments: list[Any], ack: int | None
+    ) -> Awaitable[None] | None:
+        """Handles an event; what it returns must end before the same client's next event."""
+        try:
+            event = parse(name, arguments, self._sizes)
+            if type(event) is Send:
+                self._send(session, event, ack)
+                return None
+            return self._guarded(session, str(name), event, ack)
+        except Refusal as refusal:
+            session.refuse(refusal, ack, **_known(name, arguments))
+        return None
+
+    async def _guarded(self, session: Session, name: str, event: Any, ack: int | None) -> None:
+        """Runs an event that waits for the store; every failure becomes an answer."""
+        room = event.room
+        try:
+            try:
+                async with asyncio.timeout(self._limit_s):
+                    await self._slow(session, event, ack)
+            except TimeoutError as error:
+                raise StoreUnavailable("the store did not answer in time") from error
+        except Refusal as refusal:
+            session.refuse(refusal, ack, event=name, room=room)
+        except StoreUnavailable:
+            session.refuse(Refusal("unavailable"), ack, event=name, room=room)
+        except Exception:
+            log.exception("event_failed", session=session.sid, event_name=name, room=room)
+            session.refuse(Refusal("internal"), ack, event=name, room=room)
+
+    def _slow(self, session: Session, event: Any, ack: int | None) -> Coroutine[Any, Any, None]:
+        if type(event) is Join:
+            return self._join(session, event, ack)
+        if type(event) is Leave:
+            return self._leave(session, event, ack)
+        if type(event) is Members:
+            return self._members(session, event, ack)
+        assert type(event) is History
+        return self._history(session, event, ack)
+
+    # -- send
+
+    def _send(self, session: Session, event: Send, ack: int | None) -> None:
+        member = self._membership(session, event.room)
+        if event.username is not None and event.username != member.username:
+            raise Refusal("forbidden", f"You joined this room as {member.username!r}.")
+        stored = entry(event.message, member.username, int(time.time() * 1000))
+
+        def then(result: str | StoreError) -> None:
+            if isinstance(result, str):
+                if ack is not None:
+                    answer = b'{"ok":true,"id":"%b"}' % result.encode()
+                    session.socket.send_text(acknowledgement_packet(ack, answer))
+            else:
+                self._not_sent(session, event, ack, result)
+
+        self._publisher.publish(member.feed, stored, event.idempotency_key, then)
+
+    def _not_sent(self, session: Session, event: Send, ack: int | None, error: StoreError) -> None:
+        code = "unavailable" if isinstance(error, StoreUnavailable) else "internal"
+        if code == "internal":
+            log.error("publish_failed", session=session.sid, room=event.room, reason=str(error))
+        session.refuse(
+            Refusal(code), ack, event="send", room=event.room, idempotency_key=event.idempotency_key
+        )
+
+    # -- join
+
+    async def _join(self, session: Session, event: Join, ack: int | None) -> None:
+        room, username = event.room, event.username
+        known = session.rooms.get(room)
+        if known is not None and known.username != username:
+            await self._leave_room(session, known)
+            known = None
+        if known is None and len(session.rooms) >= self._rooms_max:
+            raise Refusal("room_limit", f"A connection may be in {self._rooms_max} rooms.")
+        feed = self._hub.feed(room)
+        member = known or Membership(feed, session.sid, session.socket, username)
+        if known is not None:
+            feed.park(known)
+        try:
+            change = await self._enter(session, member, event, ack)
+        except BaseException:
+            if known is not None and not session.is_over:
+                feed.put_back(known)
+            elif known is None:
+                self._roster.drop(room, session.sid, username)
+                self._hub.release(feed)
+            raise
+        if known is None and not session.is_over:
+            log.info("joined", session=session.sid, room=room, user=username, count=change.count)
+            self._roster.announce_joined(room, session.sid, username, change)
+
+    async def _enter(self, session: Session, member: Membership, event: Join, ack: int | None) -> Change:
+        """Presence, then history and live joined without a seam: what the snapshot holds, what the channel brought
+        after it, the acknowledgement, and live, in one turn of the event loop."""
+        feed = member.feed
+        arriving = asyncio.ensure_future(self._roster.come(feed.room, session.sid, member.username))
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            await self._hub.subscribed(feed)
+            change = await arriving
+        except BaseException:
+            arriving.cancel()
+            await asyncio.gather(arriving, return_exceptions=True)
+            raise
+
+        def with_snapshot(snapshot: Snapshot | StoreError) -> None:
+            if done.done():
+                return
+            if isinstance(snapshot, StoreError):
+                done.set_exception(snapshot)
+                return
+            if not session.is_over:
+                self._go_live(session, member, snapshot, event.since, change, ack)
+            done.set_result(None)
+
+        feed.with_snapshot(with_snapshot)
+        await done
+        if session.is_over:
+            self._roster.drop(feed.room, session.sid, member.username)
+            self._hub.release(feed)
+        return change
+
+    def _go_live(
+        self, session: Session, member: Membership, snapshot: Snapshot, position: Position | None,
+        change: Change, ack: int | None,
+    ) -> None:  # fmt: skip
+        feed = member.feed
+        entries, recovered = since(position, snapshot)
+        packets = feed.history_packets(entries, snapshot.epoch) + feed.packets_after(snapshot.seq)
+        if ack is not None:
+            recovery = (
+                b"" if recovered is None else b',"recovered":true' if recovered else b',"recovered":false'
+            )
+            answer = b'{"ok":true,"room":%b,"id":"%b","count":%d%b}' % (
+                feed.room_json, str(feed.position).encode(), change.count, recovery,
+            )  # fmt: skip
+            packets.append(acknowledgement_packet(ack, answer))
+        session.rooms[feed.room] = member
+        feed.add(member)
+        if packets:
+            session.socket.send_texts(packets)
+
+    # -- leave, members, history
+
+    async def _leave(self, session: Session, event: Leave, ack: int | None) -> None:
+        await self._leave_room(session, self._membership(session, event.room))
+        session.acknowledge(ack, {"ok": True})
+
+    async def _leave_room(self, session: Session, member: Membership) -> None:
+        """Leaves at once for this client; a store that does not take it is told again."""
+        room = member.feed.room
+        del session.rooms[room]
+        member.feed.remove(member)
+        self._hub.release(member.feed)
+        log.info("left", session=session.sid, room=room, user=member.username)
+        try:
+            await self._roster.go(room, session.sid, member.username)
+        except BaseException:
+            self._roster.drop(room, session.sid, member.username)
+            raise
+
+    async def _members(self, session: Session, event: Members, ack: int | None) -> None:
+        self._membership(session, event.room)
+        names, count = await self._roster.members(event.room, MEMBERS_MAX)
+        session.acknowledge(ack, {"ok": True, "members": names, "count": count})
+
+    async def _history(self, session: Session, event: History, ack: int | None) -> None:
+        feed = self._membership(session, event.room).feed
+        snapshot = await self._histories.snapshot(event.room, feed.seen)
+        numbered = snapshot.after(0)
+        if event.before is not None:
+            if event.before.epoch != snapshot.epoch:
+                numbered = []
+            numbered = [(seq, stored) for seq, stored in numbered if seq < event.before.seq]
+        page = [
+            receive_json(stored, feed.room_json, Position(snapshot.epoch, seq))
+            for seq, stored in numbered[-event.limit :]
+        ]
+        if ack is not None:
+            answer = b'{"ok":true,"messages":[%b]}' % b",".join(page)
+            session.socket.send_text(acknowledgement_packet(ack, answer))
+
+    @staticmethod
+    def _membership(session: Session, room: str) -> Membership:
+        member = session.rooms.get(room)
+        if member is None:
+            raise Refusal("not_joined")
+        return member
+
+
+def _known(name: Any, arguments: list[Any]) -> dict[str, Any]:
+    """What an `error` may repeat of an event that was refused: only what is short and sound."""
+    known: dict[str, Any] = {"event": name if isinstance(name, str) and name in EVENTS else None}
+    data = arguments[0] if arguments else None
+    if isinstance(data, dict):
+        for field in ("room", "idempotency_key"):
+            value = data.get(field)
+            if isinstance(value, str) and len(value) <= 128 and value.isprintable():
+                known[field] = value
+    return known
+
+
+__all__ = ["Chat", "Feed"]

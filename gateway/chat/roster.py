@@ -1,0 +1,178 @@
+"""Who is announced, and when.
+
+Owns presence as people see it: one notice per user, however many tabs; a dropped connection is a leave only after
+the grace period; the sessions of a dead worker are cleaned up by those who live. Notices are at most once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+
+from gateway.delivery.publisher import Publisher
+from gateway.delivery.wheel import Wheel
+from gateway.protocol import notice_json
+from gateway.state.link import StoreError
+from gateway.state.presence import Change, Presence
+from gateway.state.workers import Workers
+
+log = structlog.get_logger("gateway.chat")
+
+AGAIN_S = 1.0
+"""Wait before something that the store did not take is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """A session whose connection dropped."""
+
+    room: str
+    session: str
+    username: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterOptions:
+    """The system's name; users in a room up to which notices are sent; the grace period; the heartbeat, in s."""
+
+    system_name: str
+    notices_users_max: int
+    grace_s: float
+    heartbeat_s: float
+
+
+class Roster:
+    """Joins, leaves and drops of this worker's sessions, and the clean-up after dead workers."""
+
+    def __init__(
+        self, presence: Presence, workers: Workers, publisher: Publisher, wheel: Wheel, options: RosterOptions
+    ) -> None:
+        self._presence = presence
+        self._workers = workers
+        self._publisher = publisher
+        self._options = options
+        self._grace = wheel.lane(options.grace_s, self._grace_over)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._rooms: set[str] = set()
+
+    async def come(self, room: str, session: str, username: str) -> Change:
+        """A session enters a room. Raises a StoreError. The caller announces, once the member is live."""
+        if room not in self._rooms:
+            await self._workers.enter(room)
+            self._rooms.add(room)
+        return await self._presence.join(room, session, username)
+
+    def announce_joined(self, room: str, session: str, username: str, change: Change) -> None:
+        """Tells the others, if the user is new and the room not too large."""
+        if change.is_announced:
+            self._announce(room, f"{username} has joined the room", change.count, session)
+
+    async def go(self, room: str, session: str, username: str) -> None:
+        """A session leaves a room. Raises a StoreError."""
+        change = await self._presence.leave(room, session)
+        self._left(room, username, change)
+
+    def drop(self, room: str, session: str, username: str) -> None:
+        """A session's connection is gone: it leaves when the grace period is over."""
+        away = Away(room, session, username)
+        if self._options.grace_s > 0:
+            self._start(self._until_stored(lambda: self._presence.away(room, session)))
+        self._grace.add(away)
+
+    async def members(self, room: str, most: int) -> tuple[list[str], int]:
+        """Up to `most` usernames of a room, and how many users it has. Raises a StoreError."""
+        return await self._presence.members(room, most)
+
+    def given_up(self, room: str) -> None:
+        """This worker has no sessions in the room any more."""
+        self._rooms.discard(room)
+        self._start(self._until_stored(lambda: self._workers.quit(room)))
+
+    def _left(self, room: str, username: str, change: Change) -> None:
+        if change.is_announced:
+            self._announce(room, f"{username} has left the room", change.count, "")
+
+    def _announce(self, room: str, sentence: str, count: int, but: str) -> None:
+        if count > self._options.notices_users_max:
+            return
+        now_ms = int(time.time() * 1000)
+        notice = notice_json(sentence, self._options.system_name, orjson.dumps(room), now_ms)
+        self._publisher.announce(room, notice, but)
+
+    def _grace_over(self, away: Away, due_s: float) -> None:
+        self._start(self._until_stored(lambda: self._leave_at_last(away)))
+
+    async def _leave_at_last(self, away: Away) -> None:
+        change = await self._presence.leave(away.room, away.session)
+        log.info("left_after_grace", room=away.room, session=away.session, user=away.username)
+        self._left(away.room, away.username, change)
+
+    # -- the others
+
+    async def run(self) -> None:
+        """Woken every `heartbeat_s`, with jitter; ended by cancellation. Beats, and looks for dead workers; what the
+        store does not take is tried again at the next turn."""
+        while True:
+            try:
+                await self._workers.beat()
+                for worker in await self._workers.dead():
+                    await self._clean_up(worker)
+            except StoreError as error:
+                log.debug("heartbeat_failed", reason=str(error))
+            await asyncio.sleep(self._options.heartbeat_s * random.uniform(0.8, 1.2))
+
+    async def _clean_up(self, worker: str) -> None:
+        if worker == self._workers.worker:
+            return
+        rooms = await self._workers.rooms_of(worker)
+        log.info("worker_cleaned_up", dead=worker, rooms=len(rooms))
+        for room in rooms:
+            gone, count = await self._presence.sweep(room, worker)
+            for username in gone:
+                self._announce(room, f"{username} has left the room", count, "")
+            await self._workers.quit(room, worker)
+        await self._workers.forget(worker)
+
+    async def register_again(self, sessions: list[tuple[str, str, str]]) -> None:
+        """Puts (room, session, username) of all sessions back: the store may have lost them. Silent."""
+        for room in {room for room, _, _ in sessions}:
+            await self._workers.enter(room)
+            self._rooms.add(room)
+        for room, session, username in sessions:
+            await self._presence.join(room, session, username)
+
+    # -- small tasks
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _until_stored(self, attempt: Any) -> None:
+        """Repeats something that must reach the store, once a second while it does not; ended by `close`."""
+        while True:
+            try:
+                await attempt()
+                return
+            except StoreError:
+                await asyncio.sleep(AGAIN_S)
+
+    async def depart(self) -> None:
+        """Says good-bye: what is left of this worker's sessions is swept once the grace period is over."""
+        try:
+            await self._workers.depart(self._options.grace_s)
+        except StoreError as error:
+            log.warning("departure_not_stored", reason=str(error))
+
+    async def close(self) -> None:
+        """Ends the small tasks."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

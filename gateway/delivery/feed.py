@@ -1,0 +1,318 @@
+"""One room on one worker: what has been delivered, to whom, and what must be read before going on.
+
+Owns the room's position on this worker, its members, and the one snapshot that may be under way. Promises that live
+members get every stored message once and in order, or are told of a gap; that a member joins without gap or double
+between history and live; and that joins which arrive together share one snapshot. Does no I/O of its own: the hub
+reads snapshots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import orjson
+
+from gateway.delivery.fanout import Targets
+from gateway.delivery.positions import Arrival, Missed, is_other, judge, missed
+from gateway.delivery.sockets import EngineSocket
+from gateway.metrics import delivered, gaps, holes
+from gateway.protocol import Position, Refusal, event_packet, receive_json
+from gateway.state.history import NO_POSITION, Snapshot
+from gateway.state.link import StoreError
+
+RECEIVE = b'42["receive",'
+ANY_SEQ = 1 << 52
+"""A seq above all others that Lua's numbers still hold exactly."""
+
+
+class Membership:
+    """A session's place in a room. `position` is only kept while it is behind."""
+
+    __slots__ = ("feed", "is_live", "position", "session", "socket", "username")
+
+    def __init__(self, feed: Feed, session: str, socket: EngineSocket, username: str) -> None:
+        self.feed = feed
+        self.session = session
+        self.socket = socket
+        self.username = username
+        self.is_live = False
+        self.position: Position | None = None
+
+
+Waiting = Callable[[Snapshot | StoreError], None]
+"""Somebody who waits for a snapshot: called with it, or with the error, synchronously."""
+
+
+class Feed:
+    """One room on one worker. Members are live (they get what comes) or held back (behind, or not yet brought up)."""
+
+    __slots__ = (
+        "_asked",
+        "_asked_data",
+        "_buffer",
+        "_floor",
+        "_last_data",
+        "_must_read_again",
+        "_read",
+        "_targets",
+        "_waiting",
+        "channel",
+        "epoch",
+        "epoch_bytes",
+        "idle_since_s",
+        "is_reading",
+        "members",
+        "publish_head",
+        "room",
+        "room_json",
+        "seq",
+    )
+
+    def __init__(self, room: str, channel: bytes, read: Callable[[Feed], None]) -> None:
+        """`read` asks for a snapshot, which comes back by `snapshot_came`."""
+        self.room = room
+        self.room_json = orjson.dumps(room)
+        self.channel = channel
+        self.publish_head: bytes | None = None
+        self.epoch = ""
+        self.epoch_bytes = b""
+        self.seq = 0
+        self.members: dict[str, Membership] = {}
+        self.is_reading = False
+        self.idle_since_s = 0.0
+        self._must_read_again = False
+        self._read = read
+        self._targets: Targets | None = None
+        self._buffer: list[tuple[str, int, bytes]] = []
+        self._waiting: list[Waiting] = []
+        self._last_data: bytes | None = None
+        self._asked = NO_POSITION
+        self._asked_data: bytes | None = None
+        self._floor = NO_POSITION
+
+    @property
+    def position(self) -> Position:
+        """The last position delivered to live members; no epoch before the first snapshot."""
+        return Position(self.epoch, self.seq)
+
+    @property
+    def seen(self) -> Position:
+        """The highest position that is known to have existed: delivered, or acknowledged to a sender."""
+        floor = self._floor
+        return floor if floor.epoch == self.epoch and floor.seq > self.seq else self.position
+
+    def acknowledged(self, epoch: str, seq: int) -> None:
+        """A message of this room got this position."""
+        if epoch != self._floor.epoch or seq > self._floor.seq:
+            self._floor = Position(epoch, seq)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody here needs this room."""
+        return not self.members and not self._waiting
+
+    # -- members
+
+    def add(self, member: Membership) -> None:
+        """Makes a member live from the present position on."""
+        member.is_live, member.position = True, None
+        self.members[member.session] = member
+        self._targets = None
+
+    def remove(self, member: Membership) -> None:
+        """Forgets a member."""
+        member.is_live = False
+        if self.members.get(member.session) is member:
+            del self.members[member.session]
+        self._targets = None
+
+    def hold_back(self, member: Membership) -> None:
+        """A member is behind: it gets nothing live until it has been brought up again."""
+        if member.is_live:
+            member.is_live, member.position = False, self.position
+            self._targets = None
+
+    def park(self, member: Membership) -> None:
+        """A member joins again: it gets nothing until that is done, or failed and `put_back` is called."""
+        position = member.position or self.position
+        self.remove(member)
+        member.position = position
+
+    def put_back(self, member: Membership) -> None:
+        """The member's joining again failed: it is brought up by the position that it had."""
+        self.members[member.session] = member
+        self.repair()
+
+    def catch_up(self, member: Membership) -> None:
+        """A member that was behind has room: the next snapshot brings it up by its own position."""
+        if not member.is_live and self.members.get(member.session) is member:
+            self.start_reading()
+
+    def refresh_targets(self) -> None:
+        """A member writes in another way than before."""
+        self._targets = None
+
+    # -- live messages
+
+    def receive(self, payloads: Sequence[bytes]) -> None:
+        """Takes what the room's channel brought, in order: `<epoch>:<seq> <JSON>`, or `-<session> <JSON>` for a
+        notice that this session does not get."""
+        packets: list[bytes] = []
+        for payload in payloads:
+            head, _, data = payload.partition(b" ")
+            epoch, _, number = head.partition(b":")
+            if epoch == self.epoch_bytes and number and int(number) == self.seq + 1 and not self.is_reading:
+                self.seq += 1
+                self._last_data = data
+                packets.append(RECEIVE + data + b"]")
+                continue
+            if packets:
+                self._write(packets)
+                packets = []
+            if head.startswith(b"-"):
+                self._notice(head[1:].decode(), RECEIVE + data + b"]")
+            else:
+                self._unexpected(epoch.decode(), int(number), data)
+        if packets:
+            self._write(packets)
+
+    def _write(self, packets: Sequence[bytes]) -> None:
+        targets = self._targets
+        if targets is None:
+            targets = Targets([member.socket for member in self.members.values() if member.is_live])
+            self._targets = targets
+        delivered.add(len(packets) * targets.write(packets))
+
+    def _notice(self, skipped: str, packet: bytes) -> None:
+        for member in list(self.members.values()):
+            if member.is_live and member.session != skipped:
+                member.socket.send_text(packet)
+
+    def _unexpected(self, epoch: str, seq: int, data: bytes) -> None:
+        """A message while a snapshot is under way, or one that does not follow the last."""
+        if self.is_reading:
+            self._buffer.append((epoch, seq, data))
+        arrival = judge(self.position, epoch, seq)
+        if arrival is Arrival.NEXT:
+            self._deliver(seq, data)
+        elif arrival is Arrival.HOLE and not self.is_reading:
+            if self.is_idle:
+                self.epoch, self.epoch_bytes = "", b""  # nobody misses it; the next join begins anew
+            else:
+                holes.add(1)
+                self.start_reading()
+
+    def _deliver(self, seq: int, data: bytes) -> None:
+        self.seq, self._last_data = seq, data
+        self._write((RECEIVE + data + b"]",))
+
+    # -- snapshots
+
+    def with_snapshot(self, then: Waiting) -> None:
+        """Calls `then` with a snapshot that was asked for after this moment or, shared, shortly before it: what the
+        channel brought since then is kept here and follows by `packets_after`."""
+        self._waiting.append(then)
+        self.start_reading()
+
+    def repair(self) -> None:
+        """The channel was away: a snapshot that is asked for from now on shows what it did not bring."""
+        if self.is_reading:
+            self._must_read_again = True
+        elif not self.is_idle:
+            self.start_reading()
+
+    def start_reading(self) -> None:
+        """Asks for a snapshot unless one is under way."""
+        if not self.is_reading:
+            self.is_reading = True
+            self._must_read_again = False
+            self._buffer = []
+            self._asked, self._asked_data = self.position, self._last_data
+            self._read(self)
+
+    def snapshot_came(self, snapshot: Snapshot | StoreError) -> None:
+        """The snapshot that was asked for: live members first, then who was held back, then those who wait."""
+        self.is_reading = False
+        if isinstance(snapshot, Snapshot):
+            if self.members and is_other(self._asked, self._asked_data, snapshot, self.room_json):
+                self._floor = Position(snapshot.epoch, ANY_SEQ)  # the store must begin a new epoch
+                self.start_reading()
+                return
+            self._align(snapshot)
+            for member in list(self.members.values()):
+                if not member.is_live and not member.socket.is_behind:
+                    self._bring_up(member, snapshot)
+        waiting, self._waiting = self._waiting, []
+        for then in waiting:
+            then(snapshot)
+        buffer, self._buffer = self._buffer, []
+        if isinstance(snapshot, Snapshot):
+            late = any(judge(self.position, epoch, seq) is Arrival.HOLE for epoch, seq, _ in buffer)
+            if (late or self._must_read_again) and not self.is_idle:
+                self.start_reading()
+
+    def _align(self, snapshot: Snapshot) -> None:
+        """Brings the position and the live members to the snapshot, then over what the channel brought after it."""
+        found = missed(self._asked, snapshot) if self.epoch and self.members else None
+        if found is None or found.is_gap:
+            packets = [self.gap_packet(found.trusted)] if found is not None else []
+            packets += self.history_packets(found.entries if found is not None else (), snapshot.epoch)
+            self._move_to(snapshot)
+        else:
+            news = [(seq, entry) for seq, entry in found.entries if seq > self.seq]
+            packets = self.history_packets(news, snapshot.epoch)
+            if snapshot.seq > self.seq:
+                self._move_to(snapshot)
+        if packets:
+            self._write(packets)
+        for epoch, seq, data in self._buffer:
+            if judge(self.position, epoch, seq) is Arrival.NEXT:
+                self._deliver(seq, data)
+
+    def _move_to(self, snapshot: Snapshot) -> None:
+        self.epoch, self.epoch_bytes, self.seq = snapshot.epoch, snapshot.epoch.encode(), snapshot.seq
+        newest = snapshot.entry_at(snapshot.seq)
+        self._last_data = None
+        if newest is not None:
+            self._last_data = receive_json(newest, self.room_json, snapshot.position)
+        if self._floor.epoch != self.epoch:
+            self._floor = NO_POSITION
+
+    def _bring_up(self, member: Membership, snapshot: Snapshot) -> None:
+        position, after = member.position or NO_POSITION, snapshot.seq
+        if position.epoch == self.epoch == snapshot.epoch and position.seq > snapshot.seq:
+            found, after = (
+                Missed((), False),
+                position.seq,
+            )  # it was held back while the snapshot was under way
+        else:
+            found = missed(position, snapshot)
+        packets = [self.gap_packet(found.trusted)] if found.is_gap else []
+        packets += self.history_packets(found.entries, snapshot.epoch)
+        packets += self.packets_after(after)
+        self.add(member)
+        if packets:
+            member.socket.send_texts(packets)
+
+    # -- packets
+
+    def history_packets(self, entries: Sequence[tuple[int, bytes]], epoch: str) -> list[bytes]:
+        """The `receive` packets of stored entries."""
+        room = self.room_json
+        return [RECEIVE + receive_json(entry, room, Position(epoch, seq)) + b"]" for seq, entry in entries]
+
+    def packets_after(self, after: int) -> list[bytes]:
+        """The `receive` packets of what the channel brought, and live members got, after a seq of the snapshot's
+        or later. What arrives while a snapshot is under way is kept, at most for the store's time-out."""
+        return [
+            RECEIVE + data + b"]"
+            for epoch, seq, data in self._buffer
+            if epoch == self.epoch and after < seq <= self.seq
+        ]
+
+    def gap_packet(self, trusted: Position | None) -> bytes:
+        """The `error` packet that announces a gap; `id` is the last position that still holds, if one does."""
+        known = str(trusted) if trusted is not None and trusted.epoch else None
+        gaps.add(1)
+        error = Refusal("gap").as_error(room=self.room, id=known)
+        return event_packet("error", orjson.dumps(error))

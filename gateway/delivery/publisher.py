@@ -1,0 +1,125 @@
+"""From a session to the store: one script call per message.
+
+Owns the form of the publish command and the reading of its answer. Promises one outcome per message: a position,
+or an error that says whether to try again; an answer that did not come is `unavailable`, never guessed. All
+commands of one turn of the event loop leave in one write (the link sees to that).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway import keys
+from gateway.delivery.feed import Feed
+from gateway.delivery.routes import Route
+from gateway.metrics import acknowledged, published, unavailable
+from gateway.state.history import new_epoch
+from gateway.state.link import Reply, StoreError, StoreUnavailable, pack
+from gateway.state.scripts import PUBLISH
+from gateway.state.store import Store
+
+OnPublished = Callable[[str | StoreError], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishOptions:
+    """How long things are kept, in seconds; how many entries; how many replicas must have a message."""
+
+    history_messages: int = 100
+    history_ttl_s: int = 30 * 86_400
+    position_ttl_s: int = 60 * 86_400
+    idempotency_ttl_s: int = 300
+    wait_replicas: int = 0
+    wait_s: float = 1.0
+
+
+class Publisher:
+    """Publishes messages and notices to rooms."""
+
+    def __init__(self, store: Store, route: Route, options: PublishOptions) -> None:
+        self._store = store
+        self._route = route
+        self._options = options
+
+    def publish(self, feed: Feed, entry: bytes, idempotency_key: str | None, then: OnPublished) -> None:
+        """Stores an entry, tells the room, and calls `then` with the position `<epoch>:<seq>` or the error."""
+        published.add(1)
+        history = keys.history(feed.room)
+        epoch, seq = feed.seen
+        tail = _bulk(epoch.encode()) + _bulk(b"%d" % seq) + _bulk(entry)
+        if idempotency_key is None:
+            command = (feed.publish_head or self._head(feed, None)) + tail
+        else:
+            command = self._head(feed, idempotency_key) + tail
+
+        def answered(reply: Reply) -> None:
+            if isinstance(reply, bytes):
+                acknowledged.add(1)
+                self._numbered(feed, reply.decode(), then)
+            else:
+                unavailable.add(1)
+                then(reply)
+
+        if self._options.wait_replicas:
+            self._with_replicas(history, command, answered)
+        else:
+            self._store.submit(history, command, answered)
+
+    def announce(self, room: str, notice: bytes, but: str = "") -> None:
+        """Publishes a notice to a room, at most once, to all but one session; nobody waits for it."""
+        before, between, after = self._route.wrapping(room)
+        payload = b"%b-%b%b%b%b" % (before, but.encode(), between, notice, after)
+        command = pack(self._route.publish_verb, self._route.channel(room), payload)
+        self._store.submit(keys.history(room), command, _nobody)
+
+    def _numbered(self, feed: Feed, position: str, then: OnPublished) -> None:
+        epoch, _, seq = position.partition(":")
+        if feed.epoch != epoch:
+            feed.publish_head = None  # its spare epoch may be the one that was taken
+        feed.acknowledged(epoch, int(seq))
+        then(position)
+
+    def _head(self, feed: Feed, idempotency_key: str | None) -> bytes:
+        """The command up to the arguments that differ from message to message."""
+        options, room = self._options, feed.room
+        names = [keys.history(room), keys.meta(room), self._route.channel(room)]
+        if idempotency_key is not None:
+            names.append(keys.idempotency(room, idempotency_key))
+        arguments = [
+            b"EVALSHA", PUBLISH.digest, b"%d" % len(names), *names,
+            self._route.publish_verb, *self._route.wrapping(room), feed.room_json,
+            b"%d" % options.history_messages, b"%d" % options.history_ttl_s, b"%d" % options.position_ttl_s,
+            b"%d" % options.idempotency_ttl_s, new_epoch().encode(),
+        ]  # fmt: skip
+        head = b"*%d\r\n" % (len(arguments) + 3) + b"".join(map(_bulk, arguments))
+        if idempotency_key is None:
+            feed.publish_head = head
+        return head
+
+    def _with_replicas(self, key: bytes, command: bytes, answered: Callable[[Reply], None]) -> None:
+        """The same with WAIT behind it: a message that too few replicas have is `unavailable`, though stored."""
+        options = self._options
+        result: list[Reply] = []
+
+        def waited(replicas: Reply) -> None:
+            if (
+                isinstance(replicas, int)
+                and replicas < options.wait_replicas
+                and isinstance(result[0], bytes)
+            ):
+                answered(StoreUnavailable(f"{replicas} of {options.wait_replicas} replicas have the message"))
+            else:
+                answered(replicas if isinstance(replicas, StoreError) else result[0])
+
+        self._store.submit(key, command, result.append)
+        wait = pack(b"WAIT", options.wait_replicas, int(options.wait_s * 1000))
+        self._store.submit(key, wait, waited)
+
+
+def _bulk(data: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(data), data)
+
+
+def _nobody(reply: Reply) -> None:
+    """A notice is at most once: nobody waits for the answer."""

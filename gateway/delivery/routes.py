@@ -1,0 +1,99 @@
+"""Routes: how a room's messages come back from Redis to the workers that have members there.
+
+One small class each. A route names the channel of a room, the words that publish to it, and what it must be
+subscribed to; `unwrap` turns what a channel brought into (room channel, payload). Sentinel is no route.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import orjson
+
+from gateway import keys
+
+
+class Route(Protocol):
+    """One way for messages to come back."""
+
+    publish_verb: bytes
+    subscribe_verb: bytes
+    unsubscribe_verb: bytes
+    is_per_room: bool
+
+    def channel(self, room: str) -> bytes:
+        """The channel on which a room's messages are published."""
+
+    def wrapping(self, room: str) -> tuple[bytes, bytes, bytes]:
+        """What the publish script puts before, between and after a message's position and data."""
+
+    def unwrap(self, channel: bytes, payload: bytes) -> tuple[bytes, bytes] | None:
+        """(the room's own channel name, `<head> <JSON>`), or None if this is no room's message."""
+
+
+class RoomRoute:
+    """The default: a channel per room, heard only by workers with members there."""
+
+    publish_verb = b"PUBLISH"
+    subscribe_verb = b"SUBSCRIBE"
+    unsubscribe_verb = b"UNSUBSCRIBE"
+    is_per_room = True
+
+    def channel(self, room: str) -> bytes:
+        return keys.live(room)
+
+    def wrapping(self, room: str) -> tuple[bytes, bytes, bytes]:
+        return b"", b" ", b""
+
+    def unwrap(self, channel: bytes, payload: bytes) -> tuple[bytes, bytes] | None:
+        return channel, payload
+
+
+class ClusterRoute(RoomRoute):
+    """The same on a Redis Cluster, by sharded channels that live where the room's keys are."""
+
+    publish_verb = b"SPUBLISH"
+    subscribe_verb = b"SSUBSCRIBE"
+    unsubscribe_verb = b"SUNSUBSCRIBE"
+
+
+class SharedRoute:
+    """One channel for all rooms, python-socketio's own, in the form of AsyncRedisManager: any stock server on that
+    channel delivers the messages too."""
+
+    publish_verb = b"PUBLISH"
+    subscribe_verb = b"SUBSCRIBE"
+    unsubscribe_verb = b"UNSUBSCRIBE"
+    is_per_room = False
+    _HEAD = b'{"gateway":["'
+    _BEFORE_ROOM = b'",'
+    _AFTER_ROOM = b'],"method":"emit"'
+    _BEFORE_DATA = b'"data":['
+
+    def channel(self, room: str) -> bytes:
+        return keys.SOCKETIO_CHANNEL
+
+    def wrapping(self, room: str) -> tuple[bytes, bytes, bytes]:
+        name = orjson.dumps(room)
+        between = (
+            b'",%b],"method":"emit","event":"receive","namespace":"/","room":%b,"skip_sid":null,"callback":null,'
+            b'"binary":false,"host_id":"gateway","data":[' % (name, name)
+        )
+        return self._HEAD, between, b"]}"
+
+    def unwrap(self, channel: bytes, payload: bytes) -> tuple[bytes, bytes] | None:
+        if not payload.startswith(self._HEAD):
+            return None
+        head, _, rest = payload[len(self._HEAD) :].partition(self._BEFORE_ROOM)
+        room, _, rest = rest.partition(self._AFTER_ROOM)
+        data = rest[rest.index(self._BEFORE_DATA) + len(self._BEFORE_DATA) : -2]
+        return keys.live(orjson.loads(room)), head + b" " + data
+
+
+def route_for(name: str, is_cluster: bool) -> Route:
+    """The route of that name; `auto` is `cluster` on a Cluster and `per-room` elsewhere."""
+    if name == "shared":
+        return SharedRoute()
+    if name == "cluster" or (name == "auto" and is_cluster):
+        return ClusterRoute()
+    return RoomRoute()

@@ -1,0 +1,221 @@
+"""The composition root: builds one worker's gateway and hands everything down by argument.
+
+Nothing else in the package makes servers, connections or settings. Lifetimes are undone in reverse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from gateway.chat.handlers import Chat
+from gateway.chat.limits import Bucket
+from gateway.chat.roster import Roster, RosterOptions
+from gateway.delivery.backplane import RoomBackplane
+from gateway.delivery.bus import PrimaryBus
+from gateway.delivery.engine import EngineOptions, SocketServer
+from gateway.delivery.hub import Hub
+from gateway.delivery.publisher import Publisher, PublishOptions
+from gateway.delivery.routes import route_for
+from gateway.metrics import connects, disconnects
+from gateway.server import logs
+from gateway.server.drain import Drain
+from gateway.server.embedded import EmbeddedValkey, state_folder
+from gateway.server.handoff import Handoff
+from gateway.server.health import Health
+from gateway.settings import Settings
+from gateway.state.endpoints import finder_for, is_cluster
+from gateway.state.history import Histories
+from gateway.state.presence import Presence
+from gateway.state.store import PrimaryStore
+from gateway.state.workers import Workers
+
+log = structlog.get_logger("gateway.server")
+
+START_S = 3.0
+"""How long a starting worker waits for the store before it serves without (and says that it is not ready)."""
+
+IDLE_S = 5.0
+"""How long a room stays subscribed after its last member's grace period."""
+
+
+class Gateway:
+    """One worker's gateway: what it is made of, and its life."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.worker = secrets.token_hex(4)
+        self.backplane = RoomBackplane()
+        self.sio = SocketServer(
+            options=engine_options(settings, self.worker), client_manager=self.backplane, namespaces=["/"]
+        )
+        self.engine = self.sio.eio
+        self._new = Bucket(settings.handshakes_per_s, max(1, settings.handshakes_per_s), time.monotonic())
+        self.handoff: Handoff | None = None
+        self.drain = Drain(self.engine, self._begin_drain, settings.drain_s)
+
+    async def life(self, app: web.Application) -> AsyncIterator[None]:
+        """Starts everything, and undoes it in reverse."""
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            log.info("worker_started", worker=self.worker, route=self.settings.route)
+            yield
+            await self.drain.run()
+            if self.handoff is not None:
+                await self.handoff.close()
+            await self.engine.shutdown()
+            await self.roster.depart()
+        log.info("worker_stopped", worker=self.worker)
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings, worker = self.settings, self.worker
+        url = settings.redis_url or self._start_embedded(stack)
+        finder = finder_for(url)
+        route = route_for(settings.route, is_cluster(url))
+        store = PrimaryStore(finder, f"gateway-{worker}", settings.redis_timeout_s, settings.deaf_s)
+        bus = PrimaryBus(finder, store, worker, route, settings.probe_s, settings.deaf_s)
+        histories = Histories(store, settings.position_ttl_s)
+        self.hub = Hub(bus, route, histories, self.engine.wheel, settings.grace_s + IDLE_S)
+        publisher = Publisher(store, route, publish_options(settings))
+        self.roster = Roster(
+            Presence(store, worker), Workers(store, worker, settings.worker_dead_s), publisher,
+            self.engine.wheel, roster_options(settings),
+        )  # fmt: skip
+        self.chat = Chat(
+            self.hub, publisher, self.roster, histories, settings.sizes, settings.rooms_per_connection,
+            settings.redis_timeout_s * 0.95,
+        )  # fmt: skip
+        self.hub.on_given_up = self.roster.given_up
+        self.health = Health(worker, store, bus)
+        self._listen_to_clients()
+        await asyncio.gather(store.start(START_S), bus.start(START_S))
+        stack.push_async_callback(store.close)
+        stack.push_async_callback(bus.close)
+        stack.push_async_callback(self.hub.close)
+        self.backplane.serve(store, self.hub)
+        stack.push_async_callback(self.backplane.close)
+        stack.push_async_callback(self.roster.close)
+        beating = asyncio.create_task(self.roster.run())
+        stack.push_async_callback(_cancel, beating)
+
+    def _start_embedded(self, stack: AsyncExitStack) -> str:
+        """Without gunicorn (`adev runserver`) and without REDIS_URL the worker has a Valkey of its own."""
+        valkey = EmbeddedValkey.start(state_folder(self.settings.state_dir), self.settings.embedded_port)
+        stack.callback(valkey.stop)
+        return valkey.url
+
+    def adopt_into(self, server: web.Server) -> None:
+        """Lets other workers pass connections to this one's HTTP server."""
+        folder = Path(self.settings.run_dir or tempfile.mkdtemp(prefix="gateway-"))
+        self.handoff = Handoff(folder, self.worker, self.settings.frame_max_bytes)
+        self.handoff.open(server)
+        self.engine.pass_on = self.handoff.pass_on
+
+    def _begin_drain(self) -> None:
+        self.health.is_draining = True
+        if self.handoff is not None:
+            self.handoff.begin_drain()
+
+    # -- clients
+
+    def _listen_to_clients(self) -> None:
+        self.engine.gate = self._gate
+        self.sio.on("connect", self._connected)
+        self.sio.on("disconnect", self._disconnected)
+
+    def _gate(self, request: web.Request) -> web.Response | None:
+        """Refuses a new handshake while draining, and above the rate."""
+        if self.health.is_draining:
+            return _come_back("draining", 1)
+        wait_s = self._new.take(time.monotonic())
+        return _come_back("too many new connections", max(1, round(wait_s))) if wait_s else None
+
+    async def _connected(self, sid: str, environ: dict[str, str], auth: object = None) -> None:
+        socket = self.engine.sockets.get(self.backplane.eio_sid_from_sid(sid, "/"))
+        if socket is not None:
+            connects.add(1)
+            self.chat.open(sid, socket)
+            log.info("connected", session=sid, remote=environ.get("REMOTE_ADDR"))
+
+    async def _disconnected(self, sid: str, reason: str) -> None:
+        disconnects.add(1)
+        self.chat.close(sid, reason)
+        log.info("disconnected", session=sid, reason=reason)
+
+
+GATEWAY = web.AppKey("gateway", Gateway)
+
+
+async def create_app() -> web.Application:
+    """The aiohttp application of one worker, from the environment's settings."""
+    return build_app(Settings.from_environment())
+
+
+def build_app(settings: Settings) -> web.Application:
+    """The same from given settings."""
+    logs.configure(settings)
+    gateway = Gateway(settings)
+    app = web.Application(client_max_size=settings.frame_max_bytes)
+    app[GATEWAY] = gateway
+    gateway.sio.attach(app, "socket.io")
+    app.router.add_get("/healthz", lambda request: gateway.health.healthz(request))
+    app.router.add_get("/readyz", lambda request: gateway.health.readyz(request))
+    app.router.add_get("/metrics", lambda request: gateway.health.metrics(request))
+    app.cleanup_ctx.append(gateway.life)
+    return app
+
+
+def engine_options(settings: Settings, worker: str) -> EngineOptions:
+    """The engine's part of the settings."""
+    return EngineOptions(
+        worker=worker,
+        ping_interval_s=settings.ping_interval_s,
+        ping_timeout_s=settings.ping_timeout_s,
+        connect_timeout_s=settings.connect_timeout_s,
+        max_payload_bytes=settings.frame_max_bytes,
+        outbound_max_bytes=settings.outbound_max_bytes,
+        outbound_mark_bytes=settings.outbound_mark_bytes,
+        stuck_s=settings.stuck_s,
+        compression=settings.compression,
+        origins=settings.origins,
+        trusted_proxies=settings.trusted_proxies,
+    )
+
+
+def publish_options(settings: Settings) -> PublishOptions:
+    """The publisher's part of the settings."""
+    return PublishOptions(
+        history_messages=settings.history_messages,
+        history_ttl_s=settings.history_ttl_s,
+        position_ttl_s=settings.position_ttl_s,
+        idempotency_ttl_s=settings.idempotency_ttl_s,
+        wait_replicas=settings.publish_wait_replicas,
+        wait_s=settings.redis_timeout_s / 2,
+    )
+
+
+def roster_options(settings: Settings) -> RosterOptions:
+    """The roster's part of the settings."""
+    return RosterOptions(
+        system_name=settings.system_name,
+        notices_users_max=settings.notices_users_max,
+        grace_s=settings.grace_s,
+        heartbeat_s=settings.heartbeat_s,
+    )
+
+
+def _come_back(why: str, after_s: int) -> web.Response:
+    return web.json_response({"code": 503, "message": why}, status=503, headers={"Retry-After": str(after_s)})
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

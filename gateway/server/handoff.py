@@ -1,0 +1,193 @@
+"""Connections that reached the wrong worker are passed to the right one.
+
+gunicorn's workers share one port, and the kernel gives a connection to any of them. A session's id begins with its
+worker's id, so a worker that gets another's request hands the connection itself over: the descriptor and the bytes
+already read go through a Unix socket in a private folder to the owner, which answers on it. Promises that nothing
+of the request is lost on the way, and that a dead owner is noticed before the connection is touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+import weakref
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from gateway.delivery.engine import read_body
+from gateway.metrics import handoffs
+
+log = structlog.get_logger("gateway.handoff")
+
+GIVE_S = 2.0
+"""Longest that passing one connection may take."""
+
+_DROPPED = frozenset((b"content-length", b"transfer-encoding", b"content-encoding", b"expect"))
+
+
+class Handoff:
+    """One worker's end of the passing of connections."""
+
+    def __init__(self, folder: Path, worker: str, max_body_bytes: int) -> None:
+        self._folder = folder
+        self._worker = worker
+        self._max_body_bytes = max_body_bytes
+        self._listener: socket.socket | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._adoptions: set[asyncio.Task[None]] = set()
+        self._adopted: weakref.WeakSet[asyncio.BaseProtocol] = weakref.WeakSet()
+        self.is_draining = False
+
+    def _socket_path(self, worker: str) -> Path:
+        return self._folder / f"{worker}.sock"
+
+    def _ready_path(self, worker: str) -> Path:
+        return self._folder / f"{worker}.ready"
+
+    # -- the receiving end
+
+    def open(self, server: web.Server) -> None:
+        """Begins to adopt connections into an aiohttp server."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.setblocking(False)
+        listener.bind(str(self._socket_path(self._worker)))
+        listener.listen(1024)
+        self._listener = listener
+        self._ready_path(self._worker).touch()
+        self._task = asyncio.create_task(self._accept(listener, server))
+
+    async def _accept(self, listener: socket.socket, server: web.Server) -> None:
+        """Woken by each connection that another worker passes; ended by `close`."""
+        loop = asyncio.get_running_loop()
+        while True:
+            passing, _ = await loop.sock_accept(listener)
+            task = asyncio.create_task(self._adopt(passing, server))
+            self._adoptions.add(task)
+            task.add_done_callback(self._adoptions.discard)
+
+    async def _adopt(self, passing: socket.socket, server: web.Server) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            with passing:
+                async with asyncio.timeout(GIVE_S):
+                    descriptor = await _receive_descriptor(passing)
+                    if descriptor is None:
+                        return
+                    connection = socket.socket(fileno=descriptor)
+                    request = bytearray()
+                    while chunk := await loop.sock_recv(passing, 65_536):
+                        request += chunk
+            connection.setblocking(False)
+            _, protocol = await loop.connect_accepted_socket(server, connection)
+        except (OSError, TimeoutError) as error:
+            log.warning("adoption_failed", reason=str(error) or type(error).__name__)
+            return
+        self._adopted.add(protocol)
+        protocol.data_received(bytes(request))
+
+    def begin_drain(self) -> None:
+        """No worker passes new handshakes here any more."""
+        self.is_draining = True
+        self._ready_path(self._worker).unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        """Stops adopting."""
+        self._ready_path(self._worker).unlink(missing_ok=True)
+        self._socket_path(self._worker).unlink(missing_ok=True)
+        tasks = [task for task in (self._task, *self._adoptions) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._listener is not None:
+            self._listener.close()
+
+    # -- the giving end
+
+    async def pass_on(self, request: web.Request, sid: str | None) -> bool:
+        """Passes a request's connection to the worker whose session it names, or, from a draining worker, a new
+        handshake to one that is ready. Returns False, with the connection untouched, if there is no such worker."""
+        transport = request.transport
+        if transport is None or transport.get_extra_info("ssl_object") is not None:
+            return False
+        if sid is not None:
+            owner = sid.partition(".")[0]
+            if owner == self._worker or not owner.isalnum():
+                return False
+            return await self._give(request, owner)
+        if not self.is_draining or request.protocol in self._adopted:
+            return False
+        others = [path.stem for path in self._folder.glob("*.ready")]
+        random.shuffle(others)
+        for other in others:
+            if await self._give(request, other):
+                return True
+        return False
+
+    async def _give(self, request: web.Request, owner: str) -> bool:
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as passing:
+            passing.setblocking(False)
+            try:
+                async with asyncio.timeout(GIVE_S):
+                    await loop.sock_connect(passing, str(self._socket_path(owner)))
+                    head = await whole_request(request, self._max_body_bytes)
+                    if head is None or (taken := _take_descriptor(request)) is None:
+                        return False
+                    try:
+                        socket.send_fds(passing, [b"!"], [taken])
+                    finally:
+                        os.close(taken)
+                    await loop.sock_sendall(passing, head)
+            except ConnectionRefusedError:
+                self._forget(owner)
+                return False
+            except (OSError, TimeoutError):
+                return False
+        handoffs.add(1)
+        return True
+
+    def _forget(self, owner: str) -> None:
+        """A worker that does not listen any more is dead: nobody else needs to try."""
+        self._ready_path(owner).unlink(missing_ok=True)
+        self._socket_path(owner).unlink(missing_ok=True)
+
+
+async def whole_request(request: web.Request, max_body_bytes: int) -> bytes | None:
+    """A request as bytes again, its body included; None if the body is too long."""
+    body = await read_body(request, max_body_bytes)
+    if body is None:
+        return None
+    version = f"HTTP/{request.version.major}.{request.version.minor}"
+    lines = [f"{request.method} {request.raw_path} {version}".encode()]
+    lines += [name + b": " + value for name, value in request.raw_headers if name.lower() not in _DROPPED]
+    if body or request.method == "POST":
+        lines.append(b"Content-Length: %d" % len(body))
+    tail: bytes = request.protocol._message_tail
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body + tail
+
+
+def _take_descriptor(request: web.Request) -> int | None:
+    """A duplicate of the connection's descriptor; the transport itself is given up."""
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        return None
+    transport.pause_reading()
+    taken = os.dup(transport.get_extra_info("socket").fileno())
+    transport.abort()
+    return taken
+
+
+async def _receive_descriptor(passing: socket.socket) -> int | None:
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(passing, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(passing)
+    _, descriptors, _, _ = socket.recv_fds(passing, 1, 1)
+    return descriptors[0] if descriptors else None

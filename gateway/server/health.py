@@ -1,0 +1,46 @@
+"""Whether this worker is alive, and whether it should get work. Answers `/healthz`, `/readyz` and `/metrics`."""
+
+from __future__ import annotations
+
+import time
+
+from aiohttp import web
+
+from gateway import metrics
+from gateway.delivery.bus import Bus
+from gateway.state.store import Store
+
+
+class Health:
+    """One worker's state, as a load balancer sees it."""
+
+    def __init__(self, worker: str, store: Store, bus: Bus) -> None:
+        self._worker = worker
+        self._store = store
+        self._bus = bus
+        self._since_s = time.monotonic()
+        self.is_draining = False
+
+    def reasons(self) -> list[str]:
+        """Why this worker is not ready; empty if it is."""
+        found = ["draining"] if self.is_draining else []
+        if not self._store.is_up:
+            found.append("no connection to the store")
+        if (complaint := self._bus.complaint) is not None:
+            found.append(complaint)
+        return found
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        """200 as long as the event loop turns."""
+        up_s = round(time.monotonic() - self._since_s, 1)
+        return web.json_response({"status": "ok", "worker": self._worker, "up_s": up_s})
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """200 when ready, else 503; with the worker's id and the reasons."""
+        reasons = self.reasons()
+        body = {"ready": not reasons, "worker": self._worker, "reasons": reasons}
+        return web.json_response(body, status=503 if reasons else 200)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """This worker's counters in Prometheus' text format."""
+        return web.Response(text=metrics.text(self._worker))

@@ -1,0 +1,93 @@
+"""The gunicorn worker: aiohttp's, on uvloop when it is installed, and with a drain before it stops.
+
+SIGTERM (also from HUP) and `--max-requests` drain; SIGQUIT, SIGINT and the death of the master close at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from types import FrameType
+
+from aiohttp import web
+from aiohttp.worker import GunicornWebWorker
+
+from gateway.server.app import GATEWAY
+
+
+class GatewayRunner(web.AppRunner):
+    """aiohttp's runner, whose server also adopts connections that reached another worker."""
+
+    async def setup(self) -> None:
+        await super().setup()
+        assert self.server is not None
+        self.app[GATEWAY].adopt_into(self.server)
+
+
+class GatewayWorker(GunicornWebWorker):
+    """One gateway process under gunicorn."""
+
+    def init_process(self) -> None:
+        """Chooses the event loop before it is made."""
+        try:
+            import uvloop
+        except ImportError:
+            pass
+        else:
+            asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+        super().init_process()
+
+    async def _run(self) -> None:
+        factory = self.wsgi  # type: ignore[has-type]
+        self._drain: asyncio.Task[None] | None = None
+        self._app: web.Application = await factory()
+        self.wsgi = self._runner
+        beating = asyncio.create_task(self._beat())
+        try:
+            await super()._run()
+        finally:
+            beating.cancel()
+
+    async def _runner(self) -> web.AppRunner:
+        self._app.on_shutdown.append(self._stop)
+        return GatewayRunner(
+            self._app,
+            logger=self.log,
+            keepalive_timeout=self.cfg.keepalive,
+            access_log=self.log.access_log if self.cfg.accesslog else None,
+            shutdown_timeout=2.0,
+            handler_cancellation=True,
+        )
+
+    async def _beat(self) -> None:
+        """Tells gunicorn once a second that this worker turns, while it drains too; ended with the worker."""
+        while True:
+            self.notify()
+            await asyncio.sleep(1)
+
+    async def _stop(self, app: web.Application) -> None:
+        """A stop that did not begin with SIGTERM drains here: `--max-requests`, or the master is gone."""
+        drain = app[GATEWAY].drain
+        if self._is_orphan():
+            drain.is_quick = True
+        await drain.run()
+
+    def _is_orphan(self) -> bool:
+        return bool(self.ppid != os.getppid())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM: drain first, stop then."""
+        if self._drain is None:
+            self._drain = self.loop.create_task(self._drain_and_stop())
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGQUIT or SIGINT: close at once."""
+        with contextlib.suppress(AttributeError, KeyError):
+            self._app[GATEWAY].drain.is_quick = True
+        super().handle_quit(sig, frame)
+
+    async def _drain_and_stop(self) -> None:
+        await self._app[GATEWAY].drain.run()
+        self.alive = False
+        self._notify_waiter_done()

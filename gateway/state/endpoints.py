@@ -1,0 +1,188 @@
+"""Where Redis is: URLs read, primaries found, connections opened.
+
+Owns what differs between a plain server, a TLS one, a Unix socket and Sentinel. A Cluster's nodes are in
+`cluster.py`. Raises `StoreUnavailable` when nothing answers and ValueError for a URL that cannot be meant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+from redis.asyncio.connection import parse_url
+from redis.asyncio.sentinel import Sentinel
+from redis.exceptions import RedisError
+from socketio.redis_manager import parse_redis_sentinel_url
+
+from gateway.state.link import CommandLink, Link, ListenLink, StoreError, StoreUnavailable
+
+AnyLink = TypeVar("AnyLink", CommandLink, ListenLink)
+
+CONNECT_S = 1.0
+"""Longest wait for one connection and its greeting: a stopped server accepts and never answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One Redis server and how to be let in."""
+
+    host: str = "127.0.0.1"
+    port: int = 6379
+    path: str | None = None
+    database: int = 0
+    username: str | None = None
+    password: str | None = None
+    tls: ssl.SSLContext | None = None
+
+    def __str__(self) -> str:
+        return self.path or f"{self.host}:{self.port}"
+
+
+class Finder(Protocol):
+    """Finds the server that takes writes now."""
+
+    must_be_primary: bool
+
+    async def find(self) -> Endpoint: ...
+
+
+class FixedFinder:
+    """One server, always the same."""
+
+    must_be_primary = False
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    async def find(self) -> Endpoint:
+        return self._endpoint
+
+
+class SentinelFinder:
+    """Asks the Sentinels for the primary of a service each time."""
+
+    must_be_primary = True
+
+    def __init__(self, url: str, timeout_s: float = 0.5) -> None:
+        hosts, service, options = parse_redis_sentinel_url(url)
+        self.hosts: list[tuple[str, int]] = hosts
+        self.service: str = service or "mymaster"
+        self._options = options
+        self._timeout_s = timeout_s
+
+    async def find(self) -> Endpoint:
+        """The primary that a Sentinel names; raises StoreUnavailable when none answers."""
+        limits = {"socket_timeout": self._timeout_s, "socket_connect_timeout": self._timeout_s}
+        sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            self.hosts, sentinel_kwargs=limits
+        )
+        try:
+            host, port = await sentinel.discover_master(self.service)
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(f"no Sentinel names a primary for {self.service}: {error}") from error
+        finally:
+            for client in sentinel.sentinels:
+                await client.aclose()
+        return Endpoint(
+            host=host,
+            port=int(port),
+            database=int(self._options.get("db") or 0),
+            username=self._options.get("username"),
+            password=self._options.get("password"),
+        )
+
+
+def is_cluster(url: str) -> bool:
+    """Whether the URL names a Redis Cluster."""
+    return url.split("://", 1)[0] in ("redis+cluster", "rediss+cluster", "valkey+cluster")
+
+
+def finder_for(url: str) -> Finder:
+    """The finder for a URL of one server or of Sentinels."""
+    if "+sentinel://" in url:
+        return SentinelFinder(url.replace("valkey+sentinel", "redis+sentinel", 1))
+    return FixedFinder(endpoint_of(url))
+
+
+def endpoint_of(url: str) -> Endpoint:
+    """Reads redis://, rediss://, valkey:// and unix:// URLs as redis-py does, its TLS options included."""
+    url = url.replace("valkeys://", "rediss://", 1).replace("valkey://", "redis://", 1)
+    found: dict[str, Any] = dict(parse_url(url))
+    return Endpoint(
+        host=found.get("host", "127.0.0.1"),
+        port=int(found.get("port", 6379)),
+        path=found.get("path"),
+        database=int(found.get("db", 0)),
+        username=found.get("username"),
+        password=found.get("password"),
+        tls=_tls(found) if url.startswith("rediss://") else None,
+    )
+
+
+def _tls(options: dict[str, Any]) -> ssl.SSLContext:
+    context = ssl.create_default_context(
+        cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path")
+    )
+    required = str(options.get("ssl_cert_reqs", "required")).lower()
+    if required in ("none", "optional"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE if required == "none" else ssl.CERT_OPTIONAL
+    elif "ssl_check_hostname" in options:
+        context.check_hostname = str(options["ssl_check_hostname"]).lower() not in ("false", "0", "no")
+    if options.get("ssl_certfile"):
+        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
+    return context
+
+
+async def open_link(
+    endpoint: Endpoint, make: Callable[[], AnyLink], name: str, must_be_primary: bool = False
+) -> AnyLink:
+    """Connects, greets and names the connection; raises StoreUnavailable when that fails or takes over a second."""
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            link = await _connect(endpoint, make)
+            try:
+                await _greet(link, endpoint, name, must_be_primary)
+            except BaseException:
+                link.abort()
+                raise
+            return link
+    except (OSError, TimeoutError, StoreError) as error:
+        reason = str(error) or type(error).__name__
+        raise StoreUnavailable(f"{endpoint}: {reason}") from error
+
+
+async def _connect(endpoint: Endpoint, make: Callable[[], AnyLink]) -> AnyLink:
+    loop = asyncio.get_running_loop()
+    if endpoint.path is not None:
+        _, link = await loop.create_unix_connection(make, endpoint.path)
+    else:
+        server_name = endpoint.host if endpoint.tls else None
+        _, link = await loop.create_connection(
+            make, endpoint.host, endpoint.port, ssl=endpoint.tls, server_hostname=server_name
+        )
+    return link
+
+
+async def _greet(link: Link, endpoint: Endpoint, name: str, must_be_primary: bool) -> None:
+    assert isinstance(link, CommandLink | ListenLink)
+    waits = []
+    if endpoint.password is not None:
+        user = (endpoint.username,) if endpoint.username else ()
+        waits.append(link.call("AUTH", *user, endpoint.password))
+    if endpoint.database:
+        waits.append(link.call("SELECT", endpoint.database))
+    waits.append(link.call("CLIENT", "SETNAME", name))
+    if must_be_primary:
+        waits.append(link.call("ROLE"))
+    replies = await asyncio.gather(*waits)
+    if must_be_primary and replies[-1][0] != b"master":
+        raise StoreUnavailable(f"{endpoint} is a {replies[-1][0].decode()}, not the primary")
+
+
+def with_address(endpoint: Endpoint, host: str, port: int) -> Endpoint:
+    """The same way in at another address (nodes of one Cluster)."""
+    return replace(endpoint, host=host, port=port, path=None)

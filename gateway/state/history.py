@@ -1,0 +1,79 @@
+"""A room's stored messages and their positions.
+
+Owns reading the history and numbering what it returns. Writing is `delivery/publisher.py`'s, by the publish script.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway import keys
+from gateway.protocol import Position
+from gateway.state.scripts import SNAPSHOT
+from gateway.state.store import Store
+
+NO_POSITION = Position("", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A room at one moment: its position and its last entries, oldest first, as stored."""
+
+    epoch: str
+    seq: int
+    entries: Sequence[bytes]
+
+    @property
+    def position(self) -> Position:
+        """The position of the newest message, stored or long trimmed."""
+        return Position(self.epoch, self.seq)
+
+    @property
+    def oldest_seq(self) -> int:
+        """The seq of the first entry; one more than `seq` when there is none."""
+        return self.seq - len(self.entries) + 1
+
+    def after(self, seq: int) -> list[tuple[int, bytes]]:
+        """The entries newer than `seq`, with their own."""
+        first = max(0, seq + 1 - self.oldest_seq)
+        return [(self.oldest_seq + place, self.entries[place]) for place in range(first, len(self.entries))]
+
+    def holds_all_after(self, seq: int) -> bool:
+        """Whether nothing between `seq` and the oldest entry has been trimmed."""
+        return self.oldest_seq - 1 <= seq <= self.seq
+
+    def entry_at(self, seq: int) -> bytes | None:
+        """The entry with that seq, if it is still there."""
+        place = seq - self.oldest_seq
+        return self.entries[place] if 0 <= place < len(self.entries) else None
+
+
+def new_epoch() -> str:
+    """A name for an epoch that no room has had: 40 random bits."""
+    return secrets.token_hex(5)
+
+
+class Histories:
+    """Reads snapshots of rooms."""
+
+    def __init__(self, store: Store, position_ttl_s: int) -> None:
+        self._store = store
+        self._position_ttl_s = position_ttl_s
+
+    async def snapshot(self, room: str, seen: Position = NO_POSITION) -> Snapshot:
+        """Reads a room's position and entries in one step; raises a StoreError when that fails.
+
+        `seen` is a position that the caller knows to have existed: a store that is behind it has lost data, and
+        the room gets a new epoch in the same step.
+        """
+        reply = await self._store.run(
+            SNAPSHOT,
+            (keys.history(room), keys.meta(room)),
+            new_epoch(),
+            self._position_ttl_s,
+            seen.epoch,
+            seen.seq,
+        )
+        return Snapshot(reply[0].decode(), int(reply[1]), reply[2])

@@ -1,0 +1,94 @@
+"""A link that is kept: opened again whenever it breaks.
+
+Owns one connection's life. Promises that `on_up` is called for each opened link and `on_down` when it is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Generic
+
+import structlog
+
+from gateway.state.endpoints import AnyLink
+from gateway.state.link import StoreUnavailable
+
+log = structlog.get_logger("gateway.store")
+
+BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.05, 2.0
+
+
+def backoff_s(attempt: int) -> float:
+    """Wait before an attempt (0 is the first retry): doubling from 50 ms to 2 s, with full jitter."""
+    return random.uniform(0, min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2.0 ** min(attempt, 10)))
+
+
+class KeptLink(Generic[AnyLink]):
+    """Keeps one link open until it is closed for good."""
+
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[Callable[[], None]], Awaitable[AnyLink]],
+        on_up: Callable[[AnyLink], None],
+        on_down: Callable[[], None],
+    ) -> None:
+        """`connect` opens a link and is given what to call when that link is lost."""
+        self._name = name
+        self._connect: Callable[[Callable[[], None]], Awaitable[AnyLink]] = connect
+        self._on_up: Callable[[AnyLink], None] = on_up
+        self._on_down = on_down
+        self._lost = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
+        self.link: AnyLink | None = None
+
+    def start(self) -> None:
+        """Begins to connect in the background."""
+        self._task = asyncio.create_task(self._keep())
+
+    async def close(self) -> None:
+        """Ends the link and the keeping of it."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self.link is not None:
+            self.link.abort()
+
+    def drop(self, reason: str) -> None:
+        """Ends the present link so that a new one is opened; without a link, tries again at once."""
+        self._hurry.set()
+        if self.link is not None:
+            log.warning("store_link_dropped", link=self._name, reason=reason)
+            self.link.abort()
+
+    async def _keep(self) -> None:
+        """Woken by the loss of the link; ended by `close`; backs off as `backoff_s` says while nothing answers."""
+        attempt = 0
+        while True:
+            self._lost = asyncio.Event()
+            try:
+                link = await self._connect(self._lost.set)
+            except StoreUnavailable as error:
+                if attempt == 0:
+                    log.warning("store_unreachable", link=self._name, reason=str(error))
+                await self._pause(attempt)
+                attempt += 1
+                continue
+            self.link, attempt = link, 0
+            log.info("store_connected", link=self._name)
+            self._on_up(link)
+            await self._lost.wait()
+            self.link = None
+            log.warning("store_connection_lost", link=self._name)
+            self._on_down()
+
+    async def _pause(self, attempt: int) -> None:
+        self._hurry.clear()
+        try:
+            async with asyncio.timeout(backoff_s(attempt)):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass

@@ -1,0 +1,62 @@
+"""Who is in which room, over all workers.
+
+Owns the members and users of rooms. A user is in a room while one of its sessions is; a session whose connection
+dropped counts until its grace period is over. Notices are decided here (first session in, last one out) and
+published by the caller.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import orjson
+
+from gateway import keys
+from gateway.state.scripts import MEMBERS, PRESENCE_AWAY, PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_SWEEP
+from gateway.state.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a join or leave did: whether the user came or went with it, and how many users there are now."""
+
+    is_announced: bool
+    count: int
+
+
+class Presence:
+    """Joins, leaves and sweeps; every call raises a StoreError when the store does not do it."""
+
+    def __init__(self, store: Store, worker: str) -> None:
+        self._store = store
+        self._worker = worker
+
+    async def join(self, room: str, session: str, username: str) -> Change:
+        """Puts a session into a room. Again for one that is there: a refresh, not announced."""
+        member = {"username": username, "worker": self._worker, "since": int(time.time() * 1000)}
+        reply = await self._store.run(
+            PRESENCE_JOIN, (keys.members(room), keys.users(room)), session, orjson.dumps(member), username
+        )
+        return Change(reply[0] == 1, reply[1])
+
+    async def leave(self, room: str, session: str, only_if_away: bool = False) -> Change:
+        """Takes a session out; with `only_if_away` not if it came back meanwhile."""
+        reply = await self._store.run(
+            PRESENCE_LEAVE, (keys.members(room), keys.users(room)), session, "1" if only_if_away else "0"
+        )
+        return Change(reply[0] == 1, reply[1])
+
+    async def away(self, room: str, session: str) -> None:
+        """Marks a session whose connection dropped."""
+        await self._store.run(PRESENCE_AWAY, (keys.members(room),), session, int(time.time() * 1000))
+
+    async def sweep(self, room: str, worker: str) -> tuple[list[str], int]:
+        """Takes out all sessions of a dead worker; returns the users who are gone with them, and those left."""
+        reply = await self._store.run(PRESENCE_SWEEP, (keys.members(room), keys.users(room)), worker)
+        return [name.decode() for name in reply[0]], reply[1]
+
+    async def members(self, room: str, most: int) -> tuple[list[str], int]:
+        """Up to `most` usernames, and how many there are."""
+        reply = await self._store.run(MEMBERS, (keys.users(room),), most)
+        return [name.decode() for name in reply[0]], reply[1]

@@ -1,0 +1,42 @@
+"""The Lua scripts: one operation per file, each naming its KEYS and ARGV at the top.
+
+Owns their texts and digests. A link loads all of them when it opens, so that EVALSHA finds them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+
+import hiredis
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One Lua script: its name, its text, and the SHA-1 digest by which Redis knows it."""
+
+    name: str
+    text: bytes
+    digest: bytes
+
+    def command(self, keys: tuple[bytes, ...], *arguments: bytes | str | int) -> bytes:
+        """The packed EVALSHA command for these keys and arguments."""
+        packed: bytes = hiredis.pack_command((b"EVALSHA", self.digest, len(keys), *keys, *arguments))  # type: ignore[arg-type]
+        return packed
+
+
+def _load(name: str) -> Script:
+    text = resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
+    return Script(name, text, hashlib.sha1(text).hexdigest().encode())
+
+
+PUBLISH = _load("publish")
+SNAPSHOT = _load("snapshot")
+PRESENCE_JOIN = _load("presence_join")
+PRESENCE_LEAVE = _load("presence_leave")
+PRESENCE_AWAY = _load("presence_away")
+PRESENCE_SWEEP = _load("presence_sweep")
+MEMBERS = _load("members")
+
+ALL = (PUBLISH, SNAPSHOT, PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_AWAY, PRESENCE_SWEEP, MEMBERS)

@@ -1,0 +1,10 @@
+-- Marks a session whose connection dropped; it stays a member until the grace period is over.
+-- KEYS: 1 members hash
+-- ARGV: 1 session id, 2 now (ms since 1970)
+-- Returns 1 if the session was there, else 0.
+local stored = redis.call('HGET', KEYS[1], ARGV[1])
+if not stored then return 0 end
+local member = cjson.decode(stored)
+member.leaving = tonumber(ARGV[2])
+redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(member))
+return 1

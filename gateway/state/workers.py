@@ -1,0 +1,55 @@
+"""Which workers live, and in which rooms each has sessions.
+
+Owns the heartbeats and the sets by which survivors clean up after a dead worker.
+"""
+
+from __future__ import annotations
+
+import time
+
+from gateway import keys
+from gateway.state.store import Store
+
+
+class Workers:
+    """This worker's entry among the others; calls raise a StoreError when the store does not do it."""
+
+    def __init__(self, store: Store, worker: str, dead_after_s: float) -> None:
+        self._store = store
+        self._dead_after_s = dead_after_s
+        self.worker = worker
+
+    async def beat(self) -> None:
+        """Says that this worker lives."""
+        await self._store.call(keys.WORKERS, "ZADD", keys.WORKERS, time.time(), self.worker)
+
+    async def depart(self, sweep_in_s: float) -> None:
+        """Ages this worker's heartbeat so that it counts as dead in `sweep_in_s`."""
+        at = time.time() - self._dead_after_s + sweep_in_s
+        await self._store.call(keys.WORKERS, "ZADD", keys.WORKERS, at, self.worker)
+
+    async def dead(self) -> list[str]:
+        """Workers whose last heartbeat is older than the limit."""
+        oldest = time.time() - self._dead_after_s
+        reply = await self._store.call(keys.WORKERS, "ZRANGEBYSCORE", keys.WORKERS, "-inf", oldest)
+        return [name.decode() for name in reply]
+
+    async def forget(self, worker: str) -> None:
+        """Takes a worker out of the list once it has been cleaned up after."""
+        await self._store.call(keys.WORKERS, "ZREM", keys.WORKERS, worker)
+        await self._store.call(keys.worker_rooms(worker), "DEL", keys.worker_rooms(worker))
+
+    async def rooms_of(self, worker: str) -> list[str]:
+        """The rooms in which a worker had sessions."""
+        key = keys.worker_rooms(worker)
+        return [room.decode() for room in await self._store.call(key, "SMEMBERS", key)]
+
+    async def enter(self, room: str) -> None:
+        """Notes that this worker has sessions in a room; before the first of them is put there."""
+        key = keys.worker_rooms(self.worker)
+        await self._store.call(key, "SADD", key, room.encode())
+
+    async def quit(self, room: str, worker: str | None = None) -> None:
+        """Notes that a worker (this one if none is named) has none there any more."""
+        key = keys.worker_rooms(worker or self.worker)
+        await self._store.call(key, "SREM", key, room.encode())
