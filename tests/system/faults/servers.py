@@ -97,7 +97,7 @@ class Valkey:
             port=self.port, socket_timeout=2, socket_connect_timeout=2, decode_responses=True
         )
         try:
-            return await client.execute_command(*command)
+            return await client.execute_command(*command)  # type: ignore[no-untyped-call]
         finally:
             await client.aclose()
 

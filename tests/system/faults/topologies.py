@@ -243,8 +243,8 @@ def _hosts(servers: tuple[Valkey, ...]) -> str:
     return ",".join(f"127.0.0.1:{server.port}" for server in servers)
 
 
-def _values(info: object) -> list[object]:
-    return list(info.values()) if isinstance(info, dict) else str(info).split("\n")
+def _values(info: object) -> list[str]:
+    return [str(each) for each in info.values()] if isinstance(info, dict) else str(info).split("\n")
 
 
 def _pairs(flat: object) -> dict[str, str]:

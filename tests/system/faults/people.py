@@ -1,0 +1,263 @@
+"""People who chat while things break: they reconnect, rejoin with `since`, and repeat what was not answered.
+
+Owns what a careful client does by the gateway's contract. Tells the ledger of everything at the moment it
+happens; judges nothing. Unexpected answers are kept in `surprises`, for the test to fail on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import orjson
+
+from loadtest.ledger import Ledger
+from tests.system.clients import HandshakeRefused, Member
+
+CONNECT_LIMIT_S = 5.0
+ANSWER_LIMIT_S = 6.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 1.0
+RETRY_AFTER_MAX_S = 3.0
+NOT_YET = ("unavailable", "shutting_down", "not_joined", "rate_limited", "internal")
+"""Refusals after which a careful client tries again."""
+
+_NO_CONNECTION = (OSError, TimeoutError, aiohttp.ClientError, aiohttp.WSMessageTypeError)
+
+
+class Line(Member):
+    """A Member that tells of events, answers and its end the moment they arrive."""
+
+    def __init__(self, url: str, keep_alive: bool = False) -> None:
+        super().__init__(url, keep_alive)
+        self.on_event: Callable[[str, Any], None] = lambda name, data: None
+        self.on_end: Callable[[], None] = lambda: None
+        self._answers: dict[int, Callable[[Any], None]] = {}
+
+    @property
+    def worker(self) -> str:
+        """The id of the worker that holds the session."""
+        return self.sid.partition(".")[0]
+
+    async def post(self, event: str, data: Any, on_answer: Callable[[Any], None]) -> None:
+        """Emits; the acknowledgement is given to `on_answer`. Raises ConnectionError."""
+        number = next(self._numbers)
+        self._answers[number] = on_answer
+        await self.send_packet(f"42{number}{orjson.dumps([event, data]).decode()}")
+
+    def stop_reading(self) -> None:
+        """Leaves what comes in the socket's buffers, as a stuck browser tab does."""
+        self._transport().pause_reading()
+
+    def go_on_reading(self) -> None:
+        """Reads again."""
+        self._transport().resume_reading()
+
+    def _transport(self) -> Any:
+        assert self._socket is not None, "only a WebSocket can stop reading"
+        return self._socket._conn.transport  # aiohttp 3.14 has no public way to it
+
+    def _take_event(self, name: str, data: Any = None, *more: Any) -> None:
+        self.on_event(name, data)
+
+    def _take_acknowledgement(self, number: int, arguments: list[Any]) -> None:
+        on_answer = self._answers.pop(number, None)
+        if on_answer is not None:
+            on_answer(arguments[0] if arguments else None)
+
+    def _end(self) -> None:
+        if not self.closed.is_set():
+            self.on_end()
+        super()._end()
+
+
+class Person:
+    """One member of one room, on one connection at a time.
+
+    `pace_s` is the mean time between messages; None listens only. `sent_at` is shared by all: when each text
+    first left, so that everybody can tell how long it took.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        room: str,
+        urls: list[str],
+        ledger: Ledger,
+        seed: str,
+        sent_at: dict[str, float],
+        pace_s: float | None = None,
+        padding: int = 0,
+    ) -> None:
+        self.name, self.room = name, room
+        self.is_joined = False
+        self.is_talking, self.is_retired = True, False
+        self.deliveries = 0
+        self.last_id: str | None = None
+        self.line: Line | None = None
+        self.connections = self.gaps = 0
+        self.unanswered: dict[str, float] = {}
+        self.notices: list[tuple[float, str]] = []
+        self.latencies: list[tuple[float, float]] = []
+        self.errors: Counter[str] = Counter()
+        self.surprises: list[str] = []
+        self._urls, self._ledger, self._sent_at = urls, ledger, sent_at
+        self._pace_s, self._padding = pace_s, padding
+        self._random = random.Random(seed)
+        self._number = 0
+        self._again: list[str] = []
+
+    async def live(self) -> None:
+        """Connects, joins and talks; comes back whenever the connection ends, until it is retired."""
+        wait_s = FIRST_WAIT_S
+        talking = asyncio.create_task(self._talk())
+        try:
+            while not self.is_retired:
+                try:
+                    await self._live_once()
+                    wait_s = FIRST_WAIT_S
+                except HandshakeRefused as refused:
+                    wait_s = _retry_after_s(refused)
+                except _NO_CONNECTION:
+                    wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+                await asyncio.sleep(wait_s * self._random.random())  # a client's back-off
+        finally:
+            talking.cancel()
+            await asyncio.wait([talking])
+            if not talking.cancelled():
+                talking.result()
+
+    def cut(self) -> None:
+        """Cuts its TCP connection, if it has one."""
+        if self.line is not None:
+            self.line.abort()
+
+    async def _live_once(self) -> None:
+        url = self._random.choice(self._urls)
+        line = await Line.connect(url, limit_s=CONNECT_LIMIT_S)
+        self.line, self.connections = line, self.connections + 1
+        line.on_event, line.on_end = self._take, self._ended
+        try:
+            while not line.closed.is_set() and not await self._join(line):
+                await asyncio.sleep(0.1 + 0.2 * self._random.random())  # a client's back-off
+            self._again = list(self.unanswered)
+            await line.closed.wait()
+        finally:
+            self._ended()
+            await line.close()
+
+    async def _join(self, line: Line) -> bool:
+        """Asks once; true when the room is joined. Gives up the connection when no answer comes."""
+        answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def on_answer(data: Any) -> None:
+            if not answered.done():
+                answered.set_result(self._joined(data))
+
+        data = {"username": self.name, "room": self.room}
+        if self.last_id is not None:
+            data["since"] = self.last_id
+        self._ledger.joining(self.name, self.room, self.last_id)
+        await line.post("join", data, on_answer)
+        ended = asyncio.create_task(line.closed.wait())
+        ended.add_done_callback(lambda _: None if answered.done() else answered.set_result(False))
+        try:
+            return await asyncio.wait_for(answered, ANSWER_LIMIT_S)
+        except TimeoutError:
+            line.abort()
+            return False
+        finally:
+            ended.cancel()
+
+    def _joined(self, data: dict[str, Any]) -> bool:
+        if not data.get("ok"):
+            self._refused("join", data)
+            return False
+        if ("recovered" in data) != (self.last_id is not None):
+            self.surprises.append(f"join with since {self.last_id} was answered {data}")
+        self._ledger.joined(self.name, self.room, data["id"], data.get("recovered"))
+        self.gaps += data.get("recovered") is False
+        self.last_id, self.is_joined = data["id"], True
+        return True
+
+    def _take(self, name: str, data: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if name == "error":
+            self.errors[data["code"]] += 1
+            if data["code"] == "gap":
+                self.gaps += 1
+                self._ledger.gap(self.name, self.room)
+        elif name != "receive" or data.get("room") != self.room:
+            self.surprises.append(f"{name} {data}")
+        elif "id" not in data:
+            self.notices.append((now, data["message"]))
+        else:
+            text = data["message"]
+            self._ledger.received(self.name, self.room, text, data["id"], now)
+            if self.is_joined:
+                self.last_id, self.deliveries = data["id"], self.deliveries + 1
+                self.latencies.append((now, now - self._sent_at.get(text, now)))
+
+    def _ended(self) -> None:
+        """The connection is gone; what it had not answered is open."""
+        if self.line is not None:
+            self._ledger.cut(self.name, self.room)
+        self.line, self.is_joined = None, False
+
+    async def _talk(self) -> None:
+        """Says something new now and then, and again what is to be tried again."""
+        while self._pace_s is not None:
+            await asyncio.sleep(self._pace_s * (0.5 + self._random.random()))  # the rhythm of the traffic
+            again, self._again = self._again, []
+            if not self.is_joined:
+                self._again = again
+                continue
+            for text in again:
+                if text in self.unanswered:
+                    await self._say(text)
+            if self.is_talking:
+                self._number += 1
+                await self._say(f"{self.name} says {self._number} ".ljust(self._padding, "."))
+
+    async def _say(self, text: str) -> None:
+        line, now = self.line, time.monotonic()
+        if line is None:
+            self._again.append(text)
+            return
+        self._sent_at.setdefault(text, now)
+        self.unanswered[text] = now
+        self._ledger.sent(self.name, self.room, text, now)
+        data = {
+            "username": self.name,
+            "room": self.room,
+            "message": text,
+            "idempotency_key": text[:64].strip(),
+        }
+        try:
+            await line.post("send", data, lambda answer: self._said(text, answer))
+        except (ConnectionError, aiohttp.ClientError):
+            pass  # it stays unanswered, and is said again after the next join
+
+    def _said(self, text: str, answer: dict[str, Any]) -> None:
+        if answer.get("ok"):
+            self._ledger.acknowledged(self.name, self.room, text, answer["id"])
+            self.unanswered.pop(text, None)
+            return
+        self._ledger.refused(self.name, self.room, text, answer["code"])
+        self._refused("send", answer)
+        self._again.append(text)
+
+    def _refused(self, event: str, answer: dict[str, Any]) -> None:
+        self.errors[f"{event} {answer['code']}"] += 1
+        if answer["code"] not in NOT_YET:
+            self.surprises.append(f"{event} was answered {answer}")
+
+
+def _retry_after_s(refused: HandshakeRefused) -> float:
+    """What a refused handshake asks for, doubled because a person waits a random part of it."""
+    named = {name.lower(): value for name, value in refused.headers.items()}.get("retry-after", "1")
+    return min(2 * float(named), RETRY_AFTER_MAX_S)

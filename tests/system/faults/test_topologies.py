@@ -1,0 +1,149 @@
+"""Sentinel and Cluster: primaries die, stand still and come back; slots move under traffic."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from functools import partial
+
+import pytest
+
+from tests.system.faults.conftest import Record
+from tests.system.faults.repeated import repeated
+from tests.system.faults.servers import Valkey
+from tests.system.faults.topologies import Cluster, cluster, sentinels
+from tests.system.faults.traffic import Traffic
+from tests.system.gateways import Gateway
+from tests.waiting import stays, until
+
+pytestmark = [pytest.mark.faults, pytest.mark.system]
+
+RESUMED_WITHIN_S = 2.0
+DEMOTED_WITHIN_S = 40.0
+
+
+async def _resumed_s(traffic: Traffic, at: float) -> float:
+    await traffic.flow(rounds=1, limit_s=30)
+    return traffic.ledger.resumed_after_s(at)
+
+
+async def _is_replica(server: Valkey) -> bool:
+    return await server.role() == "slave"
+
+
+@repeated(quick=1, long=4)
+async def test_sentinel_failover_by_kill_loses_nothing_in_silence(
+    seed: int, times: int, record: Record
+) -> None:
+    async with sentinels() as store, Gateway(store.url) as gateway, Traffic([gateway.url], seed) as traffic:
+        resumed_s = 0.0
+        for number in range(times):
+            await traffic.flow()
+            old = await store.primary()
+            old.kill()
+            await store.until_switched(old)
+            resumed_s = max(resumed_s, await _resumed_s(traffic, time.monotonic()))
+            if number + 1 < times:
+                await old.start()
+                await until(partial(_is_replica, old), DEMOTED_WITHIN_S, "the old primary is a replica")
+                await stays(lambda: traffic.is_running, for_s=2)
+        report = await traffic.verdict(limit_s=30)
+        record(report, traffic, times, resumed_s=resumed_s)
+        traffic.assert_clean(report)
+        assert resumed_s <= RESUMED_WITHIN_S
+
+
+@repeated(quick=None, long=1)
+async def test_sentinel_failover_with_wait_loses_nothing_at_all(
+    seed: int, times: int, record: Record
+) -> None:
+    async with (
+        sentinels(replicas=2) as store,
+        Gateway(store.url, GATEWAY_PUBLISH_WAIT_REPLICAS="1") as gateway,
+        Traffic([gateway.url], seed) as traffic,
+    ):
+        await traffic.flow()
+        old = await store.primary()
+        old.kill()
+        await store.until_switched(old)
+        resumed_s = await _resumed_s(traffic, time.monotonic())
+        report = await traffic.verdict(limit_s=30)
+        record(report, traffic, times, resumed_s=resumed_s)
+        traffic.assert_clean(report)
+        assert report.lost == 0
+        assert resumed_s <= RESUMED_WITHIN_S
+
+
+@repeated(quick=None, long=3)
+async def test_sentinel_failover_while_the_primary_stands_still_loses_nothing_in_silence(
+    seed: int, times: int, record: Record
+) -> None:
+    async with sentinels() as store, Gateway(store.url) as gateway, Traffic([gateway.url], seed) as traffic:
+        resumed_s = 0.0
+        for _ in range(times):
+            await traffic.flow()
+            old = await store.primary()
+            old.freeze()
+            try:
+                await store.until_switched(old)
+            finally:
+                old.thaw()
+            resumed_s = max(resumed_s, await _resumed_s(traffic, time.monotonic()))
+            await until(partial(_is_replica, old), DEMOTED_WITHIN_S, "the old primary is a replica")
+            await stays(lambda: traffic.is_running, for_s=2)
+        report = await traffic.verdict(limit_s=30)
+        record(report, traffic, times, resumed_s=resumed_s)
+        traffic.assert_clean(report)
+        assert resumed_s <= RESUMED_WITHIN_S
+
+
+@repeated(quick=1, long=3)
+async def test_a_cluster_primary_killed_loses_nothing_in_silence(
+    seed: int, times: int, record: Record
+) -> None:
+    async with cluster() as store, Gateway(store.url) as gateway, Traffic([gateway.url], seed) as traffic:
+        resumed_s = 0.0
+        for number in range(times):
+            await traffic.flow()
+            victim = await _busiest(store, traffic)
+            victim.kill()
+            await until(partial(_is_replaced, store, traffic, victim), 30, "a replica took over")
+            await store.until_whole()
+            resumed_s = max(resumed_s, await _resumed_s(traffic, time.monotonic()))
+            if number + 1 < times:
+                await victim.start()
+                await until(partial(_is_replica, victim), DEMOTED_WITHIN_S, "it is a replica")
+                await stays(lambda: traffic.is_running, for_s=3)
+        report = await traffic.verdict(limit_s=30)
+        record(report, traffic, times, resumed_s=resumed_s)
+        traffic.assert_clean(report)
+        assert resumed_s <= RESUMED_WITHIN_S
+
+
+@repeated(quick=None, long=20)
+async def test_slots_that_move_under_traffic_lose_nothing(seed: int, times: int, record: Record) -> None:
+    async with cluster() as store, Gateway(store.url) as gateway, Traffic([gateway.url], seed) as traffic:
+        for number in range(times):
+            slot = await store.slot_of(traffic.rooms[number % len(traffic.rooms)])
+            source = await store.owner(slot)
+            others = [node for node in store.nodes if node is not source and await node.role() == "master"]
+            await store.move_slot(slot, traffic.random.choice(others))
+            await traffic.flow(rounds=1)
+        report = await traffic.verdict(limit_s=30)
+        record(report, traffic, times)
+        traffic.assert_clean(report)
+        assert (report.lost, report.gaps, report.epochs) == (0, 0, 1)
+
+
+async def _busiest(store: Cluster, traffic: Traffic) -> Valkey:
+    """The primary that holds most of the rooms."""
+    owners = Counter([await store.owner(await store.slot_of(room)) for room in traffic.rooms])
+    return owners.most_common(1)[0][0]
+
+
+async def _is_replaced(store: Cluster, traffic: Traffic, victim: Valkey) -> bool:
+    try:
+        owners = [await store.owner(await store.slot_of(room)) for room in traffic.rooms]
+    except AssertionError:
+        return False
+    return victim not in owners

@@ -1,0 +1,181 @@
+"""Workers die, stand still, are replaced; the master dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+
+import psutil
+import pytest
+
+from tests.system.faults.conftest import Record
+from tests.system.faults.repeated import repeated
+from tests.system.faults.topologies import standalone
+from tests.system.faults.traffic import Traffic
+from tests.system.gateways import Gateway
+from tests.waiting import stays, until
+
+pytestmark = [pytest.mark.faults, pytest.mark.system]
+
+FROZEN_S = 10.0
+ORPHANS_END_WITHIN_S = 40.0
+REPLACED_WITHIN_S = 40.0
+CLEANED_UP_WITHIN_S = 30.0
+
+
+def assert_nobody_was_announced_as_left(traffic: Traffic) -> None:
+    """No notice says that somebody left, and nobody was announced to the same person twice."""
+    assert not [notice for notice in traffic.notices if "has left" in notice]
+    for person in traffic.people:
+        told = Counter(text for _, text in person.notices)
+        twice = [text for text, count in told.items() if count > 1]
+        assert not twice, f"{person.name} was told twice: {twice}"
+
+
+@repeated(quick=3, long=12)
+async def test_kill_9_of_workers_loses_nothing(seed: int, times: int, record: Record) -> None:
+    async with (
+        standalone() as valkey,
+        Gateway(valkey.url) as gateway,
+        Traffic([gateway.url], seed) as traffic,
+    ):
+        for _ in range(times):
+            os.kill(traffic.random.choice(gateway.worker_pids()), signal.SIGKILL)
+            await traffic.flow()
+            await until(lambda: len(gateway.worker_pids()) == 4, 20, "the worker is replaced")
+        report = await traffic.verdict()
+        record(report, traffic, times)
+        traffic.assert_clean(report)
+        assert report.gaps == 0
+        assert_nobody_was_announced_as_left(traffic)
+
+
+@repeated(quick=None, long=3)
+async def test_kill_9_of_the_master_and_a_new_start_lose_nothing(
+    seed: int, times: int, record: Record
+) -> None:
+    async with (
+        standalone() as valkey,
+        Gateway(valkey.url) as gateway,
+        Traffic([gateway.url], seed) as traffic,
+    ):
+        for _ in range(times):
+            workers = gateway.worker_pids()
+            os.kill(gateway.master_pid, signal.SIGKILL)
+            await until(lambda: not gateway.is_running(), 5, "the master is dead")
+            await _until_gone(workers, ORPHANS_END_WITHIN_S)
+            await gateway.start()
+            await traffic.flow(limit_s=40)
+        report = await traffic.verdict()
+        record(report, traffic, times)
+        traffic.assert_clean(report)
+
+
+@repeated(quick=None, long=3)
+async def test_a_worker_that_stands_still_for_ten_seconds_loses_nothing(
+    seed: int, times: int, record: Record
+) -> None:
+    async with (
+        standalone() as valkey,
+        Gateway(valkey.url) as gateway,
+        Traffic([gateway.url], seed) as traffic,
+    ):
+        worst_s = 0.0
+        for _ in range(times):
+            pid = traffic.random.choice(gateway.worker_pids())
+            frozen_at = time.monotonic()
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                await stays(lambda: traffic.is_running, for_s=FROZEN_S)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            thawed_at = time.monotonic()
+            await traffic.flow()
+            half = [
+                max((lag for at, lag in person.latencies if frozen_at < at < thawed_at), default=0.0)
+                for person in traffic.people
+            ]
+            worst_s = max(worst_s, sorted(half)[len(half) // 2])
+        report = await traffic.verdict()
+        record(report, traffic, times, others_slowest_s=worst_s)
+        traffic.assert_clean(report)
+        assert_nobody_was_announced_as_left(traffic)
+
+
+@repeated(quick=1, long=5)
+async def test_a_rolling_restart_by_hup_loses_nothing_and_announces_nobody(
+    seed: int, times: int, record: Record
+) -> None:
+    async with (
+        standalone() as valkey,
+        Gateway(valkey.url, GATEWAY_DRAIN_S="3") as gateway,
+        Traffic([gateway.url], seed) as traffic,
+    ):
+        for _ in range(times):
+            old = gateway.worker_pids()
+            os.kill(gateway.master_pid, signal.SIGHUP)
+            await _until_gone(old, REPLACED_WITHIN_S)
+            await until(lambda: len(gateway.worker_pids()) == 4, 20, "four new workers")
+            await traffic.flow()
+        report = await traffic.verdict()
+        record(report, traffic, times)
+        traffic.assert_clean(report)
+        assert report.gaps == 0
+        assert_nobody_was_announced_as_left(traffic)
+
+
+@repeated(quick=None, long=1)
+async def test_people_of_a_dead_worker_who_stay_away_leave_once(
+    seed: int, times: int, record: Record
+) -> None:
+    async with (
+        standalone() as valkey,
+        Gateway(valkey.url) as gateway,
+        Traffic([gateway.url], seed) as traffic,
+    ):
+        worker, _ = traffic.workers().most_common(1)[0]
+        gone = traffic.at_worker(worker)
+        traffic.retire(gone)
+        os.kill(_pid_of(gateway, worker), signal.SIGKILL)
+        expected = {(person.room, f"{person.name} has left the room") for person in gone}
+        expected = {each for each in expected if any(person.room == each[0] for person in traffic.people)}
+
+        def are_announced() -> bool:
+            return expected <= {
+                (person.room, text) for person in traffic.people for _, text in person.notices
+            }
+
+        killed_at = time.monotonic()
+        await until(are_announced, CLEANED_UP_WITHIN_S, "everybody gone is announced")
+        announced_s = time.monotonic() - killed_at
+        await stays(lambda: traffic.is_running, for_s=5)
+        report = await traffic.verdict()
+        record(report, traffic, times, announced_s=announced_s)
+        traffic.assert_clean(report)
+        for person in traffic.people:
+            told = Counter(text for _, text in person.notices if "has left" in text)
+            assert {(person.room, text) for text in told} <= expected
+            assert max(told.values(), default=1) == 1
+
+
+async def _until_gone(pids: list[int], limit_s: float) -> None:
+    await until(
+        lambda: all(_status(pid) == psutil.STATUS_ZOMBIE for pid in pids), limit_s, "these workers have ended"
+    )
+
+
+def _status(pid: int) -> str:
+    try:
+        return str(psutil.Process(pid).status())
+    except psutil.NoSuchProcess:
+        return psutil.STATUS_ZOMBIE
+
+
+def _pid_of(gateway: Gateway, worker: str) -> int:
+    """The process of the worker with that id: it is the one that listens on a Unix socket of that name."""
+    for pid in gateway.worker_pids():
+        if any(worker in str(each.laddr) for each in psutil.Process(pid).net_connections("unix")):
+            return pid
+    raise AssertionError(f"no process belongs to worker {worker}")
