@@ -12,7 +12,6 @@ import asyncio
 import os
 import random
 import socket
-import weakref
 from pathlib import Path
 
 import structlog
@@ -39,7 +38,6 @@ class Handoff:
         self._listener: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
         self._adoptions: set[asyncio.Task[None]] = set()
-        self._adopted: weakref.WeakSet[asyncio.BaseProtocol] = weakref.WeakSet()
         self.is_draining = False
 
     def _socket_path(self, worker: str) -> Path:
@@ -86,7 +84,6 @@ class Handoff:
         except (OSError, TimeoutError) as error:
             log.warning("adoption_failed", reason=str(error) or type(error).__name__)
             return
-        self._adopted.add(protocol)
         protocol.data_received(bytes(request))
 
     def begin_drain(self) -> None:
@@ -118,7 +115,7 @@ class Handoff:
             if owner == self._worker or not owner.isalnum():
                 return False
             return await self._give(request, owner)
-        if not self.is_draining or request.protocol in self._adopted:
+        if not self.is_draining:
             return False
         others = [path.stem for path in self._folder.glob("*.ready")]
         random.shuffle(others)
