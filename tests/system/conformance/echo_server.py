@@ -1,0 +1,130 @@
+"""`echo_app` as a process of its own, alone on a port or as several workers behind HAProxy.
+
+Owns the processes that it starts and leaves none behind.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.binaries import program
+from tests.system.gateways import REPOSITORY, Port
+
+START_LIMIT_S = 30.0
+STOP_LIMIT_S = 10.0
+
+_BALANCER = """
+global
+    maxconn 1000
+defaults
+    mode http
+    option abortonclose
+    timeout connect 2s
+    timeout client 30s
+    timeout server 30s
+    timeout tunnel 60s
+frontend conformance
+    bind 127.0.0.1:{front}
+    default_backend workers
+backend workers
+    server workers 127.0.0.1:{back}
+"""
+
+
+class EchoServer:
+    """A running echo app: where it listens, what it wrote, whether it lives."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, protocol: str, log_path: Path) -> None:
+        self._process, self._log_path = process, log_path
+        self.port, self.path = port, f"/{protocol}/"
+
+    @property
+    def address(self) -> str:
+        """The engine's URL, with its path."""
+        return f"{self.url}{self.path}"
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:<port>`."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def log(self) -> str:
+        """All that was written so far to standard error."""
+        return self._log_path.read_text(errors="replace")
+
+    def is_running(self) -> bool:
+        """Whether the process that was started lives."""
+        return self._process.poll() is None
+
+
+@contextmanager
+def echo_server(protocol: str, *options: str) -> Iterator[EchoServer]:
+    """Runs `python -m tests.system.echo_app` on a port from the kernel until the block ends."""
+    with tempfile.TemporaryDirectory(prefix="echo-") as folder:
+        log_path = Path(folder) / "log"
+        with log_path.open("wb") as log:
+            command = [
+                sys.executable,
+                "-m",
+                "tests.system.echo_app",
+                "--port",
+                "0",
+                "--protocol",
+                protocol,
+                *options,
+            ]
+            process = subprocess.Popen(
+                command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            )
+        try:
+            yield EchoServer(process, _announced_port(process, log_path), protocol, log_path)
+        finally:
+            _stop(process)
+
+
+@contextmanager
+def balanced_echo_server(protocol: str, workers: int) -> Iterator[EchoServer]:
+    """The same as `workers` processes on one port, behind an HAProxy that knows nothing of sessions."""
+    haproxy, front = program("haproxy"), Port()
+    with echo_server(protocol, "--workers", str(workers)) as behind, tempfile.TemporaryDirectory() as folder:
+        recipe = Path(folder) / "haproxy.cfg"
+        recipe.write_text(_BALANCER.format(front=front.number, back=behind.port))
+        process = subprocess.Popen([haproxy, "-q", "-db", "-f", str(recipe)], start_new_session=True)
+        try:
+            yield EchoServer(behind._process, front.number, protocol, behind._log_path)
+        finally:
+            _stop(process)
+            front.release()
+
+
+def _announced_port(process: subprocess.Popen[bytes], log_path: Path) -> int:
+    """Reads the app's one line, `listening on <port>`, which it writes when it accepts connections."""
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], START_LIMIT_S)
+    line = process.stdout.readline().decode() if ready else ""
+    assert line.startswith("listening on "), f"the echo app did not start: {line!r}\n{log_path.read_text()}"
+    return int(line.split()[-1])
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, then SIGKILL for what is left of the process group."""
+    process.terminate()
+    try:
+        process.wait(STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        pass  # killed below
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # all of them had ended
+    process.wait(STOP_LIMIT_S)
+    if process.stdout is not None:
+        process.stdout.close()

@@ -1,0 +1,401 @@
+"""Socket.IO v5 as its protocol document has it: one worker, and several behind a proxy that knows no sessions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import aiohttp
+import pytest
+
+from tests.system.conformance.echo_server import EchoServer, balanced_echo_server, echo_server
+from tests.system.conformance.wire import SEPARATOR, Polling, Socket
+
+pytestmark = pytest.mark.system
+
+CONNECT_S = 1.0
+SLACK_S = 0.5
+CUSTOM = "/custom,"
+
+TWO = '{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}'
+"""Two places for attachments, as JSON."""
+
+
+@pytest.fixture(scope="module", params=["one worker", "workers behind HAProxy"])
+def echo(request: pytest.FixtureRequest) -> Iterator[EchoServer]:
+    """The echo app, alone and as four workers on one port."""
+    alone = request.param == "one worker"
+    with echo_server("socket.io") if alone else balanced_echo_server("socket.io", 4) as server:
+        yield server
+        assert server.is_running()
+        assert "Traceback" not in server.log(), server.log()
+
+
+@pytest.fixture
+def address(echo: EchoServer) -> str:
+    """The URL of the engine."""
+    return echo.address
+
+
+@pytest.fixture(params=["", CUSTOM], ids=["main", "custom"])
+def namespace(request: pytest.FixtureRequest) -> str:
+    """A namespace as packets name it: nothing for `/`, else its name and a comma."""
+    return request.param
+
+
+async def says(socket: Socket, *expected: str | bytes) -> None:
+    """Checks the next messages, in order; pings between them are answered."""
+    assert [await socket.receive_answering() for _ in expected] == list(expected)
+
+
+async def connected_over_polling(web: aiohttp.ClientSession, address: str, namespace: str) -> Polling:
+    """A polling session that is connected to the namespace; its `auth` event has been read."""
+    session = await Polling.open(web, address)
+    assert await session.post(f"40{namespace}") == (200, "ok")
+    packets: list[str] = []
+    while len(packets) < 2:
+        packets += await polled(session)
+    assert packets[0].startswith(f'40{namespace}{{"sid":"'), packets
+    assert packets[1] == f'42{namespace}["auth",{{}}]'
+    return session
+
+
+async def polled(session: Polling) -> list[str]:
+    """The packets of one poll but pings, which are answered."""
+    status, body = await session.get()
+    assert status == 200, body
+    packets = body.split(SEPARATOR)
+    if "2" in packets:
+        await session.post("3")
+    return [packet for packet in packets if packet != "2"]
+
+
+# -- connection to a namespace
+
+
+@pytest.mark.parametrize("auth", ["", '{"token":"123"}', '{"deep":{"list":[1,"two",null]},"sign":"€😀"}'])
+async def test_a_namespace_lets_in(
+    web: aiohttp.ClientSession, address: str, namespace: str, auth: str
+) -> None:
+    socket = await Socket.open_session(web, address)
+    await socket.send(f"40{namespace}{auth}")
+    opened, event = await socket.receive_answering(), await socket.receive_answering()
+    assert isinstance(opened, str)
+    assert isinstance(event, str)
+    assert opened.startswith(f"40{namespace}{{")
+    handshake = json.loads(opened.removeprefix(f"40{namespace}"))
+    assert list(handshake) == ["sid"]
+    assert isinstance(handshake["sid"], str)
+    assert event.startswith(f'42{namespace}["auth",')
+    assert json.loads(event.removeprefix(f"42{namespace}")) == ["auth", json.loads(auth or "{}")]
+    await socket.close()
+
+
+async def test_the_comma_behind_a_namespace_may_be_missing(web: aiohttp.ClientSession, address: str) -> None:
+    socket = await Socket.open_session(web, address)
+    await socket.send("40/custom")
+    opened = await socket.receive_answering()
+    assert str(opened).startswith('40/custom,{"sid":"')
+    await says(socket, '42/custom,["auth",{}]')
+    await socket.close()
+
+
+async def test_each_namespace_has_a_session_of_its_own(web: aiohttp.ClientSession, address: str) -> None:
+    socket = await Socket.open_session(web, address)
+    await socket.send("40", "40/custom,")
+    packets = [str(await socket.receive_answering()) for _ in range(4)]
+    opened = [packet.split("{")[1] for packet in packets if packet.startswith("40")]
+    assert len(set(opened)) == 2
+    await socket.close()
+
+
+async def test_an_unknown_namespace_is_refused(web: aiohttp.ClientSession, address: str) -> None:
+    socket = await Socket.open_session(web, address)
+    await socket.send("40/random")
+    await says(socket, '44/random,{"message":"Invalid namespace"}')
+    await socket.close()
+
+
+async def test_a_refused_namespace_leaves_the_others_alone(web: aiohttp.ClientSession, address: str) -> None:
+    socket = await Socket.connect(web, address)
+    await socket.send('40/random,{"token":"123"}', '42["message",1]')
+    await says(socket, '44/random,{"message":"Invalid namespace"}', '42["message-back",1]')
+    await socket.close()
+
+
+async def test_a_session_without_a_namespace_is_closed(web: aiohttp.ClientSession, address: str) -> None:
+    socket = await Socket.open_session(web, address)
+    assert await socket.closed_after_s(is_answering=True) < CONNECT_S + SLACK_S
+
+
+async def test_a_session_whose_namespace_was_refused_is_closed(
+    web: aiohttp.ClientSession, address: str
+) -> None:
+    socket = await Socket.open_session(web, address)
+    await socket.send("40/random")
+    assert await socket.closed_after_s(is_answering=True) < CONNECT_S + SLACK_S
+
+
+async def test_a_polling_session_without_a_namespace_is_closed(
+    web: aiohttp.ClientSession, address: str
+) -> None:
+    session = await Polling.open(web, address)
+    status, body = 200, ""
+    while status == 200 and body != "1":
+        status, body = await session.get()
+        if status == 200 and body == "2":
+            await session.post("3")
+    assert await session.is_closed()
+
+
+@pytest.mark.parametrize("packet", ["abc", '2["message",1]', "1", '3/custom,1["x"]', ""])
+async def test_what_comes_before_connect_closes(
+    web: aiohttp.ClientSession, address: str, packet: str
+) -> None:
+    socket = await Socket.open_session(web, address)
+    await socket.send(f"4{packet}")
+    assert await socket.closed_after_s() < CONNECT_S / 2
+
+
+# -- disconnection from a namespace
+
+
+async def test_the_connection_outlives_the_main_namespace(web: aiohttp.ClientSession, address: str) -> None:
+    socket = await Socket.connect(web, address)
+    await socket.send("41")
+    assert await socket.receive() == "2"
+    await socket.close()
+
+
+@pytest.mark.parametrize("packet", ["41/custom", "41/custom,"])
+async def test_a_namespace_may_be_left(web: aiohttp.ClientSession, address: str, packet: str) -> None:
+    socket = await Socket.connect(web, address)
+    await socket.send("40/custom,")
+    for beginning in ("40/custom,{", "42/custom,["):
+        assert str(await socket.receive_answering()).startswith(beginning)
+    await socket.send(packet, '42["message","to the main one"]')
+    await says(socket, '42["message-back","to the main one"]')
+    await socket.close()
+
+
+async def test_a_namespace_may_be_entered_again(
+    web: aiohttp.ClientSession, address: str, namespace: str
+) -> None:
+    socket = await Socket.connect(web, address, namespace)
+    await socket.send(f"41{namespace}", f"40{namespace}")
+    assert str(await socket.receive_answering()).startswith(f"40{namespace}{{")
+    await says(socket, f'42{namespace}["auth",{{}}]')
+    await socket.send(f'42{namespace}["message","again"]')
+    await says(socket, f'42{namespace}["message-back","again"]')
+    await socket.close()
+
+
+async def test_an_event_for_a_namespace_that_was_left_closes(
+    web: aiohttp.ClientSession, address: str, namespace: str
+) -> None:
+    socket = await Socket.connect(web, address, namespace)
+    await socket.send(f"41{namespace}", f'42{namespace}["message",1]')
+    assert await socket.closed_after_s() < CONNECT_S / 2
+
+
+# -- events and acknowledgements
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "",
+        ',1,"2",{"3":[true]}',
+        ",null,false,[],{}",
+        ',"€ 😀 \\u0000 \\" \\\\"',
+        ",1.5,-3,12345678901234",
+        ',"[1]"',
+    ],
+)
+async def test_an_event_comes_back(
+    web: aiohttp.ClientSession, address: str, namespace: str, arguments: str
+) -> None:
+    socket = await Socket.connect(web, address, namespace)
+    await socket.send(f'42{namespace}["message"{arguments}]')
+    answer = str(await socket.receive_answering())
+    assert answer.startswith(f"42{namespace}[")
+    assert json.loads(answer.removeprefix(f"42{namespace}")) == json.loads(f'["message-back"{arguments}]')
+    await socket.close()
+
+
+async def test_an_event_comes_back_to_the_byte(
+    web: aiohttp.ClientSession, address: str, namespace: str
+) -> None:
+    socket = await Socket.connect(web, address, namespace)
+    await socket.send(f'42{namespace}["message",1,"2",{{"3":[true]}}]')
+    await says(socket, f'42{namespace}["message-back",1,"2",{{"3":[true]}}]')
+    await socket.close()
+
+
+async def test_events_keep_their_order(web: aiohttp.ClientSession, address: str, namespace: str) -> None:
+    socket = await Socket.connect(web, address, namespace)
+    await socket.send(*(f'42{namespace}["message",{number}]' for number in range(300)))
+    await says(socket, *(f'42{namespace}["message-back",{number}]' for number in range(300)))
+    await socket.close()
+
+
+@pytest.mark.parametrize("number", [0, 7, 456, 2**31])
+async def test_an_event_is_acknowledged(
+    web: aiohttp.ClientSession, address: str, namespace: str, number: int
+) -> None:
+    socket = await Socket.connect(web, address, namespace)
+    await socket.send(f'42{namespace}{number}["message-with-ack",1,"2",{{"3":[false]}}]')
+    await says(socket, f'43{namespace}{number}[1,"2",{{"3":[false]}}]')
+    await socket.close()
+
+
+async def test_an_acknowledgement_may_be_empty(
+    web: aiohttp.ClientSession, address: str, namespace: str
+) -> None:
+    socket = await Socket.connect(web, address, namespace)
+    await socket.send(f'42{namespace}5["message-with-ack"]')
+    await says(socket, f"43{namespace}5[]")
+    await socket.close()
+
+
+async def test_attachments_come_back(web: aiohttp.ClientSession, address: str, namespace: str) -> None:
+    socket = await Socket.connect(web, address, namespace)
+    await socket.send(f'452-{namespace}["message",{TWO}]', b"\x01\x02\x03", b"\x04\x05\x06")
+    await says(socket, f'452-{namespace}["message-back",{TWO}]', b"\x01\x02\x03", b"\x04\x05\x06")
+    await socket.close()
+
+
+async def test_attachments_are_acknowledged(web: aiohttp.ClientSession, address: str, namespace: str) -> None:
+    socket = await Socket.connect(web, address, namespace)
+    await socket.send(f'452-{namespace}789["message-with-ack",{TWO}]', b"\x01\x02\x03", b"\x04\x05\x06")
+    await says(socket, f"462-{namespace}789[{TWO}]", b"\x01\x02\x03", b"\x04\x05\x06")
+    await socket.close()
+
+
+async def test_attachments_may_lie_deep(web: aiohttp.ClientSession, address: str, namespace: str) -> None:
+    socket = await Socket.connect(web, address, namespace)
+    places = '{"a":[{"_placeholder":true,"num":0},2],"b":{"c":{"_placeholder":true,"num":1}}}'
+    await socket.send(f'452-{namespace}["message",{places}]', b"", bytes(100_000))
+    await says(socket, f'452-{namespace}["message-back",{places}]', b"", bytes(100_000))
+    await socket.close()
+
+
+async def test_attachments_find_their_places(
+    web: aiohttp.ClientSession, address: str, namespace: str
+) -> None:
+    """The places name the attachments by number; the server may number them anew."""
+    socket = await Socket.connect(web, address, namespace)
+    places = '{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}'
+    await socket.send(f'452-{namespace}["message",{places}]', b"second", b"first")
+    answer, *attachments = [await socket.receive_answering() for _ in range(3)]
+    places_back = json.loads(str(answer).removeprefix(f"452-{namespace}"))[1:]
+    assert [attachments[place["num"]] for place in places_back] == [b"first", b"second"]
+    await socket.close()
+
+
+@pytest.mark.parametrize("reply", ["[]", '["yes",{"3":[true]}]'])
+async def test_a_client_acknowledges(
+    web: aiohttp.ClientSession, address: str, namespace: str, reply: str
+) -> None:
+    socket = await Socket.connect(web, address, namespace)
+    await socket.send(f'42{namespace}["ask","well?"]')
+    question = str(await socket.receive_answering())
+    number = question.removeprefix(f"42{namespace}").removesuffix('["question","well?"]')
+    assert number.isdigit(), question
+    await socket.send(f"43{namespace}{number}{reply}")
+    inside = reply[1:-1]
+    await says(socket, f'42{namespace}["answer",{inside}]' if inside else f'42{namespace}["answer"]')
+    await socket.close()
+
+
+async def test_a_client_acknowledges_with_attachments(
+    web: aiohttp.ClientSession, address: str, namespace: str
+) -> None:
+    socket = await Socket.connect(web, address, namespace)
+    await socket.send(f'42{namespace}["ask"]')
+    question = str(await socket.receive_answering())
+    number = question.removeprefix(f"42{namespace}").removesuffix('["question"]')
+    await socket.send(f"462-{namespace}{number}[{TWO}]", b"one", b"two")
+    await says(socket, f'452-{namespace}["answer",{TWO}]', b"one", b"two")
+    await socket.close()
+
+
+async def test_an_acknowledgement_that_nobody_asked_for_is_ignored(
+    web: aiohttp.ClientSession, address: str, namespace: str
+) -> None:
+    socket = await Socket.connect(web, address, namespace)
+    await socket.send(f'43{namespace}99["what?"]', f'42{namespace}["message",1]')
+    await says(socket, f'42{namespace}["message-back",1]')
+    await socket.close()
+
+
+async def test_an_unknown_event_is_ignored(web: aiohttp.ClientSession, address: str, namespace: str) -> None:
+    socket = await Socket.connect(web, address, namespace)
+    await socket.send(f'42{namespace}["nobody listens",1]', f'42{namespace}["message",1]')
+    await says(socket, f'42{namespace}["message-back",1]')
+    await socket.close()
+
+
+@pytest.mark.parametrize(
+    "packet",
+    ["4abc", "42{}", '42abc["message-with-ack",1,"2",{"3":[false]}]'],
+    ids=["packet type", "payload", "acknowledgement id"],
+)
+async def test_an_invalid_packet_closes(web: aiohttp.ClientSession, address: str, packet: str) -> None:
+    socket = await Socket.connect(web, address)
+    await socket.send(packet)
+    assert await socket.closed_after_s() < CONNECT_S / 2
+
+
+# -- the same over polling and across the upgrade
+
+
+async def test_polling_carries_events(web: aiohttp.ClientSession, address: str, namespace: str) -> None:
+    session = await connected_over_polling(web, address, namespace)
+    events = [f'42{namespace}["message",{number}]' for number in range(20)]
+    assert await session.post(SEPARATOR.join(events)) == (200, "ok")
+    answers: list[str] = []
+    while len(answers) < len(events):
+        answers += await polled(session)
+    assert answers == [f'42{namespace}["message-back",{number}]' for number in range(20)]
+
+
+async def test_polling_carries_attachments(web: aiohttp.ClientSession, address: str, namespace: str) -> None:
+    session = await connected_over_polling(web, address, namespace)
+    packets = (f'452-{namespace}12["message-with-ack",{TWO}]', "bAQID", "bBAUG")
+    assert await session.post(SEPARATOR.join(packets)) == (200, "ok")
+    answers: list[str] = []
+    while len(answers) < 3:
+        answers += await polled(session)
+    assert answers == [f"462-{namespace}12[{TWO}]", "bAQID", "bBAUG"]
+
+
+async def test_attachments_may_come_in_requests_of_their_own(
+    web: aiohttp.ClientSession, address: str, namespace: str
+) -> None:
+    session = await connected_over_polling(web, address, namespace)
+    for packet in (f'452-{namespace}["message",{TWO}]', "bAQID", "bBAUG"):
+        assert await session.post(packet) == (200, "ok")
+    answers: list[str] = []
+    while len(answers) < 3:
+        answers += await polled(session)
+    assert answers == [f'452-{namespace}["message-back",{TWO}]', "bAQID", "bBAUG"]
+
+
+async def test_a_namespace_lasts_across_the_upgrade(
+    web: aiohttp.ClientSession, address: str, namespace: str
+) -> None:
+    session = await connected_over_polling(web, address, namespace)
+    socket = await session.upgrade()
+    await socket.send("2probe")
+    assert await socket.receive() == "3probe"
+    await session.get()
+    await socket.send("5", f'42{namespace}1["message-with-ack","moved"]')
+    await says(socket, f'43{namespace}1["moved"]')
+    await socket.close()
+
+
+async def test_polling_is_told_of_an_unknown_namespace(web: aiohttp.ClientSession, address: str) -> None:
+    session = await Polling.open(web, address)
+    await session.post("40/random,")
+    assert await polled(session) == ['44/random,{"message":"Invalid namespace"}']

@@ -1,0 +1,243 @@
+"""Raw clients that know no more than the tests tell them: polling requests, WebSocket messages, bare frames.
+
+Every wait has a limit. Nothing here answers a ping unless it is asked to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import struct
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+LIMIT_S = 5.0
+SEPARATOR = "\x1e"
+
+
+class Polling:
+    """One Engine.IO session over HTTP long-polling."""
+
+    def __init__(self, web: aiohttp.ClientSession, address: str, handshake: dict[str, Any]) -> None:
+        self._web, self._address = web, address
+        self.handshake = handshake
+        self.sid: str = handshake["sid"]
+
+    @classmethod
+    async def open(cls, web: aiohttp.ClientSession, address: str) -> Self:
+        """Shakes hands; `address` is the server's URL with its path."""
+        async with web.get(address, params={"EIO": "4", "transport": "polling"}) as response:
+            text = await response.text()
+            assert (response.status, text[:1]) == (200, "0"), f"no handshake: {response.status} {text}"
+        return cls(web, address, json.loads(text[1:]))
+
+    async def get(self, **query: str) -> tuple[int, str]:
+        """Status and body of one poll."""
+        async with self._web.get(self._address, params=self._query(query)) as response:
+            return response.status, await response.text()
+
+    async def post(self, body: str | bytes, **query: str) -> tuple[int, str]:
+        """Status and answer of one request that sends packets."""
+        async with self._web.post(self._address, params=self._query(query), data=body) as response:
+            return response.status, await response.text()
+
+    async def upgrade(self) -> Socket:
+        """Opens the session's WebSocket; nothing has been sent over it."""
+        return await Socket.open(self._web, self._address, sid=self.sid)
+
+    async def is_closed(self) -> bool:
+        """Whether the server no longer knows the session."""
+        status, _ = await self.get()
+        return status == 400
+
+    def _query(self, more: dict[str, str]) -> dict[str, str]:
+        return {"EIO": "4", "transport": "polling", "sid": self.sid, **more}
+
+
+class Socket:
+    """One WebSocket, as text and binary messages."""
+
+    def __init__(self, connection: aiohttp.ClientWebSocketResponse) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def open(cls, web: aiohttp.ClientSession, address: str, **query: str) -> Self:
+        """Opens a WebSocket with the query `EIO=4&transport=websocket` and `query`."""
+        whole = {"EIO": "4", "transport": "websocket", **query}
+        wanted = {name: value for name, value in whole.items() if value}
+        return cls(await web.ws_connect(address, params=wanted, max_msg_size=0))
+
+    @classmethod
+    async def open_session(cls, web: aiohttp.ClientSession, address: str) -> Self:
+        """Opens a session without polling: the handshake packet has been read."""
+        socket = await cls.open(web, address)
+        packet = await socket.receive()
+        assert isinstance(packet, str), packet
+        assert packet[:1] == "0", packet
+        return socket
+
+    @classmethod
+    async def connect(cls, web: aiohttp.ClientSession, address: str, namespace: str = "") -> Self:
+        """Opens a session that is connected to a Socket.IO namespace; its `auth` event has been read."""
+        socket = await cls.open_session(web, address)
+        await socket.send(f"40{namespace}")
+        for beginning in (f"40{namespace}", f"42{namespace}"):
+            packet = await socket.receive()
+            assert isinstance(packet, str), packet
+            assert packet.startswith(beginning), packet
+        return socket
+
+    async def send(self, *messages: str | bytes) -> None:
+        """Sends each as a message of its own."""
+        for message in messages:
+            if isinstance(message, str):
+                await self._connection.send_str(message)
+            else:
+                await self._connection.send_bytes(message)
+
+    async def send_frame(self, message: bytes, opcode: aiohttp.WSMsgType) -> None:
+        """Sends one frame as it is, valid or not."""
+        await self._connection.send_frame(message, opcode)
+
+    async def receive(self, limit_s: float = LIMIT_S) -> str | bytes:
+        """The next message; fails when the connection closes instead."""
+        message = await self._next(limit_s)
+        assert message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY), f"closed: {message!r}"
+        return message.data
+
+    async def receive_answering(self, limit_s: float = LIMIT_S) -> str | bytes:
+        """The next message that is not a ping; pings are answered."""
+        async with asyncio.timeout(limit_s):
+            while (message := await self.receive(limit_s)) == "2":
+                await self.send("3")
+        return message
+
+    async def closed_after_s(self, limit_s: float = LIMIT_S, is_answering: bool = False) -> float:
+        """Waits until the server closes the connection, whatever else it sends; the seconds that took.
+
+        Pings are answered if `is_answering`.
+        """
+        start_s = time.monotonic()
+        async with asyncio.timeout(limit_s):
+            while (message := await self._next(limit_s)).type in (
+                aiohttp.WSMsgType.TEXT,
+                aiohttp.WSMsgType.BINARY,
+            ):
+                if is_answering and message.data == "2":
+                    await self.send("3")
+        return time.monotonic() - start_s
+
+    @property
+    def close_code(self) -> int | None:
+        """The code with which the connection closed, if it is."""
+        return self._connection.close_code
+
+    async def close(self) -> None:
+        """Closes from this side."""
+        await self._connection.close()
+
+    async def _next(self, limit_s: float) -> aiohttp.WSMessage:
+        async with asyncio.timeout(limit_s):
+            return await self._connection.receive()
+
+
+class RawSocket:
+    """A TCP connection on which a WebSocket was opened by hand, for frames that no client library sends."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    async def open(cls, port: int, target: str, headers: str = "", behind: bytes = b"") -> Self:
+        """Shakes hands for `target` (path and query); the answer's head has been read.
+
+        `behind` is sent in one piece with the request, before it was answered.
+        """
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        key = base64.b64encode(os.urandom(16)).decode()
+        writer.write(
+            f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n".encode()
+            + behind
+        )
+        async with asyncio.timeout(LIMIT_S):
+            head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 "), head
+        return cls(reader, writer)
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes as they are."""
+        self._writer.write(data)
+
+    async def receive(self) -> tuple[int, bytes]:
+        """The next frame of the server as (opcode, payload); a lost connection is an empty close frame."""
+        async with asyncio.timeout(LIMIT_S):
+            try:
+                first, size = await self._reader.readexactly(2)
+                if size == 126:
+                    (size,) = struct.unpack("!H", await self._reader.readexactly(2))
+                elif size == 127:
+                    (size,) = struct.unpack("!Q", await self._reader.readexactly(8))
+                return first & 15, await self._reader.readexactly(size)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                return 8, b""
+
+    async def closed_after_s(self) -> tuple[float, int | None]:
+        """Waits for the server's close frame or the end of the connection: the seconds and the close code."""
+        start_s = time.monotonic()
+        while True:
+            opcode, payload = await self.receive()
+            if opcode == 8:
+                code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else None
+                return time.monotonic() - start_s, code
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except ConnectionError:
+            pass  # the server was faster
+
+
+@asynccontextmanager
+async def half_request(port: int, head: str, beginning: bytes) -> AsyncIterator[None]:
+    """Sends a request's head (with its first line) and the beginning of its body, and leaves it at that."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(head.encode() + b"\r\n" + beginning)
+        await writer.drain()
+        yield
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+def client_frame(
+    opcode: int, payload: bytes, *, is_final: bool = True, reserved: int = 0, mask: bool = True
+) -> bytes:
+    """One WebSocket frame by RFC 6455 section 5.2; `reserved` are the three reserved bits as a number."""
+    first, size, bit = (0x80 if is_final else 0) | reserved << 4 | opcode, len(payload), 0x80 if mask else 0
+    if size < 126:
+        head = bytes((first, bit | size))
+    elif size < 65_536:
+        head = struct.pack("!BBH", first, bit | 126, size)
+    else:
+        head = struct.pack("!BBQ", first, bit | 127, size)
+    if not mask:
+        return head + payload
+    key = os.urandom(4)
+    stream = (key * (size // 4 + 1))[:size]
+    masked = (int.from_bytes(payload, "big") ^ int.from_bytes(stream, "big")).to_bytes(size, "big")
+    return head + key + masked

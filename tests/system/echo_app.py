@@ -1,0 +1,236 @@
+"""The engine with echo handlers, for conformance runs: no rooms, no Redis, the product's own code beneath.
+
+    python -m tests.system.echo_app --port 3000 --protocol engine.io|socket.io
+
+`engine.io` at /engine.io/ sends every message back. `socket.io` at /socket.io/, namespaces / and /custom:
+`auth` with the client's auth object on connect, `message` comes back as `message-back`, `message-with-ack` comes
+back as the acknowledgement, and `ask` is asked back as `question`, whose acknowledgement comes back as `answer`.
+A plain WebSocket echo is at /echo. Writes one line, `listening on <port>`, when connections are accepted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import socket
+from collections.abc import Awaitable
+from typing import Any
+
+from aiohttp import web
+
+from gateway.delivery.carrier import Carrier
+from gateway.delivery.deflate import Inflater, compress, negotiate
+from gateway.delivery.engine import EngineOptions, EngineServer, Gone, SocketServer, request_tail, take_over
+from gateway.delivery.frames import TEXT, FrameParser, check_handshake, frame
+from gateway.delivery.sockets import EngineSocket
+from gateway.protocol import acknowledgement_packet, event_packet
+from gateway.server import logs
+from gateway.settings import Settings
+
+NAMESPACES = ("/", "/custom")
+RAW_MAX_BYTES = 32 * 1024 * 1024
+"""Longest message of the plain echo; the Autobahn cases send up to 16 MiB."""
+
+OPTIONS = {
+    "ping_interval_s": 0.3,
+    "ping_timeout_s": 0.2,
+    "max_payload_bytes": 1_000_000,
+    "outbound_max_bytes": 16_000_000,
+    "outbound_mark_bytes": 4_000_000,
+}
+
+
+def create_app(protocol: str, is_compressed: bool, worker: str = "") -> tuple[web.Application, EngineServer]:
+    """The application and the engine beneath it; `protocol` is `engine.io` or `socket.io`."""
+    app = web.Application()
+    if protocol == "engine.io":
+        options = EngineOptions(worker=worker, connect_timeout_s=None, compression=is_compressed, **OPTIONS)
+        engine = _engine_echo(options)
+        engine.attach(app, "engine.io")
+    else:
+        options = EngineOptions(worker=worker, connect_timeout_s=1.0, compression=is_compressed, **OPTIONS)
+        server = _socket_echo(options)
+        engine = server.eio
+        server.attach(app, "socket.io")
+    app.router.add_get("/echo", RawEcho(engine).handle)
+    app.on_shutdown.append(lambda _: engine.shutdown())
+    return app, engine
+
+
+def _engine_echo(options: EngineOptions) -> EngineServer:
+    engine = EngineServer(options)
+
+    async def echo(sid: str, data: str | bytes) -> None:
+        await engine.send(sid, data)
+
+    engine.on("message", echo)
+    return engine
+
+
+def _socket_echo(options: EngineOptions) -> SocketServer:
+    server = SocketServer(options, namespaces=list(NAMESPACES), always_connect=True)
+    for namespace in NAMESPACES:
+        _echo_in(server, namespace)
+    return server
+
+
+def _echo_in(server: SocketServer, namespace: str) -> None:
+    """Registers the handlers of one namespace; text events of `/` take the short way instead."""
+
+    async def connect(sid: str, environ: dict[str, Any], auth: Any = None) -> None:
+        if namespace == "/":
+            carried = server.eio.sockets[server.manager.eio_sid_from_sid(sid, namespace)]
+            carried.owner = ShortWay(server, sid, carried)
+        await server.emit("auth", auth or {}, to=sid, namespace=namespace)
+
+    async def message(sid: str, *arguments: Any) -> None:
+        await server.emit("message-back", arguments, to=sid, namespace=namespace)
+
+    async def message_with_ack(sid: str, *arguments: Any) -> Any:
+        return arguments
+
+    async def ask(sid: str, *arguments: Any) -> None:
+        async def answered(*answer: Any) -> None:
+            await server.emit("answer", answer, to=sid, namespace=namespace)
+
+        await server.emit("question", arguments, to=sid, namespace=namespace, callback=answered)
+
+    handlers = {"connect": connect, "message": message, "message-with-ack": message_with_ack, "ask": ask}
+    for name, handler in handlers.items():
+        server.on(name, handler, namespace=namespace)
+
+
+class ShortWay:
+    """Takes the text events of `/` as a chat session does, past python-socketio."""
+
+    def __init__(self, server: SocketServer, sid: str, carried: EngineSocket) -> None:
+        self._server, self._sid, self._carried = server, sid, carried
+
+    def on_event(self, name: Any, arguments: list[Any], ack: int | None) -> Awaitable[None] | None:
+        """`message` and `message-with-ack` are answered at once, the rest by the long way's handler."""
+        if name == "message":
+            data = _json(arguments)[1:-1]
+            packet = event_packet("message-back", data) if arguments else b'42["message-back"]'
+            self._carried.send_text(packet)
+        elif name == "message-with-ack":
+            if ack is not None:
+                self._carried.send_text(acknowledgement_packet(ack, _json(arguments)[1:-1]))
+        else:
+            return self._server._trigger_event(name, "/", self._sid, *arguments)
+        return None
+
+    def on_behind(self) -> None:
+        """An echo may wait."""
+
+    def on_drained(self) -> None:
+        """An echo may wait."""
+
+    def on_carrier(self) -> None:
+        """The socket finds its way by itself."""
+
+
+class RawEcho:
+    """Every message back, on the engine's frame layer and nothing above it."""
+
+    def __init__(self, engine: EngineServer) -> None:
+        self._engine = engine
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answers the WebSocket handshake and takes the connection from aiohttp."""
+        try:
+            key = check_handshake(request.method, request.headers)
+        except ValueError:
+            return web.Response(status=400)
+        offer = request.headers.get("Sec-WebSocket-Extensions")
+        deflate = negotiate(offer) if self._engine.options.compression else None
+        parser = FrameParser(RAW_MAX_BYTES, Inflater() if deflate is not None else None)
+        carrier = Carrier(self, parser, deflate, 2 * RAW_MAX_BYTES)
+        transport = take_over(request, carrier)
+        if transport is None:
+            return Gone()
+        extensions = f"Sec-WebSocket-Extensions: {deflate.response_header}\r\n" if deflate is not None else ""
+        transport.write(
+            f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {key}\r\n{extensions}\r\n".encode()
+        )
+        _ = self._engine.wheel
+        carrier.adopt(transport, RAW_MAX_BYTES)
+        carrier.opened()
+        carrier.start(request_tail(request))
+        return Gone()
+
+    def on_message(self, carrier: Carrier, opcode: int, data: bytes) -> None:
+        """Sends it back; if compression was agreed on, short messages are compressed too."""
+        if carrier.window_bits:
+            carrier.send_frames(frame(opcode, compress(data, carrier.window_bits), True))
+        elif opcode == TEXT:
+            carrier.send_text(data)
+        else:
+            carrier.send_binary(data)
+
+    def on_lost(self, carrier: Carrier) -> None:
+        """Nothing was kept."""
+
+    def on_behind(self, carrier: Carrier) -> None:
+        """An echo may wait."""
+
+    def on_drained(self, carrier: Carrier) -> None:
+        """An echo may wait."""
+
+    def linger(self, carrier: Carrier) -> None:
+        """The engine's wheel ends the connection if its peer does not."""
+        self._engine.linger(carrier)
+
+
+async def _serve(app: web.Application, listener: socket.socket) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.SockSite(runner, listener).start()
+    announce(listener.getsockname()[1])
+    await stopped.wait()
+    await runner.cleanup()
+
+
+def announce(port: int) -> None:
+    """Tells whoever started the app that connections are accepted."""
+    print(f"listening on {port}", flush=True)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _loop_factory(name: str) -> Any:
+    if name == "asyncio":
+        return asyncio.new_event_loop
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+def main() -> None:
+    """Reads the command line and serves."""
+    parser = argparse.ArgumentParser(description="The engine with echo handlers, for conformance runs.")
+    parser.add_argument("--port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--protocol", choices=("engine.io", "socket.io"), required=True)
+    parser.add_argument(
+        "--workers", type=int, default=0, help="gunicorn workers; 0: one process without gunicorn"
+    )
+    parser.add_argument("--compression", action="store_true", help="negotiate permessage-deflate")
+    parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
+    options = parser.parse_args()
+    logs.configure(Settings(log_format="console"))
+    app, _ = create_app(options.protocol, options.compression)
+    listener = socket.create_server(("127.0.0.1", options.port), backlog=1024)
+    with asyncio.Runner(loop_factory=_loop_factory(options.loop)) as runner:
+        runner.run(_serve(app, listener))
+
+
+if __name__ == "__main__":
+    main()
