@@ -13,7 +13,7 @@ BAD_PAYLOAD = 1007
 TOO_BIG = 1009
 
 _SURROGATE = b"\xed\xa0"
-"""From here to ED BF a surrogate begins: no UTF-8, but Python's decoder waits for the third byte to say so."""
+"""From here to ED BF begin surrogates: no UTF-8, but Python's decoder waits for the third byte to say so."""
 
 
 class FrameError(Exception):
