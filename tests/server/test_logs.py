@@ -1,0 +1,109 @@
+"""Log lines: one shape for ours and for the standard library's, on standard error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.server.logs import stamp
+
+OURS_AND_THEIRS = """
+import logging
+from gateway.server import logs
+from gateway.settings import Settings
+
+log = logs.get_logger("ours")
+logs.configure(Settings.from_environment())
+log.debug("not_shown")
+log.info("member_joined", room="lobby", tags={1: b"x"})
+logging.getLogger("aiohttp.server").warning("Odd request from %s", "somewhere", extra={"kept": "out"})
+logging.getLogger("asyncio").debug("not shown either")
+try:
+    1 / 0
+except ZeroDivisionError:
+    secret = "secret-word"
+    log.exception("it_broke")
+    logging.getLogger("gunicorn.error").exception("Theirs broke")
+"""
+
+
+def lines_of(log_format: str, level: str = "info") -> list[str]:
+    """What a process of its own writes to standard error; nothing may go to standard output."""
+    ran = subprocess.run(
+        [sys.executable, "-c", OURS_AND_THEIRS],
+        env={"GATEWAY_LOG_FORMAT": log_format, "GATEWAY_LOG_LEVEL": level},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert ran.stdout == ""
+    return ran.stderr.splitlines()
+
+
+def test_without_a_terminal_each_line_is_a_json_object_with_the_same_head() -> None:
+    lines = [json.loads(line) for line in lines_of("auto")]
+    assert [line["event"] for line in lines] == [
+        "member_joined",
+        "Odd request from somewhere",
+        "it_broke",
+        "Theirs broke",
+    ]
+    assert [line["level"] for line in lines] == ["info", "warning", "error", "error"]
+    assert [line["logger"] for line in lines] == ["ours", "aiohttp.server", "ours", "gunicorn.error"]
+    assert lines[0]["room"] == "lobby"
+    for line in lines:
+        assert list(line)[:4] == ["timestamp", "level", "event", "pid"]
+        age = datetime.now(UTC) - datetime.fromisoformat(line["timestamp"])
+        assert 0 <= age.total_seconds() < 60
+
+
+def test_an_exception_is_one_json_line_with_its_traceback_and_no_local_variables() -> None:
+    for line in [json.loads(line) for line in lines_of("json")][-2:]:
+        assert "ZeroDivisionError" in line["exception"]
+        assert "secret-word" not in line["exception"]
+
+
+def test_for_people_a_line_reads_as_words() -> None:
+    lines = lines_of("console")
+    assert "member_joined" in lines[0]
+    assert "room=lobby" in lines[0]
+    assert any("ZeroDivisionError" in line for line in lines)
+    assert not any("secret-word" in line for line in lines)
+
+
+def test_lines_below_the_level_are_left_out() -> None:
+    assert [json.loads(line)["event"] for line in lines_of("json", "error")] == ["it_broke", "Theirs broke"]
+
+
+def test_the_stamp_puts_time_level_event_and_process_first() -> None:
+    stamped = stamp(logging.getLogger(), "info", {"room": "lobby", "event": "member_joined"})
+    assert list(stamped) == ["timestamp", "level", "event", "pid", "room"]
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_gunicorns_own_lines_have_our_format(log_format: str) -> None:
+    code = (
+        "from gunicorn.config import Config\n"
+        "from gateway.server.logs import GunicornLogger\n"
+        "GunicornLogger(Config()).error('Worker %s left', 7)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"GATEWAY_LOG_FORMAT": log_format},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    (line,) = ran.stderr.splitlines()
+    if log_format == "json":
+        assert json.loads(line)["event"] == "Worker 7 left"
+    else:
+        assert "Worker 7 left" in line
+        assert "gunicorn.error" in line
