@@ -42,6 +42,8 @@ from gateway.delivery.wheel import Wheel
 
 log = structlog.get_logger("gateway.delivery")
 
+_INFLATER = Inflater()  # keeps nothing between messages, so one serves all connections
+
 LINGER_S = 2.0
 """How long a closed WebSocket may take to answer the close frame, and a polling client to fetch its last packets."""
 
@@ -271,6 +273,8 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             log.debug("malformed_packet", reason=str(wrong))
             socket.end(self.reason.TRANSPORT_ERROR, packet=None)
             return self._refuse(request, 3, "Bad request")
+        except ConnectionError:
+            return Gone()
         finally:
             socket.is_posting = False
         return self._respond(request, 200, b"ok")
@@ -297,8 +301,9 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         except ValueError:
             return None
         options = self.options
-        deflate = negotiate(request.headers.get("Sec-WebSocket-Extensions")) if options.compression else None
-        inflater = Inflater() if deflate is not None else None
+        offers = ", ".join(request.headers.getall("Sec-WebSocket-Extensions", ()))
+        deflate = negotiate(offers) if options.compression else None
+        inflater = _INFLATER if deflate is not None else None
         parser = FrameParser(options.max_payload_bytes, inflater)
         carrier = Carrier(WebSocketSink(self), parser, deflate, options.outbound_max_bytes)
         transport = take_over(request, carrier)

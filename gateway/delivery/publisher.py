@@ -83,14 +83,14 @@ class Publisher:
     def _head(self, feed: Feed, idempotency_key: str | None) -> bytes:
         """The command up to the arguments that differ from message to message."""
         options, room = self._options, feed.room
-        names = [keys.history(room), keys.meta(room), self._route.channel(room)]
+        names = [keys.history(room), keys.meta(room)]
         if idempotency_key is not None:
             names.append(keys.idempotency(room, idempotency_key))
         arguments = [
             b"EVALSHA", PUBLISH.digest, b"%d" % len(names), *names,
             self._route.publish_verb, *self._route.wrapping(room), feed.room_json,
             b"%d" % options.history_messages, b"%d" % options.history_ttl_s, b"%d" % options.position_ttl_s,
-            b"%d" % options.idempotency_ttl_s, new_epoch().encode(),
+            b"%d" % options.idempotency_ttl_s, new_epoch().encode(), self._route.channel(room),
         ]  # fmt: skip
         head = b"*%d\r\n" % (len(arguments) + 3) + b"".join(map(_bulk, arguments))
         if idempotency_key is None:

@@ -58,7 +58,7 @@ class Gateway:
             options=engine_options(settings, self.worker), client_manager=self.backplane, namespaces=["/"]
         )
         self.engine = self.sio.eio
-        self._new = Bucket(settings.handshakes_per_s, max(1, settings.handshakes_per_s), time.monotonic())
+        self._new = Bucket(settings.handshakes_per_s, 2 * settings.handshakes_per_s, time.monotonic())
         self.handoff: Handoff | None = None
         self.drain = Drain(self.engine, self._begin_drain, settings.drain_s)
 
