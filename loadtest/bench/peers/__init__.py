@@ -1,0 +1,1 @@
+"""The servers that the gateway is compared with, each started as a process of its own."""
