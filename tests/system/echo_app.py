@@ -16,6 +16,7 @@ import json
 import signal
 import socket
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -28,6 +29,7 @@ from gateway.delivery.sockets import EngineSocket
 from gateway.protocol import acknowledgement_packet, event_packet
 from gateway.server import logs
 from gateway.settings import Settings
+from tests.system.echo_workers import serve
 
 NAMESPACES = ("/", "/custom")
 RAW_MAX_BYTES = 32 * 1024 * 1024
@@ -85,6 +87,12 @@ def _echo_in(server: SocketServer, namespace: str) -> None:
             carried.owner = ShortWay(server, sid, carried)
         await server.emit("auth", auth or {}, to=sid, namespace=namespace)
 
+    async def disconnect(sid: str, reason: str) -> None:
+        if namespace == "/" and (
+            carried := server.eio.sockets.get(server.manager.eio_sid_from_sid(sid, "/"))
+        ):
+            carried.owner = None
+
     async def message(sid: str, *arguments: Any) -> None:
         await server.emit("message-back", arguments, to=sid, namespace=namespace)
 
@@ -97,9 +105,8 @@ def _echo_in(server: SocketServer, namespace: str) -> None:
 
         await server.emit("question", arguments, to=sid, namespace=namespace, callback=answered)
 
-    handlers = {"connect": connect, "message": message, "message-with-ack": message_with_ack, "ask": ask}
-    for name, handler in handlers.items():
-        server.on(name, handler, namespace=namespace)
+    for handler in (connect, disconnect, message, message_with_ack, ask):
+        server.on(handler.__name__.replace("_", "-"), handler, namespace=namespace)
 
 
 class ShortWay:
@@ -189,7 +196,7 @@ async def _serve(app: web.Application, listener: socket.socket) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     await web.SockSite(runner, listener).start()
     announce(listener.getsockname()[1])
@@ -226,6 +233,10 @@ def main() -> None:
     parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
     options = parser.parse_args()
     logs.configure(Settings(log_format="console"))
+    if options.workers:
+        build = partial(create_app, options.protocol, options.compression)
+        serve(build, options.port, options.workers, announce)
+        return
     app, _ = create_app(options.protocol, options.compression)
     listener = socket.create_server(("127.0.0.1", options.port), backlog=1024)
     with asyncio.Runner(loop_factory=_loop_factory(options.loop)) as runner:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,6 +101,7 @@ def balanced_echo_server(protocol: str, workers: int) -> Iterator[EchoServer]:
         recipe.write_text(_BALANCER.format(front=front.number, back=behind.port))
         process = subprocess.Popen([haproxy, "-q", "-db", "-f", str(recipe)], start_new_session=True)
         try:
+            _await_port(front.number)
             yield EchoServer(behind._process, front.number, protocol, behind._log_path)
         finally:
             _stop(process)
@@ -112,6 +115,18 @@ def _announced_port(process: subprocess.Popen[bytes], log_path: Path) -> int:
     line = process.stdout.readline().decode() if ready else ""
     assert line.startswith("listening on "), f"the echo app did not start: {line!r}\n{log_path.read_text()}"
     return int(line.split()[-1])
+
+
+def _await_port(port: int) -> None:
+    """Returns when somebody accepts connections on the port."""
+    deadline_s = time.monotonic() + START_LIMIT_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=START_LIMIT_S).close()
+            return
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline_s, f"nobody listens on {port}"
+            time.sleep(0.02)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
