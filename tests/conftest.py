@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import uuid
 import warnings
@@ -53,16 +54,14 @@ def _container() -> Iterator[str]:
 
 def _docker_answers() -> bool:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # docker's client leaves its socket open when nobody answers
         import docker
 
         try:
             client = docker.from_env(timeout=DOCKER_ANSWERS_WITHIN_S)
-        except docker.errors.DockerException:
-            return False
-        try:
-            return bool(client.ping())
-        except (docker.errors.DockerException, OSError):
-            return False
-        finally:
+            answers = bool(client.ping())
             client.close()
+        except (docker.errors.DockerException, OSError):
+            answers = False
+        gc.collect()
+    return answers

@@ -54,6 +54,7 @@ class Member:
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._posting = asyncio.Lock()
+        self._polling_turn = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
 
     @classmethod
@@ -122,6 +123,8 @@ class Member:
 
     async def send_packet(self, packet: str) -> None:
         """Sends one Engine.IO packet as it is. Raises ConnectionError when the session has ended."""
+        if self.closed.is_set():
+            raise ConnectionResetError("the session has ended")
         if self._socket is not None:
             try:
                 return await self._socket.send_str(packet)
@@ -192,20 +195,23 @@ class Member:
         self.sid = self.handshake["sid"]
 
     async def _upgrade(self) -> None:
-        """Moves to WebSocket: no POST meanwhile; the reader changes over when its last poll is answered."""
+        """Moves to WebSocket as stock clients do: no POST meanwhile, and the last poll is answered before."""
         async with self._posting:
             socket = await self._dial(sid=self.sid)
             await socket.send_str("2probe")
             answer = await socket.receive_str()
             if answer != "3probe":
                 raise ConnectionError(f"not the answer to a probe: {answer[:200]!r}")
-            await socket.send_str("5")
-            self._socket = socket
+            async with self._polling_turn:
+                await socket.send_str("5")
+                self._socket = socket
 
     async def _read(self) -> None:
         try:
             while self._socket is None:
-                for packet in await self._poll():
+                async with self._polling_turn:
+                    packets = await self._poll() if self._socket is None else []
+                for packet in packets:
                     await self._take(packet)
             async for message in self._socket:
                 if message.type is aiohttp.WSMsgType.TEXT:

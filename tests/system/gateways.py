@@ -5,6 +5,7 @@ Owns the processes that it starts, in a process group of their own, and leaves n
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -48,8 +49,8 @@ class Port:
 class Gateway:
     """One gateway: `async with Gateway(redis_url, workers=4, GATEWAY_GRACE_S="1") as gateway:`.
 
-    Entering waits until all workers are alive and /readyz says 200; `wait=False` does not, for a gateway
-    whose Redis is away. Leaving stops it. Keyword arguments are its environment.
+    Entering waits until /readyz of every worker says 200; `wait=False` does not, for a gateway whose Redis
+    is away. Leaving stops it. Keyword arguments are its environment.
     """
 
     def __init__(
@@ -102,6 +103,22 @@ class Gateway:
         """Status and JSON of /readyz, on a connection of its own; (0, {}) when nobody answers within 2 s."""
         return await fetch_json(f"{self.url}/readyz")
 
+    async def ready_workers(self) -> set[str]:
+        """Names of some of the workers that are ready: the kernel picks who answers, so ask until all have."""
+        answers = await asyncio.gather(*(self.readiness() for _ in range(2 * self.workers)))
+        return {told["worker"] for status, told in answers if status == 200}
+
+    async def worker_names(self, limit_s: float = 10.0) -> set[str]:
+        """Names of all workers, as they call themselves in /readyz. Fails when not all are ready in time."""
+        names: set[str] = set()
+
+        async def all_answered() -> bool:
+            names.update(await self.ready_workers())
+            return len(names) >= self.workers or not self.is_running()
+
+        await until(all_answered, limit_s, f"each of {self.workers} workers says on /readyz that it is ready")
+        return names
+
     async def start(self) -> None:
         """Starts gunicorn and, unless told not to, waits until the gateway is ready."""
         with self._log_path.open("ab") as log:
@@ -118,9 +135,9 @@ class Gateway:
             await self.until_ready()
 
     async def until_ready(self, limit_s: float = START_LIMIT_S) -> None:
-        """Waits until /readyz is 200 and all workers live; shows the log when that does not come."""
+        """Waits until each worker has answered /readyz with 200; shows the log when that does not come."""
         try:
-            await until(self._is_whole_or_dead, limit_s, "all workers alive and /readyz 200")
+            await self.worker_names(limit_s)
         except AssertionError as late:
             raise AssertionError(f"{late}\n{self.log()}") from late
         assert self.is_running(), (
@@ -193,11 +210,6 @@ class Gateway:
         }
         redis = {} if self.redis_url is None else {"REDIS_URL": self.redis_url}
         return {**kept, **chosen, **redis, **self._environment}
-
-    async def _is_whole_or_dead(self) -> bool:
-        if not self.is_running():
-            return True
-        return len(self.worker_pids()) == self.workers and await self.is_ready()
 
 
 async def fetch_json(url: str, limit_s: float = 2.0) -> tuple[int, dict[str, Any]]:

@@ -12,17 +12,6 @@ BATCH = 8
 BATCHES_MOST = 60
 
 
-async def worker_names(gateway: Gateway) -> set[str]:
-    """Names of all workers, as they call themselves in /readyz."""
-    names: set[str] = set()
-    for _ in range(BATCHES_MOST):
-        answers = await asyncio.gather(*(gateway.readiness() for _ in range(BATCH)))
-        names.update(answer["worker"] for status, answer in answers if status == 200)
-        if len(names) >= gateway.workers:
-            return names
-    raise AssertionError(f"only {len(names)} of {gateway.workers} workers ever answered /readyz: {names}")
-
-
 def worker_of(member: Member, names: set[str]) -> str:
     """The worker that holds a member's session, whose id is `<worker>.<random>`."""
     name = member.sid.partition(".")[0]
@@ -34,7 +23,7 @@ async def one_on_each(
     gateway: Gateway, connect: Callable[..., Awaitable[Member]], transport: Transport = "websocket"
 ) -> list[Member]:
     """One member on every worker; those that landed where one is already are closed again."""
-    names = await worker_names(gateway)
+    names = await gateway.worker_names()
     placed: dict[str, Member] = {}
     for _ in range(BATCHES_MOST):
         for member in await asyncio.gather(*(connect(gateway.url, transport) for _ in range(BATCH))):

@@ -34,8 +34,6 @@ NOT_UNDERSTOOD: list[tuple[str, Any]] = [
     *[("history", {"room": HERE, "before": before}) for before in (5, "x")],
     ("shout", {"room": HERE}),
     ("receive", {"room": HERE, "message": "x", "username": "ChatBot"}),
-    ("connect", {}),
-    ("disconnect", {}),
 ]  # fmt: skip
 
 REFUSED: list[tuple[str, str, Any]] = [

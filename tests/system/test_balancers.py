@@ -13,7 +13,6 @@ from tests.system.balancers import balancer
 from tests.system.clients import Member, Transport
 from tests.system.conftest import Opener
 from tests.system.gateways import Gateway
-from tests.system.spread import worker_names
 from tests.system.stock import JavaScriptClient, PythonClient, StockClient, Way
 from tests.waiting import until
 
@@ -94,7 +93,7 @@ async def test_a_gateway_that_is_gone_gets_no_members_and_those_it_had_return(
     await until(lambda: any(member.closed.is_set() for member in members), what="its members lose it")
     lost = [number for number, member in enumerate(members) if member.closed.is_set()]
     back = [await connect(site.url) for _ in lost]
-    names = await worker_names(stays)
+    names = await stays.worker_names()
     for number, member in zip(lost, back, strict=True):
         assert (await member.join(f"user-{number}", room, since=sent))["recovered"] is True
         assert member.sid.partition(".")[0] in names
@@ -103,7 +102,7 @@ async def test_a_gateway_that_is_gone_gets_no_members_and_those_it_had_return(
 
 
 async def _holds_some(gateway: Gateway, members: list[Member]) -> bool:
-    return bool({member.sid.partition(".")[0] for member in members} & await worker_names(gateway))
+    return bool({member.sid.partition(".")[0] for member in members} & await gateway.worker_names())
 
 
 async def _is_offered(site: Site, gateway: Gateway, connect: Opener) -> bool:

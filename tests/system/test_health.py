@@ -7,7 +7,6 @@ from typing import Any
 
 from tests.system.clients import Member
 from tests.system.gateways import Gateway, fetch_json
-from tests.system.spread import worker_names
 from tests.waiting import until
 
 SECRET = "nobody but the room may read this"
@@ -26,7 +25,7 @@ async def test_readyz_names_the_worker_and_no_reason_against_it(gateway: Gateway
 
 
 async def test_every_worker_is_ready_under_a_name_of_its_own(gateway: Gateway) -> None:
-    assert len(await worker_names(gateway)) == 4
+    assert len(await gateway.worker_names()) == 4
 
 
 async def test_logs_are_json_and_tell_who_came_and_went(gateway: Gateway, room: str) -> None:
@@ -34,11 +33,11 @@ async def test_logs_are_json_and_tell_who_came_and_went(gateway: Gateway, room: 
         await member.join("ada", room)
         await member.send(room, SECRET)
         await member.call("leave", {"username": "ada", "room": room})
-    await until(lambda: _lines(gateway, member.sid, "disconnect"), what="the disconnect is logged")
-    joined, left = _lines(gateway, member.sid, "join"), _lines(gateway, member.sid, "leave")
+    await until(lambda: _lines(gateway, member.socket_id, "disconnected"), what="the disconnect is logged")
+    joined, left = _lines(gateway, member.socket_id, "joined"), _lines(gateway, member.socket_id, "left")
     assert [(line["user"], line["room"]) for line in (*joined, *left)] == [("ada", room)] * 2
-    assert len(_lines(gateway, member.sid, "connect")) == 1
-    assert _lines(gateway, member.sid, "disconnect")[0]["reason"]
+    assert len(_lines(gateway, member.socket_id, "connected")) == 1
+    assert _lines(gateway, member.socket_id, "disconnected")[0]["reason"]
     assert SECRET not in gateway.log()
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.system.clients import Member, Transport
 from tests.system.conftest import Opener
 from tests.system.gateways import Gateway
-from tests.system.spread import one_on_each, worker_names, worker_of
+from tests.system.spread import one_on_each, worker_of
 from tests.waiting import until
 
 SENDS_EACH = 60
@@ -88,7 +88,7 @@ async def test_sessions_stay_whole_whichever_worker_a_request_reaches(
     members = await asyncio.gather(
         *(connect(gateway.url, transport, keep_alive=keep_alive) for _ in range(24))
     )
-    names = await worker_names(gateway)
+    names = await gateway.worker_names()
     assert Counter(worker_of(member, names) for member in members).total() == 24
     await asyncio.gather(*(member.join(f"user-{n}", room) for n, member in enumerate(members)))
     await asyncio.gather(*(member.send(room, f"{n}") for n, member in enumerate(members)))
