@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ class Lane:
 @dataclass(frozen=True, slots=True)
 class Contest:
     """Lanes that are measured in turn. Ratios are taken against the lane `against`; `goals`: most that the ratio
-    of the lane `gateway` to it may be, by figure."""
+    of the lane `gateway` to it may be, by figure; the figures in `goals` are those that the contest is about."""
 
     name: str
     title: str
     lanes: tuple[Lane, ...]
     against: str
-    goals: dict[str, float] = field(default_factory=dict)
+    goals: dict[str, float]
 
 
 CONTENDERS = ("gateway", "node", "stock")
@@ -122,9 +122,8 @@ _OWN = (
 
 def small(contest: Contest) -> Contest:
     """The same contest, small enough to see in a few seconds that it works; its ratios mean nothing."""
-    return replace(
-        contest, lanes=tuple(replace(lane, load=_small(lane.load)) for lane in contest.lanes), goals={}
-    )
+    lanes = tuple(replace(lane, load=_small(lane.load)) for lane in contest.lanes)
+    return replace(contest, lanes=lanes, goals=dict.fromkeys(contest.goals, float("inf")))
 
 
 def _small(load: Load) -> Load:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isinf
 from statistics import median
 from typing import Any
 
@@ -47,7 +48,11 @@ class Result:
     runs: Runs
 
     def ratio(self, label: str, figure: str) -> Ratio | None:
-        """The lane's figure over that of the contest's `against`; None when there is no pair to compare."""
+        """The lane's figure over that of the contest's `against`; None when the contest is not about that figure,
+        or there is no pair to compare.
+        """
+        if figure not in self.contest.goals:
+            return None
         pairs = zip(self.runs[label], self.runs[self.contest.against], strict=True)
         ratios = [
             getattr(one, figure) / getattr(other, figure)
@@ -121,7 +126,7 @@ def _ratio_cell(result: Result, lane: Lane, figure: str) -> str:
     goal = result.contest.goals.get(figure) if lane.label == "gateway" else None
     if ratio is None:
         return "–"
-    if goal is None:
+    if goal is None or isinf(goal):
         return str(ratio)
     return f"**{ratio}**, goal {goal}" if ratio.middle <= goal else f"{ratio}, goal {goal} missed"
 

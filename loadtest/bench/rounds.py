@@ -17,11 +17,9 @@ from loadtest.bench.generator import Generator, GeneratorError, Seen
 from loadtest.bench.probes import Store, Trees
 
 try:
-    from uvloop import run as run_loop
-except (
-    ImportError
-):  # it is not for every platform; then the load costs more, and what it measures costs the same
-    run_loop = asyncio.run
+    from uvloop import new_event_loop
+except ImportError:  # it is not for every platform
+    from asyncio import new_event_loop
 
 CALM_CPU_S = 0.02
 CALM_FOR_S = 0.5
