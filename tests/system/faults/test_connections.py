@@ -23,7 +23,7 @@ BYTES_PER_STALLED = 2 * 1_048_576
 SLACK_BYTES = 24 * 1_048_576
 
 
-@repeated(quick=10, long=100)
+@repeated(quick=5, long=100)
 async def test_members_cut_and_back_with_since_miss_nothing(seed: int, times: int, record: Record) -> None:
     async with (
         standalone() as valkey,

@@ -51,7 +51,7 @@ async def _kill_and_start(valkey: Valkey, traffic: Traffic, cut_to: int | None =
 
 
 @pytest.mark.parametrize("persistence", ["always", "everysec"])
-@repeated(quick=2, long=10)
+@repeated(quick=1, long=10)
 async def test_valkey_killed_and_started_again_loses_nothing_it_wrote(
     persistence: str, seed: int, times: int, record: Record
 ) -> None:
@@ -72,7 +72,7 @@ async def test_valkey_killed_and_started_again_loses_nothing_it_wrote(
         assert resumption.longest_s <= RESUMED_WITHIN_S
 
 
-@repeated(quick=2, long=10)
+@repeated(quick=1, long=10)
 async def test_valkey_that_lost_its_last_second_tells_every_member_of_the_gap(
     seed: int, times: int, record: Record
 ) -> None:
@@ -95,7 +95,7 @@ async def test_valkey_that_lost_its_last_second_tells_every_member_of_the_gap(
         assert resumption.longest_s <= RESUMED_WITHIN_S
 
 
-@repeated(quick=2, long=10)
+@repeated(quick=1, long=10)
 async def test_valkey_that_lost_everything_tells_every_member_of_the_gap(
     seed: int, times: int, record: Record
 ) -> None:
@@ -117,7 +117,7 @@ async def test_valkey_that_lost_everything_tells_every_member_of_the_gap(
         assert resumption.longest_s <= RESUMED_WITHIN_S
 
 
-@repeated(quick=1, long=5)
+@repeated(quick=None, long=5)
 async def test_valkey_that_stands_still_for_five_seconds_loses_nothing(
     seed: int, times: int, record: Record
 ) -> None:
@@ -142,7 +142,7 @@ async def test_valkey_that_stands_still_for_five_seconds_loses_nothing(
         assert resumption.longest_s <= RESUMED_WITHIN_S
 
 
-@repeated(quick=3, long=20)
+@repeated(quick=2, long=20)
 async def test_subscriptions_killed_by_valkey_lose_nothing(seed: int, times: int, record: Record) -> None:
     async with (
         standalone() as valkey,

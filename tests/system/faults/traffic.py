@@ -24,7 +24,7 @@ SETTLE_LIMIT_S = 20.0
 class Traffic:
     """`async with Traffic([gateway.url], seed=1) as traffic:` enters when everybody has joined.
 
-    `people` are the members of each room; the first `talkers` of them talk, each `1 / pace_s` times a second.
+    `people` are the members of each room; the first `talkers` of them talk, each about `1 / pace_s` times a second.
     `urls` may name a gateway more than once, to give it a larger share.
     """
 
@@ -34,8 +34,8 @@ class Traffic:
         seed: int,
         rooms: int = 20,
         people: int = 4,
-        talkers: int = 2,
-        pace_s: float = 0.4,
+        talkers: int = 4,
+        pace_s: float = 0.5,
         workers: int = 4,
         padding: int = 0,
     ) -> None:
@@ -153,9 +153,11 @@ class Traffic:
         self._tasks.extend(asyncio.create_task(person.live()) for person in people)
 
     async def _dismiss(self) -> None:
+        for person in self.people:
+            person.cut()
         for task in self._tasks:
             task.cancel()
-        await asyncio.wait(self._tasks, timeout=10)
+        await asyncio.wait(self._tasks, timeout=30)
 
     def _is_spread(self) -> bool:
         """Whether all workers hold people; if not, somebody of the fullest worker tries elsewhere."""
