@@ -55,6 +55,11 @@ def worker_probe(worker: str) -> bytes:
     return b"gateway:worker:" + worker.encode() + b":probe"
 
 
+def is_plain(channel: bytes) -> bool:
+    """Whether a channel is no room's: such channels are not sharded on a Cluster."""
+    return not channel.startswith(b"{")
+
+
 def room_of(channel: bytes) -> str | None:
     """The room whose `live` channel this is; None for any other channel."""
     if channel.startswith(b"{chat_history_") and channel.endswith(b"}:live"):

@@ -87,6 +87,11 @@ class Chat:
             self._hub.release(member.feed)
             log.info("dropped", session=sid, room=room, user=member.username, reason=reason)
 
+    def is_in(self, room: str, sid: str) -> bool:
+        """Whether a session of this worker is in a room."""
+        session = self.sessions.get(sid)
+        return session is not None and room in session.rooms
+
     def everyone(self) -> list[tuple[str, str, str]]:
         """(room, session, username) of every membership on this worker."""
         return [
@@ -178,6 +183,7 @@ class Chat:
         member = known or Membership(feed, session.sid, session.socket, username)
         if known is not None:
             feed.park(known)
+        feed.joining += 1
         try:
             change = await self._enter(session, member, event, ack)
         except BaseException:
@@ -185,8 +191,10 @@ class Chat:
                 feed.put_back(known)
             elif known is None:
                 self._roster.drop(room, session.sid, username)
-                self._hub.release(feed)
             raise
+        finally:
+            feed.joining -= 1
+            self._hub.release(feed)
         if known is None and not session.is_over:
             log.info("joined", session=session.sid, room=room, user=username, count=change.count)
             self._roster.announce_joined(room, session.sid, username, change)
@@ -219,7 +227,6 @@ class Chat:
         await done
         if session.is_over:
             self._roster.drop(feed.room, session.sid, member.username)
-            self._hub.release(feed)
         return change
 
     def _go_live(

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -24,6 +25,9 @@ from gateway.state.presence import Change, Presence
 from gateway.state.workers import Workers
 
 log = structlog.get_logger("gateway.chat")
+
+Everyone = list[tuple[str, str, str]]
+"""(room, session, username) of memberships."""
 
 AGAIN_S = 1.0
 """Wait before something that the store did not take is tried again."""
@@ -61,6 +65,7 @@ class Roster:
         self._grace = wheel.lane(options.grace_s, self._grace_over)
         self._tasks: set[asyncio.Task[None]] = set()
         self._rooms: set[str] = set()
+        self._registering: asyncio.Task[None] | None = None
 
     async def come(self, room: str, session: str, username: str) -> Change:
         """A session enters a room. Raises a StoreError. The caller announces, once the member is live."""
@@ -140,20 +145,28 @@ class Roster:
             await self._workers.quit(room, worker)
         await self._workers.forget(worker)
 
-    async def register_again(self, sessions: list[tuple[str, str, str]]) -> None:
-        """Puts (room, session, username) of all sessions back: the store may have lost them. Silent."""
-        for room in {room for room, _, _ in sessions}:
-            await self._workers.enter(room)
+    def register_again(self, everyone: Everyone, is_there: Callable[[str, str], bool]) -> None:
+        """Puts the sessions of this worker back, silently: the store was away and may have lost them."""
+        if self._registering is not None:
+            self._registering.cancel()
+        self._registering = self._start(self._register(everyone, is_there))
+
+    async def _register(self, everyone: Everyone, is_there: Callable[[str, str], bool]) -> None:
+        """Ended when all are there, or by the next call; what the store does not take is tried again."""
+        for room in {room for room, _, _ in everyone}:
             self._rooms.add(room)
-        for room, session, username in sessions:
-            await self._presence.join(room, session, username)
+            await self._until_stored(partial(self._workers.enter, room))
+        for room, session, username in everyone:
+            if is_there(room, session):
+                await self._until_stored(partial(self._presence.join, room, session, username))
 
     # -- small tasks
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _until_stored(self, attempt: Any) -> None:
         """Repeats something that must reach the store, once a second while it does not; ended by `close`."""

@@ -4,18 +4,20 @@ Owns the Engine.IO handshake, the polling requests and the taking over of WebSoc
 v4 document. python-socketio stays what it is above: namespaces, acknowledgements, middleware, emits. Promises that
 a request is answered or closed whatever it holds, and that nothing here keeps the request of a handshake alive.
 
-Every seam into a library is in this table; `tests/delivery/test_seams.py` fails when one moves.
+Every seam into a library is named here; `tests/delivery/test_seams.py` fails when one moves.
 
-| library (checked with) | seam | used for |
-|---|---|---|
-| python-engineio 4.15.1 | `AsyncServer.handle_request`, `sockets`, `handlers`, `generate_id`, `_trigger_event`, `_get_socket` | our requests and ids |
-| python-engineio 4.15.1 | `AsyncSocket.send/receive/close/closed/connected/upgraded/session/check_ping_timeout` | `EngineSocket` |
-| python-engineio 4.15.1 | `Packet(...).encode(b64=…)`, `Packet.binary`, `_cors_headers`, `_cors_allowed_origins` | encoding, CORS |
-| python-socketio 5.18.1 | `AsyncServer._engineio_server_class`, `_handle_eio_message`, `_handle_connect`, `_binary_packet`, `environ` | `SocketServer` |
-| python-socketio 5.18.1 | `AsyncRedisManager._publish/_listen/_handle_emit/initialize`, `BaseManager.rooms/pre_connect/…` | `backplane.py` |
-| aiohttp 3.14.5 | `RequestHandler.transport`, `connection_lost`, `_message_tail`; a ConnectionError in `Response.prepare` ends a request quietly | `take_over`, `Gone` |
-| aiohttp 3.14.5 | `Request.protocol`, `_payload` read whole; `GunicornWebWorker._run` | polling, `server/worker.py` |
-| aiohttp 3.14.5 | `aiohttp._websocket.mask._websocket_mask_cython` | `frames.py` |
+    python-engineio 4.15.1   AsyncServer: handle_request, sockets, handlers, generate_id, _trigger_event, _cors_headers
+                             AsyncSocket: send, receive, close, closed, connected, upgraded, session,
+                             check_ping_timeout (sockets.py); Packet: encode(b64=…), binary
+    python-socketio 5.18.1   AsyncServer: _engineio_server_class, _handle_eio_message, _handle_connect,
+                             _handle_disconnect, _handle_event, _handle_ack, _send_packet, _binary_packet
+                             AsyncRedisManager: initialize, thread, _listen, _publish, _handle_emit; BaseManager:
+                             rooms, callbacks, pending_connect, pending_disconnect, pre_connect, basic_enter_room,
+                             basic_leave_room, basic_disconnect, get_participants, get_rooms (backplane.py)
+    aiohttp 3.14.5           RequestHandler: transport, connection_lost, _message_tail; a ConnectionError in
+                             Response.prepare ends a request quietly (take_over, request_tail, Gone)
+                             GunicornWebWorker: _run, wsgi, _notify_waiter_done (server/worker.py)
+                             aiohttp._websocket.mask (frames.py)
 """
 
 from __future__ import annotations

@@ -61,6 +61,7 @@ class Feed:
         "epoch_bytes",
         "idle_since_s",
         "is_reading",
+        "joining",
         "members",
         "publish_head",
         "room",
@@ -79,6 +80,7 @@ class Feed:
         self.seq = 0
         self.members: dict[str, Membership] = {}
         self.is_reading = False
+        self.joining = 0  # members that are on their way in
         self.idle_since_s = 0.0
         self._must_read_again = False
         self._read = read
@@ -109,7 +111,7 @@ class Feed:
     @property
     def is_idle(self) -> bool:
         """Whether nobody here needs this room."""
-        return not self.members and not self._waiting
+        return not self.members and not self._waiting and not self.joining
 
     # -- members
 

@@ -20,7 +20,7 @@ from gateway.delivery.routes import Route
 from gateway.delivery.wheel import Wheel
 from gateway.metrics import heard, snapshots
 from gateway.state.history import Histories
-from gateway.state.link import StoreError
+from gateway.state.link import StoreError, StoreUnavailable
 
 log = structlog.get_logger("gateway.hub")
 
@@ -53,6 +53,7 @@ class Hub:
         self._by_channel: dict[bytes, Feed] = {}
         self.on_given_up: Callable[[str], None] = lambda room: None
         self.on_stray: Callable[[bytes, bytes], None] = lambda channel, payload: None
+        self.on_back: Callable[[], None] = lambda: None
         bus.on_messages = self.heard
         bus.on_back = self.repair_all
 
@@ -67,8 +68,12 @@ class Hub:
         return feed
 
     async def subscribed(self, feed: Feed) -> None:
-        """Returns once the feed's channel is confirmed."""
-        await asyncio.shield(self._bus.subscribe(feed.channel))
+        """Returns once the feed's channel is confirmed; raises StoreUnavailable if that cannot be."""
+        confirmed = self._bus.subscribe(feed.channel)
+        if not confirmed.done():
+            await asyncio.wait([confirmed])
+        if confirmed.cancelled():
+            raise StoreUnavailable("the room's channel is not heard")
 
     def release(self, feed: Feed) -> None:
         """The feed may have lost its last member."""
@@ -122,6 +127,7 @@ class Hub:
         """Brings every room up by its position: the bus was away."""
         for feed in self.feeds.values():
             feed.repair()
+        self.on_back()
 
     def _read(self, feed: Feed) -> None:
         task = asyncio.create_task(self._read_snapshot(feed))

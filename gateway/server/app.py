@@ -9,9 +9,10 @@ import asyncio
 import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -20,11 +21,12 @@ from gateway.chat.handlers import Chat
 from gateway.chat.limits import Bucket
 from gateway.chat.roster import Roster, RosterOptions
 from gateway.delivery.backplane import RoomBackplane
-from gateway.delivery.bus import PrimaryBus
+from gateway.delivery.bus import Bus, PrimaryBus
+from gateway.delivery.cluster_bus import ClusterBus
 from gateway.delivery.engine import EngineOptions, SocketServer
 from gateway.delivery.hub import Hub
 from gateway.delivery.publisher import Publisher, PublishOptions
-from gateway.delivery.routes import route_for
+from gateway.delivery.routes import Route, route_for
 from gateway.metrics import connects, disconnects
 from gateway.server import logs
 from gateway.server.drain import Drain
@@ -32,10 +34,12 @@ from gateway.server.embedded import EmbeddedValkey, state_folder
 from gateway.server.handoff import Handoff
 from gateway.server.health import Health
 from gateway.settings import Settings
-from gateway.state.endpoints import finder_for, is_cluster
+from gateway.state.cluster import ClusterStore
+from gateway.state.endpoints import Finder, FixedFinder, endpoint_of, is_cluster
 from gateway.state.history import Histories
 from gateway.state.presence import Presence
-from gateway.state.store import PrimaryStore
+from gateway.state.sentinel import SentinelFinder
+from gateway.state.store import PrimaryStore, Store
 from gateway.state.workers import Workers
 
 log = structlog.get_logger("gateway.server")
@@ -78,10 +82,8 @@ class Gateway:
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, worker = self.settings, self.worker
         url = settings.redis_url or self._start_embedded(stack)
-        finder = finder_for(url)
         route = route_for(settings.route, is_cluster(url))
-        store = PrimaryStore(finder, f"gateway-{worker}", settings.redis_timeout_s, settings.deaf_s)
-        bus = PrimaryBus(finder, store, worker, route, settings.probe_s, settings.deaf_s)
+        store, bus, finder = connections(url, worker, route, settings)
         histories = Histories(store, settings.position_ttl_s)
         self.hub = Hub(bus, route, histories, self.engine.wheel, settings.grace_s + IDLE_S)
         publisher = Publisher(store, route, publish_options(settings))
@@ -94,6 +96,7 @@ class Gateway:
             settings.redis_timeout_s * 0.95,
         )  # fmt: skip
         self.hub.on_given_up = self.roster.given_up
+        self.hub.on_back = lambda: self.roster.register_again(self.chat.everyone(), self.chat.is_in)
         self.health = Health(worker, store, bus)
         self._listen_to_clients()
         await asyncio.gather(store.start(START_S), bus.start(START_S))
@@ -103,8 +106,14 @@ class Gateway:
         self.backplane.serve(store, self.hub)
         stack.push_async_callback(self.backplane.close)
         stack.push_async_callback(self.roster.close)
-        beating = asyncio.create_task(self.roster.run())
-        stack.push_async_callback(_cancel, beating)
+        self._run(stack, self.roster.run())
+        if finder is not None:
+            self._run(stack, finder.watch(lambda reason: _drop(store, bus, reason)))
+
+    @staticmethod
+    def _run(stack: AsyncExitStack, loop: Coroutine[Any, Any, None]) -> None:
+        """Runs a background loop until the worker ends."""
+        stack.push_async_callback(_cancel, asyncio.create_task(loop))
 
     def _start_embedded(self, stack: AsyncExitStack) -> str:
         """Without gunicorn (`adev runserver`) and without REDIS_URL the worker has a Valkey of its own."""
@@ -166,11 +175,22 @@ def build_app(settings: Settings) -> web.Application:
     app = web.Application(client_max_size=settings.frame_max_bytes)
     app[GATEWAY] = gateway
     gateway.sio.attach(app, "socket.io")
-    app.router.add_get("/healthz", lambda request: gateway.health.healthz(request))
-    app.router.add_get("/readyz", lambda request: gateway.health.readyz(request))
-    app.router.add_get("/metrics", lambda request: gateway.health.metrics(request))
+    app.router.add_get("/healthz", _late(gateway, "healthz"))
+    app.router.add_get("/readyz", _late(gateway, "readyz"))
+    app.router.add_get("/metrics", _late(gateway, "metrics"))
     app.cleanup_ctx.append(gateway.life)
     return app
+
+
+def connections(url: str, worker: str, route: Route, settings: Settings) -> tuple[Store, Bus, Finder | None]:
+    """The store and the bus for a URL of any topology, and what notices that another primary took over."""
+    timeout_s, probe_s, deaf_s = settings.redis_timeout_s, settings.probe_s, settings.deaf_s
+    if is_cluster(url):
+        cluster = ClusterStore(url, f"gateway-{worker}", timeout_s, deaf_s)
+        return cluster, ClusterBus(cluster, worker, route, probe_s, deaf_s), None
+    finder = SentinelFinder(url) if "+sentinel://" in url else FixedFinder(endpoint_of(url))
+    store = PrimaryStore(finder, f"gateway-{worker}", timeout_s, deaf_s)
+    return store, PrimaryBus(finder, store, worker, route, probe_s, deaf_s), finder
 
 
 def engine_options(settings: Settings, worker: str) -> EngineOptions:
@@ -210,6 +230,21 @@ def roster_options(settings: Settings) -> RosterOptions:
         grace_s=settings.grace_s,
         heartbeat_s=settings.heartbeat_s,
     )
+
+
+def _drop(store: Store, bus: Bus, reason: str) -> None:
+    store.drop(reason)
+    bus.drop(reason)
+
+
+def _late(gateway: Gateway, question: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """A route to the worker's health, which is made when the worker starts."""
+
+    async def answer(request: web.Request) -> web.Response:
+        found: web.Response = await getattr(gateway.health, question)(request)
+        return found
+
+    return answer
 
 
 def _come_back(why: str, after_s: int) -> web.Response:

@@ -1,7 +1,8 @@
 """Where Redis is: URLs read, primaries found, connections opened.
 
-Owns what differs between a plain server, a TLS one, a Unix socket and Sentinel. A Cluster's nodes are in
-`cluster.py`. Raises `StoreUnavailable` when nothing answers and ValueError for a URL that cannot be meant.
+Owns what differs between a plain server, a TLS one and a Unix socket. Sentinels are asked in `sentinel.py`, a
+Cluster's nodes are in `cluster.py`. Raises `StoreUnavailable` when nothing answers and ValueError for a URL that
+cannot be meant.
 """
 
 from __future__ import annotations
@@ -13,9 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from redis.asyncio.connection import parse_url
-from redis.asyncio.sentinel import Sentinel
-from redis.exceptions import RedisError
-from socketio.redis_manager import parse_redis_sentinel_url
 
 from gateway.state.link import CommandLink, Link, ListenLink, StoreError, StoreUnavailable
 
@@ -46,7 +44,11 @@ class Finder(Protocol):
 
     must_be_primary: bool
 
-    async def find(self) -> Endpoint: ...
+    async def find(self) -> Endpoint:
+        """The server; raises StoreUnavailable when it cannot be found."""
+
+    async def watch(self, on_moved: Callable[[str], None]) -> None:
+        """Calls `on_moved` with the reason whenever another server takes over; ends when that cannot be."""
 
 
 class FixedFinder:
@@ -60,51 +62,13 @@ class FixedFinder:
     async def find(self) -> Endpoint:
         return self._endpoint
 
-
-class SentinelFinder:
-    """Asks the Sentinels for the primary of a service each time."""
-
-    must_be_primary = True
-
-    def __init__(self, url: str, timeout_s: float = 0.5) -> None:
-        hosts, service, options = parse_redis_sentinel_url(url)
-        self.hosts: list[tuple[str, int]] = hosts
-        self.service: str = service or "mymaster"
-        self._options = options
-        self._timeout_s = timeout_s
-
-    async def find(self) -> Endpoint:
-        """The primary that a Sentinel names; raises StoreUnavailable when none answers."""
-        limits = {"socket_timeout": self._timeout_s, "socket_connect_timeout": self._timeout_s}
-        sentinel = Sentinel(  # type: ignore[no-untyped-call]
-            self.hosts, sentinel_kwargs=limits
-        )
-        try:
-            host, port = await sentinel.discover_master(self.service)
-        except (RedisError, OSError) as error:
-            raise StoreUnavailable(f"no Sentinel names a primary for {self.service}: {error}") from error
-        finally:
-            for client in sentinel.sentinels:
-                await client.aclose()
-        return Endpoint(
-            host=host,
-            port=int(port),
-            database=int(self._options.get("db") or 0),
-            username=self._options.get("username"),
-            password=self._options.get("password"),
-        )
+    async def watch(self, on_moved: Callable[[str], None]) -> None:
+        """One server stays where it is."""
 
 
 def is_cluster(url: str) -> bool:
     """Whether the URL names a Redis Cluster."""
     return url.split("://", 1)[0] in ("redis+cluster", "rediss+cluster", "valkey+cluster")
-
-
-def finder_for(url: str) -> Finder:
-    """The finder for a URL of one server or of Sentinels."""
-    if "+sentinel://" in url:
-        return SentinelFinder(url.replace("valkey+sentinel", "redis+sentinel", 1))
-    return FixedFinder(endpoint_of(url))
 
 
 def endpoint_of(url: str) -> Endpoint:

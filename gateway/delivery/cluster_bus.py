@@ -1,0 +1,165 @@
+"""The bus on a Redis Cluster: ears on every primary.
+
+Owns which primary each channel is listened to at: a room's sharded channel lives in the slot of the room's keys, so
+its subscription follows the slot. Each primary's connection is probed through that primary.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from redis.crc import key_slot
+
+from gateway import keys
+from gateway.delivery.bus import nobody
+from gateway.delivery.ears import Ears
+from gateway.delivery.routes import Route
+from gateway.state.cluster import Address, ClusterStore
+from gateway.state.endpoints import open_link
+from gateway.state.link import Listener, ListenLink, pack
+
+
+class ClusterBus:
+    """Ears on all primaries of a Cluster."""
+
+    def __init__(self, store: ClusterStore, worker: str, route: Route, probe_s: float, deaf_s: float) -> None:
+        self._store = store
+        self._worker = worker
+        self._route = route
+        self._probe_s, self._deaf_s = probe_s, deaf_s
+        self._ears: dict[Address, Ears] = {}
+        self._wanted: dict[bytes, asyncio.Future[None]] = {}
+        self._places: dict[bytes, Address] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self.on_messages: Listener = lambda messages: None
+        self.on_back: Callable[[], None] = lambda: None
+        store.on_map.append(self._follow_map)
+        self._always = [self.subscribe(keys.SOCKETIO_CHANNEL)]
+
+    @property
+    def complaint(self) -> str | None:
+        if not self._ears:
+            return "not subscribed to the store"
+        return next((ears.complaint for ears in self._ears.values() if ears.complaint is not None), None)
+
+    def subscribe(self, channel: bytes) -> asyncio.Future[None]:
+        if (place := self._places.get(channel)) is not None and place in self._ears:
+            return self._ears[place].subscriptions.want(channel)
+        confirmed = self._wanted.get(channel)
+        if confirmed is None or confirmed.cancelled():
+            confirmed = self._wanted[channel] = asyncio.get_running_loop().create_future()
+            self._place(channel)
+        return confirmed
+
+    def unsubscribe(self, channel: bytes) -> None:
+        confirmed = self._wanted.pop(channel, None)
+        if confirmed is not None:
+            confirmed.cancel()
+        if (place := self._places.pop(channel, None)) is not None and place in self._ears:
+            self._ears[place].subscriptions.drop(channel)
+
+    async def start(self, limit_s: float) -> None:
+        self._follow_map()
+        await asyncio.wait(self._always, timeout=limit_s)
+
+    async def close(self) -> None:
+        for ears in self._ears.values():
+            await ears.close()
+        for channel in list(self._wanted):
+            self.unsubscribe(channel)
+
+    def drop(self, reason: str) -> None:
+        for ears in self._ears.values():
+            ears.drop(reason)
+
+    def _heard(self, messages: list[tuple[bytes, bytes]]) -> None:
+        self.on_messages(messages)
+
+    def _complete(self) -> None:
+        self.on_back()
+
+    # -- places
+
+    def _place(self, channel: bytes) -> None:
+        """Listens to a channel at the primary that holds its slot now."""
+        address = self._store.owner(channel)
+        ears = self._ears.get(address) if address is not None else None
+        if address is None or ears is None:
+            return
+        self._places[channel] = address
+        there = ears.subscriptions.want(channel)
+        there.add_done_callback(lambda done: self._confirmed(channel, done))
+
+    def _confirmed(self, channel: bytes, there: asyncio.Future[None]) -> None:
+        waiting = self._wanted.get(channel)
+        if waiting is not None and not waiting.done() and not there.cancelled():
+            waiting.set_result(None)
+
+    def _follow_map(self) -> None:
+        """The map of slots has changed: ears on new primaries, none on old ones, every channel in its place."""
+        primaries = self._store.primaries()
+        for address, slot in primaries.items():
+            if address not in self._ears:
+                self._ears[address] = self._listen_at(address, slot)
+        for address in [one for one in self._ears if one not in primaries]:
+            task = asyncio.create_task(self._ears.pop(address).close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+        moved = [
+            channel for channel in self._wanted if self._places.get(channel) != self._store.owner(channel)
+        ]
+        for channel in moved:
+            old = self._places.pop(channel, None)
+            if old is not None and old in self._ears:
+                self._ears[old].subscriptions.drop(channel)
+            self._place(channel)
+        if moved:
+            self._when_confirmed(moved)
+
+    def _when_confirmed(self, channels: list[bytes]) -> None:
+        """Tells that everything is back once these channels are confirmed in their new places."""
+        waits = [
+            self._ears[place].subscriptions.want(channel)
+            for channel in channels
+            if (place := self._places.get(channel)) in self._ears and place is not None
+        ]
+        if not waits:
+            return
+        left = len(waits)
+
+        def one_less(done: asyncio.Future[None]) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                self.on_back()
+
+        for wait in waits:
+            wait.add_done_callback(one_less)
+
+    def _listen_at(self, address: Address, slot: int) -> Ears:
+        tag = tag_for(slot)
+        channel = b"{%b}:gateway:probe:%b" % (tag, self._worker.encode())
+
+        async def connect(make: Callable[[], ListenLink]) -> ListenLink:
+            return await open_link(self._store.endpoint(address), make, f"gateway-{self._worker}-bus")
+
+        def probe() -> None:
+            """Behind a write to the same primary, which a demoted one turns away."""
+            self._store.submit(channel, pack(b"SET", channel, b"?", b"EX", 60), nobody)
+            self._store.submit(channel, pack(b"SPUBLISH", channel, b"?"), nobody)
+
+        ears = Ears(f"bus {address[0]}:{address[1]}", connect, b"SSUBSCRIBE", self._probe_s, self._deaf_s)
+        ears.on_messages = self._heard
+        ears.on_complete = self._complete
+        ears.on_ended = lambda ended: self._store.drop("a subscription moved")
+        ears.on_deaf = lambda: self._store.drop("the bus is deaf")
+        ears.probe = probe
+        ears.subscriptions.want(channel)
+        ears.start()
+        return ears
+
+
+def tag_for(slot: int) -> bytes:
+    """The shortest number that, as a hash tag, lies in a slot."""
+    return next(b"%d" % number for number in range(10_000_000) if key_slot(b"%d" % number) == slot)

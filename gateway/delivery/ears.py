@@ -1,0 +1,190 @@
+"""Ears: one listening connection, and whether it really hears.
+
+Owns what a connection is subscribed to, asks for all of it again when the connection is new, and notices silence:
+after `probe_s` without a word a probe is published through the store, and without an echo for `deaf_s` the
+connection counts as deaf and is dropped. Promises that a subscription is confirmed before anybody is told so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from gateway import keys
+from gateway.metrics import deaf
+from gateway.state.kept import KeptLink
+from gateway.state.link import Listener, ListenLink
+
+log = structlog.get_logger("gateway.bus")
+
+BATCH = 500
+"""Channels in one SUBSCRIBE when all are asked for again."""
+
+_UNDO = {b"SUBSCRIBE": b"UNSUBSCRIBE", b"SSUBSCRIBE": b"SUNSUBSCRIBE"}
+
+Open = Callable[[Callable[[], ListenLink]], Awaitable[ListenLink]]
+"""Opens a connection to the right server around the link that it is given."""
+
+
+class Subscriptions:
+    """What one listening connection should be subscribed to, and who waits for confirmation."""
+
+    def __init__(self, subscribe_verb: bytes) -> None:
+        """`subscribe_verb` is for rooms' channels; the others are plain ones on every topology."""
+        self._room_verb = subscribe_verb
+        self._wanted: dict[bytes, asyncio.Future[None]] = {}
+        self._open = 0
+        self.link: ListenLink | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every wanted channel is confirmed on the present link."""
+        return self.link is not None and self._open == 0
+
+    def is_wanted(self, channel: bytes) -> bool:
+        """Whether the channel should be subscribed."""
+        return channel in self._wanted
+
+    def channels(self) -> list[bytes]:
+        """All wanted channels."""
+        return list(self._wanted)
+
+    def want(self, channel: bytes) -> asyncio.Future[None]:
+        """Subscribes; the future is done once Redis has confirmed, on this link or a later one."""
+        confirmed = self._wanted.get(channel)
+        if confirmed is None:
+            confirmed = self._wanted[channel] = asyncio.get_running_loop().create_future()
+            self._open += 1
+            if self.link is not None:
+                self.link.subscribe(self._verb(channel), [channel])
+        return confirmed
+
+    def drop(self, channel: bytes) -> None:
+        """Unsubscribes."""
+        confirmed = self._wanted.pop(channel, None)
+        if confirmed is None:
+            return
+        if not confirmed.done():
+            self._open -= 1
+            confirmed.cancel()
+        if self.link is not None:
+            self.link.subscribe(_UNDO[self._verb(channel)], [channel])
+
+    def begin(self, link: ListenLink) -> None:
+        """Asks for everything again on a new link, in batches."""
+        self.link = link
+        for verb in {self._verb(channel) for channel in self._wanted}:
+            channels = [channel for channel in self._wanted if self._verb(channel) == verb]
+            for at in range(0, len(channels), BATCH):
+                link.subscribe(verb, channels[at : at + BATCH])
+
+    def lost(self) -> None:
+        """The link is gone: nothing is confirmed any more."""
+        self.link = None
+        loop = asyncio.get_running_loop()
+        for channel, confirmed in self._wanted.items():
+            if confirmed.done():
+                self._wanted[channel] = loop.create_future()
+                self._open += 1
+
+    def confirmed(self, channel: bytes) -> bool:
+        """Redis confirmed a channel; returns whether that was the last open one."""
+        waiting = self._wanted.get(channel)
+        if waiting is None or waiting.done():
+            return False
+        waiting.set_result(None)
+        self._open -= 1
+        return self._open == 0
+
+    def _verb(self, channel: bytes) -> bytes:
+        return b"SUBSCRIBE" if keys.is_plain(channel) else self._room_verb
+
+
+class Ears:
+    """A listening connection that is kept."""
+
+    def __init__(
+        self, name: str, connect: Open, subscribe_verb: bytes, probe_s: float, deaf_s: float
+    ) -> None:
+        self._name = name
+        self._open = connect
+        self._probe_s, self._deaf_s = probe_s, deaf_s
+        self.subscriptions = Subscriptions(subscribe_verb)
+        self._kept: KeptLink[ListenLink] = KeptLink(name, self._connect, self._up, self._down)
+        self._watch: asyncio.Task[None] | None = None
+        self._was_complete = False
+        self.on_messages: Listener = lambda messages: None
+        self.on_complete: Callable[[], None] = lambda: None
+        self.on_ended: Callable[[bytes], None] = lambda channel: None
+        self.on_deaf: Callable[[], None] = lambda: None
+        self.probe: Callable[[], None] = lambda: None
+
+    @property
+    def complaint(self) -> str | None:
+        """Why this connection does not hear everything, or None."""
+        link = self._kept.link
+        if link is None or not self._was_complete:
+            return "not subscribed to the store"
+        if time.monotonic() - link.heard_at_s > self._deaf_s:
+            return "deaf: the store's channels are silent"
+        return None
+
+    def start(self) -> None:
+        """Begins to listen in the background."""
+        self._kept.start()
+        self._watch = asyncio.create_task(self._listen_for_silence())
+
+    async def close(self) -> None:
+        """Ends listening."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        await self._kept.close()
+        for channel in self.subscriptions.channels():
+            self.subscriptions.drop(channel)
+
+    def drop(self, reason: str) -> None:
+        """Gives up the present connection and opens another."""
+        self._kept.drop(reason)
+
+    async def _connect(self, on_lost: Callable[[], None]) -> ListenLink:
+        return await self._open(lambda: ListenLink(on_lost, self._heard, self._confirmed))
+
+    def _up(self, link: ListenLink) -> None:
+        self._was_complete = False
+        self.subscriptions.begin(link)
+
+    def _down(self) -> None:
+        self._was_complete = False
+        self.subscriptions.lost()
+
+    def _heard(self, messages: list[tuple[bytes, bytes]]) -> None:
+        self.on_messages(messages)
+
+    def _confirmed(self, kind: bytes, channel: bytes) -> None:
+        if kind in (b"unsubscribe", b"sunsubscribe"):
+            if self.subscriptions.is_wanted(channel):
+                self.on_ended(channel)
+        elif self.subscriptions.confirmed(channel) and not self._was_complete:
+            self._was_complete = True
+            log.info("bus_listening", link=self._name, channels=len(self.subscriptions.channels()))
+            self.on_complete()
+
+    async def _listen_for_silence(self) -> None:
+        """Woken every eighth of `probe_s`; ended by `close`. Probes a silent connection and drops a deaf one."""
+        while True:
+            await asyncio.sleep(self._probe_s / 8)
+            link = self._kept.link
+            if link is None:
+                continue
+            silent_s = time.monotonic() - link.heard_at_s
+            if silent_s >= self._deaf_s:
+                deaf.add(1)
+                log.warning("bus_deaf", link=self._name, silent_s=round(silent_s, 1))
+                self._kept.drop("deaf")
+                self.on_deaf()
+            elif silent_s >= self._probe_s:
+                self.probe()

@@ -1,0 +1,308 @@
+"""A Redis Cluster as one store.
+
+Owns the map of slots and one command connection per primary. Promises what `Store` promises, and that commands for
+one slot keep their order while the slot moves: what a node turned away (MOVED, ASK, TRYAGAIN) and what was
+submitted meanwhile wait until nothing of that slot is under way, and go on in their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+from redis.crc import key_slot
+
+from gateway.state.endpoints import Endpoint, endpoint_of, open_link, with_address
+from gateway.state.kept import KeptLink
+from gateway.state.link import CommandLink, OnReply, Reply, StoreError, StoreMoved, StoreUnavailable, pack
+from gateway.state.store import Commands
+
+log = structlog.get_logger("gateway.store")
+
+Address = tuple[str, int]
+
+REFRESH_S = 1.0
+"""Time between two looks at the map of slots when nothing asks for one sooner."""
+
+AGAIN_S = 0.02
+"""Wait before a command is tried again whose keys are moving at this moment."""
+
+ASKING = pack(b"ASKING")
+
+
+@dataclass(slots=True)
+class Turned:
+    """A command that was sent or waits: what it is, who hears of it, and until when it may be tried."""
+
+    command: bytes
+    on_reply: OnReply
+    until_s: float
+    ask: Address | None = None
+
+
+@dataclass(slots=True)
+class Detour:
+    """One slot on the move: what a node turned away, then what was submitted meanwhile."""
+
+    turned: list[Turned] = field(default_factory=list)
+    held: list[Turned] = field(default_factory=list)
+    not_before_s: float = 0.0
+
+
+class Node:
+    """One primary and the connection to it."""
+
+    def __init__(self, address: Address, kept: KeptLink[CommandLink]) -> None:
+        self.address = address
+        self.kept = kept
+
+
+class ClusterStore(Commands):
+    """Commands to the primary that holds the key."""
+
+    publish_verb = b"SPUBLISH"
+
+    def __init__(self, url: str, name: str, timeout_s: float, deaf_s: float) -> None:
+        self._seeds = seeds_of(url)
+        self._name = name
+        self._timeout_s, self._deaf_s = timeout_s, deaf_s
+        self._owners: list[Address | None] = [None] * 16384
+        self._nodes: dict[Address, Node] = {}
+        self._under_way: dict[int, int] = {}
+        self._detours: dict[int, Detour] = {}
+        self._look = asyncio.Event()
+        self._first = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.on_up: list[Callable[[], None]] = []
+        self.on_down: list[Callable[[], None]] = []
+        self.on_map: list[Callable[[], None]] = []
+
+    @property
+    def is_up(self) -> bool:
+        """Whether every slot has a primary that is connected."""
+        return bool(self._nodes) and all(node.kept.link is not None for node in self._nodes.values())
+
+    def owner(self, key: bytes) -> Address | None:
+        """The primary that holds a key, or a sharded channel."""
+        return self._owners[key_slot(key)]
+
+    def primaries(self) -> dict[Address, int]:
+        """Every primary with one of its slots."""
+        return {owner: slot for slot, owner in reversed(list(enumerate(self._owners))) if owner is not None}
+
+    def endpoint(self, address: Address) -> Endpoint:
+        """How to connect to a node."""
+        return with_address(self._seeds[0], *address)
+
+    def submit(self, key: bytes, command: bytes, on_reply: OnReply) -> None:
+        slot = key_slot(key)
+        waiting = Turned(command, on_reply, time.monotonic() + self._timeout_s)
+        if (detour := self._detours.get(slot)) is not None:
+            detour.held.append(waiting)
+        else:
+            self._send(slot, waiting)
+
+    def drop(self, reason: str) -> None:
+        """Looks at the map again; a node that does not answer drops by itself."""
+        self._look.set()
+
+    async def start(self, limit_s: float) -> None:
+        """Connects in the background and waits up to `limit_s` for a whole Cluster; does not insist on it."""
+        self._task = asyncio.create_task(self._follow())
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._first.wait()
+        except TimeoutError:
+            pass
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for node in list(self._nodes.values()):
+            await node.kept.close()
+
+    # -- commands
+
+    def _send(self, slot: int, waiting: Turned) -> None:
+        address = waiting.ask or self._owners[slot]
+        node = self._nodes.get(address) if address is not None else None
+        link = node.kept.link if node is not None else None
+        if link is None:
+            self._look.set()
+            waiting.on_reply(StoreUnavailable("no connection to the node that holds the room"))
+            return
+        self._under_way[slot] = self._under_way.get(slot, 0) + 1
+        if waiting.ask is not None:
+            link.submit(ASKING, _ignore)
+        link.submit(waiting.command, lambda reply: self._answered(slot, waiting, reply))
+
+    def _answered(self, slot: int, waiting: Turned, reply: Reply) -> None:
+        left = self._under_way[slot] - 1
+        if left:
+            self._under_way[slot] = left
+        else:
+            del self._under_way[slot]
+        if self._is_turned(reply) and time.monotonic() < waiting.until_s:
+            self._turn(slot, waiting, str(reply))
+        else:
+            waiting.on_reply(StoreUnavailable(str(reply)) if isinstance(reply, StoreMoved) else reply)
+        if not left and slot in self._detours:
+            self._end_detour(slot)
+
+    @staticmethod
+    def _is_turned(reply: Reply) -> bool:
+        return isinstance(reply, StoreMoved) or (
+            isinstance(reply, StoreError) and str(reply).startswith("TRYAGAIN")
+        )
+
+    def _turn(self, slot: int, waiting: Turned, words: str) -> None:
+        detour = self._detours.setdefault(slot, Detour())
+        detour.turned.append(waiting)
+        waiting.ask = None
+        kind, *rest = words.split()
+        if kind == "TRYAGAIN":
+            detour.not_before_s = time.monotonic() + AGAIN_S
+            return
+        address = _address(rest[1], self._owners[slot])
+        self._node(address)
+        if kind == "ASK":
+            waiting.ask = address
+        else:
+            self._owners[slot] = address
+            self._look.set()
+        if self._nodes[address].kept.link is None:
+            detour.not_before_s = time.monotonic() + AGAIN_S
+
+    def _end_detour(self, slot: int) -> None:
+        """Sends what waited, in its order; a little later if the keys are moving at this moment."""
+        wait_s = self._detours[slot].not_before_s - time.monotonic()
+        if wait_s > 0:
+            self._detours[slot].not_before_s = 0.0
+            asyncio.get_running_loop().call_later(wait_s, self._end_detour, slot)
+            return
+        detour = self._detours.pop(slot)
+        for waiting in (*detour.turned, *detour.held):
+            self._send(slot, waiting)
+
+    # -- the map
+
+    async def _follow(self) -> None:
+        """Woken every second, or at once when a node turned something away or broke; ended by `close`."""
+        while True:
+            self._look.clear()
+            try:
+                self._adopt(await self._read_map())
+            except StoreError as error:
+                log.debug("cluster_map_unread", reason=str(error))
+            try:
+                async with asyncio.timeout(REFRESH_S):
+                    await self._look.wait()
+                    await asyncio.sleep(AGAIN_S)
+            except TimeoutError:
+                pass
+
+    async def _read_map(self) -> list[Address | None]:
+        """The owner of each slot, by the first node that answers. Raises StoreUnavailable when none does."""
+        for node in list(self._nodes.values()):
+            if (link := node.kept.link) is not None:
+                try:
+                    return read_slots(await link.call("CLUSTER", "SLOTS"), node.address)
+                except StoreError:
+                    continue
+        for seed in self._seeds:
+            try:
+                link = await open_link(seed, self._new_link, self._name)
+            except StoreError:
+                continue
+            try:
+                return read_slots(await link.call("CLUSTER", "SLOTS"), (seed.host, seed.port))
+            except StoreError:
+                continue
+            finally:
+                link.abort()
+        raise StoreUnavailable("no node of the Cluster answers")
+
+    def _adopt(self, owners: list[Address | None]) -> None:
+        is_changed = owners != self._owners
+        self._owners = owners
+        wanted = {owner for owner in owners if owner is not None}
+        for address in wanted:
+            self._node(address)
+        for address in [one for one in self._nodes if one not in wanted]:
+            node = self._nodes.pop(address)
+            closing = asyncio.create_task(node.kept.close())
+            closing.add_done_callback(_forget)
+        if is_changed:
+            log.info("cluster_map_changed", primaries=len(wanted))
+            for tell in self.on_map:
+                tell()
+
+    def _node(self, address: Address) -> Node:
+        node = self._nodes.get(address)
+        if node is None:
+            kept: KeptLink[CommandLink] = KeptLink(
+                f"commands {address[0]}:{address[1]}",
+                lambda lost: self._connect(address, lost),
+                self._up,
+                self._down,
+            )
+            node = self._nodes[address] = Node(address, kept)
+            kept.start()
+        return node
+
+    async def _connect(self, address: Address, on_lost: Callable[[], None]) -> CommandLink:
+        link = await open_link(self.endpoint(address), lambda: self._new_link(on_lost), self._name)
+        link.load_scripts()
+        return link
+
+    def _new_link(self, on_lost: Callable[[], None] = lambda: None) -> CommandLink:
+        return CommandLink(on_lost, self._timeout_s, self._deaf_s)
+
+    def _up(self, link: CommandLink) -> None:
+        asyncio.get_running_loop().call_soon(self._tell_up)
+
+    def _tell_up(self) -> None:
+        if self.is_up and None not in self._owners:
+            self._first.set()
+        for tell in self.on_up:
+            tell()
+
+    def _down(self) -> None:
+        self._look.set()
+        for tell in self.on_down:
+            tell()
+
+
+def seeds_of(url: str) -> list[Endpoint]:
+    """The nodes named in `redis+cluster://[user:password@]host:port[,host:port…]`. Raises ValueError."""
+    scheme, _, rest = url.partition("://")
+    credentials, at, hosts = rest.split("/", 1)[0].rpartition("@")
+    plain = "rediss" if scheme.startswith("rediss") else "redis"
+    return [endpoint_of(f"{plain}://{credentials}{at}{host}") for host in hosts.split(",") if host]
+
+
+def read_slots(reply: Reply, asked: Address) -> list[Address | None]:
+    """The owner of each slot from CLUSTER SLOTS; a node without a host name is the one that was asked."""
+    owners: list[Address | None] = [None] * 16384
+    for first, last, primary, *_ in reply:
+        host = primary[0].decode() if primary[0] else asked[0]
+        owners[first : last + 1] = [(host, int(primary[1]))] * (last + 1 - first)
+    return owners
+
+
+def _address(text: str, known: Address | None) -> Address:
+    host, _, port = text.rpartition(":")
+    return host or (known[0] if known is not None else "127.0.0.1"), int(port)
+
+
+def _ignore(reply: Reply) -> None:
+    """Nobody waits for the answer to ASKING."""
+
+
+def _forget(task: asyncio.Task[None]) -> None:
+    """A connection to a node that is no primary any more has been closed."""
