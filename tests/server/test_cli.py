@@ -177,18 +177,12 @@ async def test_ctrl_c_leaves_no_process_and_no_socket_folder_behind(folder: Path
         assert "Traceback" not in gateway.text("err")
 
 
-async def test_valkey_outlives_the_workers_when_all_are_stopped(folder: Path, port: int) -> None:
-    async with serving(folder, port) as gateway:
-        os.killpg(gateway.process.pid, signal.SIGINT)
-        await gateway.ended()
-        events = [json.loads(line)["event"] for line in gateway.text("err").splitlines()]
-        assert events[-1] == "embedded_valkey_stopped"
-
-
-async def test_sigterm_stops_all_of_it(folder: Path, port: int) -> None:
+async def test_sigterm_stops_the_workers_first_and_valkey_last(folder: Path, port: int) -> None:
     async with serving(folder, port) as gateway:
         gateway.process.terminate()
         assert await gateway.ended() == 0
+        events = [json.loads(line)["event"] for line in gateway.text("err").splitlines()]
+        assert events[-1] == "embedded_valkey_stopped"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
