@@ -219,6 +219,12 @@ class Carrier(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._sink.on_drained(self)
 
+    def stop_reading(self) -> None:
+        """Reads nothing more; stays open for writing."""
+        self._is_busy = True
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
     def close(self, code: int, packet: bytes | None, reason: str = "") -> None:
         """Begins the closing handshake, after one last text packet if there is one."""
         if self._is_closing or self.transport is None:

@@ -153,6 +153,7 @@ class ClusterBus:
         ears.on_messages = self._heard
         ears.on_complete = self._complete
         ears.on_ended = lambda ended: self._store.drop("a subscription moved")
+        ears.on_lost = lambda: self._store.drop("a listening connection broke")
         ears.on_deaf = lambda: self._store.drop("the bus is deaf")
         ears.probe = probe
         ears.subscriptions.want(channel)

@@ -119,6 +119,7 @@ class Ears:
         self.on_messages: Listener = lambda messages: None
         self.on_complete: Callable[[], None] = lambda: None
         self.on_ended: Callable[[bytes], None] = lambda channel: None
+        self.on_lost: Callable[[], None] = lambda: None
         self.on_deaf: Callable[[], None] = lambda: None
         self.probe: Callable[[], None] = lambda: None
 
@@ -160,6 +161,7 @@ class Ears:
     def _down(self) -> None:
         self._was_complete = False
         self.subscriptions.lost()
+        self.on_lost()
 
     def _heard(self, messages: list[tuple[bytes, bytes]]) -> None:
         self.on_messages(messages)

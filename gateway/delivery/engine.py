@@ -124,9 +124,9 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         """The next heartbeat is one interval from now."""
         self._pings.add((socket, socket.beat))
 
-    def watch_stuck(self, socket: EngineSocket) -> None:
-        """Closes the socket if it is still behind after the limit."""
-        self._stuck.add(socket)
+    def watch_stuck(self, socket: EngineSocket) -> float:
+        """Closes the socket if it is still behind at the time that is returned."""
+        return self._stuck.add(socket)
 
     def _ping_due(self, item: tuple[EngineSocket, int], due_s: float) -> None:
         socket, beat = item
@@ -142,7 +142,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             socket.end(self.reason.PING_TIMEOUT)
 
     def _stuck_due(self, socket: EngineSocket, due_s: float) -> None:
-        if socket.is_behind and not socket.closed:
+        if socket.is_behind and not socket.closed and socket.stuck_due_s == due_s:
             carrier = socket.carrier
             socket.end(self.reason.TRANSPORT_ERROR, packet=None)
             if carrier is not None:

@@ -64,6 +64,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
         "poller",
         "server",
         "sid",
+        "stuck_due_s",
         "upgraded",
         "upgrading",
     )
@@ -78,7 +79,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
         self.poller: asyncio.Future[None] | None = None
         self.connects = 0
         self.beat = 0
-        self.deadline_s = 0.0
+        self.deadline_s = self.stuck_due_s = 0.0
         self._outbox_bytes = 0
         self._session: dict[str, Any] | None = None
         self.connected = True
@@ -159,7 +160,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
         """The unsent bytes are over the mark."""
         if not self.is_behind and not self.closed:
             self.is_behind = True
-            self.server.watch_stuck(self)
+            self.stuck_due_s = self.server.watch_stuck(self)
             if self.owner is not None:
                 self.owner.on_behind()
 
@@ -298,6 +299,11 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
     async def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
         """python-engineio's way to end a session."""
         self.end(reason or self.server.reason.SERVER_DISCONNECT, packet=None if abort else CLOSE)
+
+    def stop_reading(self) -> None:
+        """Takes nothing more from the client; what is under way is still answered."""
+        if self.carrier is not None:
+            self.carrier.stop_reading()
 
     def is_overdue(self) -> bool:
         """Whether a pong is late at this moment, even if the wheel has not come to it."""

@@ -15,11 +15,14 @@ import orjson
 import structlog
 
 from gateway.delivery.engine import EngineServer
+from gateway.delivery.sockets import EngineSocket
 from gateway.protocol import Refusal, event_packet
 
 log = structlog.get_logger("gateway.drain")
 
 TICK_S = 0.1
+
+GOODBYE = event_packet("error", orjson.dumps(Refusal("shutting_down").as_error()))
 
 
 def batch_size(remaining: int, left_s: float, tick_s: float = TICK_S) -> int:
@@ -47,15 +50,21 @@ class Drain:
         await asyncio.shield(self._running)
 
     async def _run(self) -> None:
+        """Ended when no session is left. Each turn says good-bye to a batch and reads no more from it, and closes the
+        batch of the turn before: what that had under way has been answered by then."""
         self._on_begin()
         end_s = time.monotonic() + self._drain_s
         log.info("drain_began", sessions=len(self._engine.sockets), drain_s=self._drain_s)
-        goodbye = event_packet("error", orjson.dumps(Refusal("shutting_down").as_error()))
+        leaving: list[EngineSocket] = []
         while sockets := [socket for socket in self._engine.sockets.values() if not socket.closed]:
-            left_s = 0.0 if self.is_quick else end_s - time.monotonic()
-            for socket in sockets[: batch_size(len(sockets), left_s)]:
-                if socket.connects:
-                    socket.send_text(goodbye)
+            for socket in leaving:
                 socket.end(self._engine.reason.TRANSPORT_CLOSE, code=1001)
+            left_s = 0.0 if self.is_quick else end_s - time.monotonic()
+            staying = [socket for socket in sockets if socket not in leaving]
+            leaving = staying[: batch_size(len(staying), left_s)]
+            for socket in leaving:
+                if socket.connects:
+                    socket.send_text(GOODBYE)
+                socket.stop_reading()
             await asyncio.sleep(TICK_S if left_s > 0 else 0)
         log.info("drain_ended")

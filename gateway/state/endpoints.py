@@ -114,7 +114,7 @@ async def open_link(
                 link.abort()
                 raise
             return link
-    except (OSError, TimeoutError, StoreError) as error:
+    except (OSError, TimeoutError, ValueError, StoreError) as error:
         reason = str(error) or type(error).__name__
         raise StoreUnavailable(f"{endpoint}: {reason}") from error
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import Generic
 
@@ -18,6 +19,8 @@ from gateway.state.link import StoreUnavailable
 log = structlog.get_logger("gateway.store")
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.05, 2.0
+STEADY_S = 1.0
+"""A link that lived longer was a good one: its successor is tried without backing off."""
 
 
 def backoff_s(attempt: int) -> float:
@@ -65,7 +68,8 @@ class KeptLink(Generic[AnyLink]):
             self.link.abort()
 
     async def _keep(self) -> None:
-        """Woken by the loss of the link; ended by `close`; backs off as `backoff_s` says while nothing answers."""
+        """Woken by the loss of the link; ended by `close`; backs off as `backoff_s` says while nothing answers, or
+        links break as soon as they are open."""
         attempt = 0
         while True:
             self._lost = asyncio.Event()
@@ -77,13 +81,16 @@ class KeptLink(Generic[AnyLink]):
                 await self._pause(attempt)
                 attempt += 1
                 continue
-            self.link, attempt = link, 0
+            opened_s = time.monotonic()
+            self.link = link
             log.info("store_connected", link=self._name)
             self._on_up(link)
             await self._lost.wait()
             self.link = None
             log.warning("store_connection_lost", link=self._name)
             self._on_down()
+            attempt = 0 if time.monotonic() - opened_s > STEADY_S else attempt + 1
+            await self._pause(attempt)
 
     async def _pause(self, attempt: int) -> None:
         self._hurry.clear()
