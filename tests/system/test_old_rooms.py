@@ -40,7 +40,7 @@ async def test_a_send_goes_on_from_what_the_old_service_wrote(
     assert await store.llen(f"chat_history_{room}") == 100
     late = await connect(routed.url)
     await late.join("late", room)
-    assert late.received == member.received[1:]
+    assert late.received == [data for data in member.received if "id" in data][1:]
 
 
 async def test_the_old_service_can_read_what_the_gateway_writes(

@@ -44,8 +44,10 @@ async def test_it_joins_talks_and_leaves(
         "send", {"username": "stock", "room": room, "message": "from the stock client 👋"}
     )
     await other.send(room, "answer")
-    await until(lambda: len(client.received) == 3, what="its own message and the answer")
-    assert [data["id"] for data in client.received] == other.ids(room)
+    await until(
+        lambda: [data["id"] for data in client.received] == other.ids(room) and len(client.received) == 3,
+        what="its own message and the answer, as the other got them",
+    )
     assert client.received[1]["id"] == sent["id"]
     assert await client.call("leave", {"username": "stock", "room": room}) == {"ok": True}
     await until(lambda: other.notices(room)[-1:] == ["stock has left the room"], what="the leave is told")
