@@ -63,15 +63,15 @@ class Carrier(asyncio.Protocol):
         "_is_open",
         "_max_bytes",
         "_parser",
-        "_sink",
         "direct_write",
+        "sink",
         "transport",
     )
 
     def __init__(
         self, sink: Sink, parser: FrameParser, deflate: Deflate | None, outbound_max_bytes: int
     ) -> None:
-        self._sink = sink
+        self.sink = sink
         self._parser = parser
         self._deflate = deflate
         self._max_bytes = outbound_max_bytes
@@ -178,7 +178,7 @@ class Carrier(asyncio.Protocol):
 
     def _hand_up(self, opcode: int, data: bytes) -> Awaitable[None] | Coroutine[Any, Any, None] | None:
         try:
-            return self._sink.on_message(self, opcode, data)
+            return self.sink.on_message(self, opcode, data)
         except MalformedPacket as wrong:
             log.debug("malformed_packet", reason=str(wrong))
             self.close(1002, None)
@@ -214,10 +214,10 @@ class Carrier(asyncio.Protocol):
     # -- flow control and the end
 
     def pause_writing(self) -> None:
-        self._sink.on_behind(self)
+        self.sink.on_behind(self)
 
     def resume_writing(self) -> None:
-        self._sink.on_drained(self)
+        self.sink.on_drained(self)
 
     def stop_reading(self) -> None:
         """Reads nothing more; stays open for writing."""
@@ -232,7 +232,7 @@ class Carrier(asyncio.Protocol):
         last = frames.text_frame(packet) if packet is not None else b""
         self.transport.write(last + close_frame(code, reason))
         self._is_closing, self.direct_write = True, None
-        self._sink.linger(self)
+        self.sink.linger(self)
 
     def abort(self) -> None:
         """Ends the connection without ceremony."""
@@ -254,4 +254,4 @@ class Carrier(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport, self.direct_write = None, None
         self._is_closing = True
-        self._sink.on_lost(self)
+        self.sink.on_lost(self)

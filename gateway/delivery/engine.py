@@ -37,7 +37,7 @@ from socketio import packet as socketio_packet
 
 from gateway.delivery.carrier import Carrier
 from gateway.delivery.deflate import Inflater, negotiate
-from gateway.delivery.frames import TEXT, FrameParser, check_handshake
+from gateway.delivery.frames import TEXT, FrameParser, check_handshake, text_frame
 from gateway.delivery.packets import ATTACHMENTS_MAX, MalformedPacket, check_event
 from gateway.delivery.sockets import CLOSE, PING, EngineSocket, open_packet
 from gateway.delivery.wheel import Wheel
@@ -216,20 +216,21 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             return refusal
         sid = self.generate_id()
         socket = EngineSocket(self, sid)
-        if transport == "websocket":
-            carrier = self._switch(request)
-            if carrier is None:
-                return self._refuse(request, 3, "Bad request")
-            sink = cast(WebSocketSink, carrier._sink)
-            sink.socket, socket.carrier, socket.upgraded = socket, carrier, True
-            carrier.opened()
-        self.sockets[sid] = socket
-        upgrades = ["websocket"] if transport == "polling" and self.allow_upgrades else []
         options = self.options
+        upgrades = ["websocket"] if transport == "polling" and self.allow_upgrades else []
         packet = open_packet(
             sid, upgrades, options.ping_interval_s, options.ping_timeout_s, options.max_payload_bytes
         )
-        socket.send_text(packet)
+        if transport == "websocket":
+            carrier = self._switch(request, text_frame(packet))
+            if carrier is None:
+                return self._refuse(request, 3, "Bad request")
+            sink = cast(WebSocketSink, carrier.sink)
+            sink.socket, socket.carrier, socket.upgraded = socket, carrier, True
+            carrier.opened()
+        else:
+            socket.send_text(packet)
+        self.sockets[sid] = socket
         await self._trigger_event("connect", sid, self._environ(request), run_async=False)
         self.schedule_ping(socket)
         if options.connect_timeout_s is not None:
@@ -291,13 +292,14 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         if is_second:
             carrier.close(1000, None)
         else:
-            cast(WebSocketSink, carrier._sink).socket, socket.carrier = socket, carrier
+            cast(WebSocketSink, carrier.sink).socket, socket.carrier = socket, carrier
             self._upgrades_due.add(carrier)
         carrier.start(request_tail(request))
         return Gone()
 
-    def _switch(self, request: web.Request) -> Carrier | None:
-        """Answers a WebSocket handshake and takes the connection; None if it is no such handshake."""
+    def _switch(self, request: web.Request, first: bytes = b"") -> Carrier | None:
+        """Answers a WebSocket handshake and takes the connection; None if it is no such handshake. The `first` frame
+        leaves in the same write: a system call less per connection."""
         try:
             key = check_handshake(request.method, request.headers)
         except ValueError:
@@ -315,6 +317,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         transport.write(
             f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Accept: {key}\r\n{extensions}\r\n".encode()
+            + first
         )
         carrier.adopt(transport, options.outbound_mark_bytes)
         return carrier

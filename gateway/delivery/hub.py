@@ -70,8 +70,12 @@ class Hub:
     async def subscribed(self, feed: Feed) -> None:
         """Returns once the feed's channel is confirmed; raises StoreUnavailable if that cannot be."""
         confirmed = self._bus.subscribe(feed.channel)
-        if not confirmed.done():
-            await asyncio.wait([confirmed])
+        if (
+            not confirmed.done()
+        ):  # not awaited itself: a join that times out must not cancel it for the others
+            told = asyncio.Event()
+            confirmed.add_done_callback(lambda done: told.set())
+            await told.wait()
         if confirmed.cancelled():
             raise StoreUnavailable("the room's channel is not heard")
 
