@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from loadtest.ledger import Report
-from tests.system.faults.traffic import Traffic
 
 Record = Callable[..., None]
 FIGURES: list[dict[str, Any]] = []
@@ -22,9 +21,9 @@ FIGURES: list[dict[str, Any]] = []
 
 @pytest.fixture
 def record(request: pytest.FixtureRequest) -> Record:
-    """Keeps a run's figures: `record(report, traffic, repetitions, resumed_s=1.2)`; more figures by name."""
+    """Keeps a run's figures: `record(report, repetitions, connections, resumed_s=1.2)`; more figures by name."""
 
-    def keep(report: Report, traffic: Traffic, repetitions: int, **more: float) -> None:
+    def keep(report: Report, repetitions: int, connections: int, **more: float) -> None:
         FIGURES.append(
             {
                 "test": request.node.name.removeprefix("test_"),
@@ -35,7 +34,7 @@ def record(request: pytest.FixtureRequest) -> Record:
                 "faults": report.missing + report.doubled + report.misordered + report.phantom,
                 "lost": report.lost,
                 "gaps": report.gaps,
-                "connections": sum(person.connections for person in traffic.people),
+                "connections": connections,
                 "longest_gap_s": round(report.longest_gap_s, 2),
                 **{name: round(value, 2) for name, value in more.items()},
             }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,6 +24,7 @@ CONNECT_LIMIT_S = 5.0
 ANSWER_LIMIT_S = 6.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 1.0
 RETRY_AFTER_MAX_S = 3.0
+SMALL_BUFFER_BYTES, WIDE_BUFFER_BYTES = 4096, 1_048_576
 NOT_YET = ("unavailable", "shutting_down", "not_joined", "rate_limited", "internal")
 """Refusals after which a careful client tries again."""
 
@@ -51,11 +53,15 @@ class Line(Member):
 
     def stop_reading(self) -> None:
         """Leaves what comes in the socket's buffers, as a stuck browser tab does."""
-        self._transport().pause_reading()
+        transport = self._transport()
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
+        transport.pause_reading()
 
     def go_on_reading(self) -> None:
         """Reads again."""
-        self._transport().resume_reading()
+        transport = self._transport()
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WIDE_BUFFER_BYTES)
+        transport.resume_reading()
 
     def _transport(self) -> Any:
         assert self._socket is not None, "only a WebSocket can stop reading"
@@ -96,7 +102,6 @@ class Person:
         self.name, self.room = name, room
         self.is_joined = False
         self.is_talking, self.is_retired = True, False
-        self.deliveries = 0
         self.last_id: str | None = None
         self.line: Line | None = None
         self.connections = self.gaps = 0
@@ -135,6 +140,11 @@ class Person:
         """Cuts its TCP connection, if it has one."""
         if self.line is not None:
             self.line.abort()
+
+    def has_received(self, count: int, sent_from: float) -> bool:
+        """Whether the last so many live messages were all sent after that time."""
+        newest = self.latencies[-count:]
+        return len(newest) == count and all(at - lag >= sent_from for at, lag in newest)
 
     async def _live_once(self) -> None:
         url = self._random.choice(self._urls)
@@ -199,7 +209,7 @@ class Person:
             text = data["message"]
             self._ledger.received(self.name, self.room, text, data["id"], now)
             if self.is_joined:
-                self.last_id, self.deliveries = data["id"], self.deliveries + 1
+                self.last_id = data["id"]
                 self.latencies.append((now, now - self._sent_at.get(text, now)))
 
     def _ended(self) -> None:

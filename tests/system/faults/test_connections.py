@@ -8,12 +8,13 @@ import psutil
 import pytest
 
 from tests.system.faults.conftest import Record
+from tests.system.faults.crowd import Crowd
 from tests.system.faults.people import Person
 from tests.system.faults.repeated import repeated
 from tests.system.faults.topologies import standalone
 from tests.system.faults.traffic import Traffic
 from tests.system.gateways import Gateway
-from tests.waiting import stays, until
+from tests.waiting import stays
 
 pytestmark = [pytest.mark.faults, pytest.mark.system]
 
@@ -21,6 +22,9 @@ CROWD_ROOMS, CROWD_PEOPLE = 100, 20
 BYTES_PER_STALLED = 2 * 1_048_576
 """What a member that does not read may cost a worker: the outbound buffer's limit, and as much around it."""
 SLACK_BYTES = 24 * 1_048_576
+STALLED_S = 25.0
+SLOWED_AT_MOST_S = 1.0
+"""What a storm may do to the 99th percentile of the others' latency, with all of it on two cores."""
 
 
 @repeated(quick=5, long=100)
@@ -35,7 +39,7 @@ async def test_members_cut_and_back_with_since_miss_nothing(seed: int, times: in
                 person.cut()
             await traffic.flow(rounds=1)
         report = await traffic.verdict()
-        record(report, traffic, times)
+        record(report, times, traffic.connections)
         traffic.assert_clean(report)
         assert report.gaps == 0
         assert not [notice for notice in traffic.notices if "has left" in notice]
@@ -48,26 +52,24 @@ async def test_a_storm_of_two_thousand_members_loses_nothing_and_leaves_others_a
     async with standalone() as valkey, Gateway(valkey.url) as gateway:
         async with (
             Traffic([gateway.url], seed) as steady,
-            Traffic([gateway.url], seed, CROWD_ROOMS, CROWD_PEOPLE, talkers=1, pace_s=2.0) as crowd,
+            Crowd(gateway.url, seed, CROWD_ROOMS, CROWD_PEOPLE) as crowd,
         ):
-            back_s = 0.0
+            calm_s = storm_s = back_s = 0.0
             for _ in range(times):
                 calm_from = time.monotonic()
-                await steady.flow(rounds=10)
-                calm_s = steady.latency_s(steady.people, calm_from, time.monotonic())
+                await steady.flow(rounds=20)
                 cut_at = time.monotonic()
-                for person in crowd.people:
-                    person.cut()
-                await until(crowd.everybody_is_in, 60, "all 2,000 are back")
-                back_s = max(back_s, time.monotonic() - cut_at)
-                storm_s = steady.latency_s(steady.people, cut_at, time.monotonic())
-            report = await crowd.verdict(limit_s=60)
-            record(report, crowd, times, back_s=back_s)
-            others = await steady.verdict()
-            record(others, steady, times, calm_p99_s=calm_s, storm_p99_s=storm_s)
-            crowd.assert_clean(report)
+                back_s = max(back_s, await crowd.cut_all())
+                calm_s = max(calm_s, steady.latency_s(steady.people, calm_from, cut_at))
+                storm_s = max(storm_s, steady.latency_s(steady.people, cut_at, time.monotonic()))
+            verdict, others = await crowd.verdict(), await steady.verdict()
+            record(verdict.report, times, verdict.connections, back_s=back_s)
+            record(others, times, steady.connections, calm_p99_s=calm_s, storm_p99_s=storm_s)
+            assert not verdict.unsettled, verdict.unsettled
+            assert verdict.report.is_clean, str(verdict.report)
             steady.assert_clean(others)
-            assert sum(person.connections for person in steady.people) == len(steady.people) + steady.cuts
+            assert steady.connections == len(steady.people) + steady.cuts
+            assert storm_s < SLOWED_AT_MOST_S
 
 
 @repeated(quick=None, long=2)
@@ -82,21 +84,22 @@ async def test_members_that_stop_reading_cost_the_others_nothing(
             calm_from = time.monotonic()
             await steady.flow(rounds=10)
             calm_s = steady.latency_s(steady.people, calm_from, time.monotonic())
-            for number in range(times):
+            stall_s = grown = 0.0
+            for _ in range(times):
                 stalled = [*steady.some(0.05), *loud.some(0.05)]
                 before = _resident_bytes(gateway)
                 stalled_at = time.monotonic()
                 _stop_reading(stalled)
-                await stays(lambda: steady.is_running and loud.is_running, for_s=10 if number % 2 else 25)
+                await stays(lambda: steady.is_running and loud.is_running, for_s=STALLED_S)
                 others = [person for person in steady.people if person not in stalled]
-                stall_s = steady.latency_s(others, stalled_at, time.monotonic())
-                grown = _resident_bytes(gateway) - before
+                stall_s = max(stall_s, steady.latency_s(others, stalled_at, time.monotonic()))
+                grown = max(grown, _resident_bytes(gateway) - before)
                 _go_on_reading(stalled)
                 await steady.flow()
                 await loud.flow(limit_s=60)
             quiet, report = await steady.verdict(), await loud.verdict(limit_s=60)
-            record(quiet, steady, times, calm_p99_s=calm_s, stall_p99_s=stall_s)
-            record(report, loud, times, grown_mib=grown / 1_048_576)
+            record(quiet, times, steady.connections, calm_p99_s=calm_s, stall_p99_s=stall_s)
+            record(report, times, loud.connections, grown_mib=grown / 1_048_576)
             steady.assert_clean(quiet)
             loud.assert_clean(report)
             assert stall_s < max(0.25, 3 * calm_s)

@@ -66,7 +66,7 @@ async def test_valkey_killed_and_started_again_loses_nothing_it_wrote(
             await _kill_and_start(valkey, traffic)
             await resumption.from_now()
         report = await traffic.verdict()
-        record(report, traffic, times, resumed_s=resumption.longest_s)
+        record(report, times, traffic.connections, resumed_s=resumption.longest_s)
         traffic.assert_clean(report)
         assert (report.lost, report.epochs) == (0, 1)
         assert resumption.longest_s <= RESUMED_WITHIN_S
@@ -89,7 +89,7 @@ async def test_valkey_that_lost_its_last_second_tells_every_member_of_the_gap(
             await _kill_and_start(valkey, traffic, kept_bytes)
             await resumption.from_now()
         report = await traffic.verdict()
-        record(report, traffic, times, resumed_s=resumption.longest_s)
+        record(report, times, traffic.connections, resumed_s=resumption.longest_s)
         traffic.assert_clean(report)
         assert report.gaps > 0
         assert resumption.longest_s <= RESUMED_WITHIN_S
@@ -110,7 +110,7 @@ async def test_valkey_that_lost_everything_tells_every_member_of_the_gap(
             await _kill_and_start(valkey, traffic)
             await resumption.from_now()
         report = await traffic.verdict()
-        record(report, traffic, times, resumed_s=resumption.longest_s)
+        record(report, times, traffic.connections, resumed_s=resumption.longest_s)
         traffic.assert_clean(report)
         assert report.gaps >= len(traffic.people) * times
         assert report.epochs == times + 1
@@ -136,7 +136,7 @@ async def test_valkey_that_stands_still_for_five_seconds_loses_nothing(
                 valkey.thaw()
             await resumption.from_now()
         report = await traffic.verdict()
-        record(report, traffic, times, resumed_s=resumption.longest_s)
+        record(report, times, traffic.connections, resumed_s=resumption.longest_s)
         traffic.assert_clean(report)
         assert (report.lost, report.gaps, report.epochs) == (0, 0, 1)
         assert resumption.longest_s <= RESUMED_WITHIN_S
@@ -155,7 +155,7 @@ async def test_subscriptions_killed_by_valkey_lose_nothing(seed: int, times: int
             assert await valkey.ask("CLIENT", "KILL", "TYPE", "pubsub") >= 4
             await resumption.from_now()
         report = await traffic.verdict()
-        record(report, traffic, times, resumed_s=resumption.longest_s)
+        record(report, times, traffic.connections, resumed_s=resumption.longest_s)
         traffic.assert_clean(report)
         assert (report.lost, report.gaps, report.epochs) == (0, 0, 1)
         assert resumption.longest_s <= RESUMED_WITHIN_S
@@ -169,7 +169,7 @@ async def test_a_black_hole_between_one_worker_and_valkey_loses_nothing(
         async with (
             Gateway(valkey.url, workers=3) as whole,
             Gateway(f"redis://127.0.0.1:{proxy.port}/0", workers=1) as behind,
-            Traffic([whole.url, whole.url, whole.url, behind.url], seed) as traffic,
+            Traffic([whole.url, whole.url, whole.url, behind.url], seed, talkers=2) as traffic,
         ):
             resumption, ready_s, back_s = Resumption(traffic), 0.0, 0.0
             for _ in range(times):
@@ -185,8 +185,7 @@ async def test_a_black_hole_between_one_worker_and_valkey_loses_nothing(
                     await until(behind.is_ready, 10, "the worker is ready again")
                     back_s = max(back_s, time.monotonic() - ended_at)
             report = await traffic.verdict()
-            record(
-                report, traffic, times,
+            record(report, times, traffic.connections,
                 resumed_s=resumption.longest_s, deaf_and_ready_s=ready_s, ready_again_s=back_s,
             )  # fmt: skip
             traffic.assert_clean(report)

@@ -48,7 +48,7 @@ async def test_sentinel_failover_by_kill_loses_nothing_in_silence(
                 await until(partial(_is_replica, old), DEMOTED_WITHIN_S, "the old primary is a replica")
                 await stays(lambda: traffic.is_running, for_s=2)
         report = await traffic.verdict(limit_s=30)
-        record(report, traffic, times, resumed_s=resumed_s)
+        record(report, times, traffic.connections, resumed_s=resumed_s)
         traffic.assert_clean(report)
         assert resumed_s <= RESUMED_WITHIN_S
 
@@ -68,7 +68,7 @@ async def test_sentinel_failover_with_wait_loses_nothing_at_all(
         await store.until_switched(old)
         resumed_s = await _resumed_s(traffic, time.monotonic())
         report = await traffic.verdict(limit_s=30)
-        record(report, traffic, times, resumed_s=resumed_s)
+        record(report, times, traffic.connections, resumed_s=resumed_s)
         traffic.assert_clean(report)
         assert report.lost == 0
         assert resumed_s <= RESUMED_WITHIN_S
@@ -92,7 +92,7 @@ async def test_sentinel_failover_while_the_primary_stands_still_loses_nothing_in
             await until(partial(_is_replica, old), DEMOTED_WITHIN_S, "the old primary is a replica")
             await stays(lambda: traffic.is_running, for_s=2)
         report = await traffic.verdict(limit_s=30)
-        record(report, traffic, times, resumed_s=resumed_s)
+        record(report, times, traffic.connections, resumed_s=resumed_s)
         traffic.assert_clean(report)
         assert resumed_s <= RESUMED_WITHIN_S
 
@@ -115,7 +115,7 @@ async def test_a_cluster_primary_killed_loses_nothing_in_silence(
                 await until(partial(_is_replica, victim), DEMOTED_WITHIN_S, "it is a replica")
                 await stays(lambda: traffic.is_running, for_s=3)
         report = await traffic.verdict(limit_s=30)
-        record(report, traffic, times, resumed_s=resumed_s)
+        record(report, times, traffic.connections, resumed_s=resumed_s)
         traffic.assert_clean(report)
         assert resumed_s <= RESUMED_WITHIN_S
 
@@ -130,7 +130,7 @@ async def test_slots_that_move_under_traffic_lose_nothing(seed: int, times: int,
             await store.move_slot(slot, traffic.random.choice(others))
             await traffic.flow(rounds=1)
         report = await traffic.verdict(limit_s=30)
-        record(report, traffic, times)
+        record(report, times, traffic.connections)
         traffic.assert_clean(report)
         assert (report.lost, report.gaps, report.epochs) == (0, 0, 1)
 

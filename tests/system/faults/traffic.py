@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 import uuid
 from collections import Counter
 from types import TracebackType
@@ -63,6 +64,11 @@ class Traffic:
         return not any(task.done() and task.exception() for task in self._tasks)
 
     @property
+    def connections(self) -> int:
+        """How many connections its people have opened so far."""
+        return sum(person.connections for person in self.people)
+
+    @property
     def notices(self) -> list[str]:
         """All notices that anybody got."""
         return [text for person in self.people for _, text in person.notices]
@@ -76,12 +82,12 @@ class Traffic:
         return all(person.is_joined for person in self.people)
 
     async def flow(self, rounds: int = 2, limit_s: float = 20.0) -> None:
-        """Waits until everybody is in and has got so many new messages."""
-        before = [(person, person.deliveries) for person in self.people]
+        """Waits until everybody is in and has got so many messages that were sent from now on."""
+        begun_at = time.monotonic()
 
         def has_flowed() -> bool:
             return self.everybody_is_in() and all(
-                person.deliveries >= count + rounds for person, count in before
+                person.has_received(rounds, begun_at) for person in self.people
             )
 
         await until(has_flowed, limit_s, f"everybody gets {rounds} messages; {self._who_is_late()}")
