@@ -11,6 +11,7 @@ Every seam into a library is named here; `tests/delivery/test_seams.py` fails wh
                              check_ping_timeout (sockets.py); Packet: encode(b64=…), binary
     python-socketio 5.18.1   AsyncServer: _engineio_server_class, _handle_eio_message, _handle_connect,
                              _handle_disconnect, _handle_event, _handle_ack, _send_packet, _binary_packet
+                             Packet: json, _reconstruct_binary_internal (strict.py)
                              AsyncRedisManager: initialize, thread, _listen, _publish, _handle_emit; BaseManager:
                              rooms, callbacks, pending_connect, pending_disconnect, pre_connect, basic_enter_room,
                              basic_leave_room, basic_disconnect, get_participants, get_rooms (backplane.py)
@@ -40,6 +41,7 @@ from gateway.delivery.deflate import Inflater, negotiate
 from gateway.delivery.frames import TEXT, FrameParser, check_handshake, text_frame
 from gateway.delivery.packets import ATTACHMENTS_MAX, MalformedPacket, check_event
 from gateway.delivery.sockets import CLOSE, PING, EngineSocket, open_packet
+from gateway.delivery.strict import StrictPacket
 from gateway.delivery.wheel import Wheel
 
 log = structlog.get_logger("gateway.delivery")
@@ -456,7 +458,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     eio: EngineServer
 
     def __init__(self, options: EngineOptions | None = None, **kwargs: Any) -> None:
-        super().__init__(options=options, **kwargs)
+        super().__init__(options=options, serializer=StrictPacket, **kwargs)
         self.eio.attachment_awaited = self._binary_packet
 
     def _engineio_server_class(self) -> type[EngineServer]:
@@ -471,6 +473,8 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         if kind == socketio_packet.CONNECT:
             if packet.data is not None and not isinstance(packet.data, dict):
                 raise MalformedPacket("the data of CONNECT is an object")
+            if self.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
+                raise MalformedPacket("a second CONNECT to a namespace")
             await self._handle_connect(eio_sid, namespace, packet.data)
             return
         if self.manager.sid_from_eio_sid(eio_sid, namespace) is None:
@@ -589,14 +593,17 @@ def request_tail(request: web.Request) -> bytes:
 
 
 async def read_body(request: web.Request, max_bytes: int) -> bytes | None:
-    """A request's body; None if it is longer than allowed."""
+    """A request's body; None if it is longer than allowed, or broken (its chunks, its encoding)."""
     if (request.content_length or 0) > max_bytes:
         return None
     body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > max_bytes:
-            return None
+    try:
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > max_bytes:
+                return None
+    except web.RequestPayloadError:
+        return None
     return bytes(body)
 
 

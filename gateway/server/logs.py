@@ -15,6 +15,8 @@ from typing import Any, cast
 
 import orjson
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web import RequestPayloadError
 from gunicorn.glogging import Logger
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
@@ -46,6 +48,7 @@ def configure(settings: Settings) -> None:
     )
     handler = logging.StreamHandler(_CurrentStandardError())
     handler.setFormatter(formatter(settings.log_format))
+    handler.addFilter(BrokenRequests())
     logging.basicConfig(handlers=[handler], level=level, force=True)
 
 
@@ -108,6 +111,24 @@ class _StandardError:
     debug = info = warning = error = critical = write_line
 
 
+class BrokenRequests(logging.Filter):
+    """Makes one line of level INFO of what aiohttp logs as an error with a traceback: requests that are not HTTP.
+
+    Anybody on the internet can send those; they say nothing about the gateway.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrites the record; False when INFO is not wanted."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError | RequestPayloadError):
+            return True
+        reason = " ".join(str(error).split())
+        record.msg, record.args = f"{record.getMessage()}: {reason[:200]}", ()
+        record.exc_info = record.exc_text = None
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        return logging.getLogger().isEnabledFor(logging.INFO)
+
+
 class GunicornLogger(Logger):  # type: ignore[misc]
     """gunicorn's logger with our format; its own options for levels and files keep working."""
 
@@ -118,3 +139,4 @@ class GunicornLogger(Logger):  # type: ignore[misc]
         for log in (self.error_log, self.access_log):
             for handler in log.handlers:
                 handler.setFormatter(ours)
+                handler.addFilter(BrokenRequests())
