@@ -29,7 +29,6 @@ from gateway.delivery.sockets import EngineSocket
 from gateway.protocol import acknowledgement_packet, event_packet
 from gateway.server import logs
 from gateway.settings import Settings
-from tests.system.echo_workers import serve
 
 NAMESPACES = ("/", "/custom")
 RAW_MAX_BYTES = 32 * 1024 * 1024
@@ -234,6 +233,8 @@ def main() -> None:
     options = parser.parse_args()
     logs.configure(Settings(log_format="console"))
     if options.workers:
+        from tests.system.echo_workers import serve  # only this needs the whole gateway
+
         build = partial(create_app, options.protocol, options.compression)
         serve(build, options.port, options.workers, announce)
         return

@@ -50,28 +50,6 @@ async def says(socket: Socket, *expected: str | bytes) -> None:
     assert [await socket.receive_answering() for _ in expected] == list(expected)
 
 
-async def connected_over_polling(web: aiohttp.ClientSession, address: str, namespace: str) -> Polling:
-    """A polling session that is connected to the namespace; its `auth` event has been read."""
-    session = await Polling.open(web, address)
-    assert await session.post(f"40{namespace}") == (200, "ok")
-    packets: list[str] = []
-    while len(packets) < 2:
-        packets += await polled(session)
-    assert packets[0].startswith(f'40{namespace}{{"sid":"'), packets
-    assert packets[1] == f'42{namespace}["auth",{{}}]'
-    return session
-
-
-async def polled(session: Polling) -> list[str]:
-    """The packets of one poll but pings, which are answered."""
-    status, body = await session.get()
-    assert status == 200, body
-    packets = body.split(SEPARATOR)
-    if "2" in packets:
-        await session.post("3")
-    return [packet for packet in packets if packet != "2"]
-
-
 # -- connection to a namespace
 
 
@@ -353,41 +331,41 @@ async def test_an_invalid_packet_closes(web: aiohttp.ClientSession, address: str
 
 
 async def test_polling_carries_events(web: aiohttp.ClientSession, address: str, namespace: str) -> None:
-    session = await connected_over_polling(web, address, namespace)
+    session = await Polling.connect(web, address, namespace)
     events = [f'42{namespace}["message",{number}]' for number in range(20)]
     assert await session.post(SEPARATOR.join(events)) == (200, "ok")
     answers: list[str] = []
     while len(answers) < len(events):
-        answers += await polled(session)
+        answers += await session.packets()
     assert answers == [f'42{namespace}["message-back",{number}]' for number in range(20)]
 
 
 async def test_polling_carries_attachments(web: aiohttp.ClientSession, address: str, namespace: str) -> None:
-    session = await connected_over_polling(web, address, namespace)
+    session = await Polling.connect(web, address, namespace)
     packets = (f'452-{namespace}12["message-with-ack",{TWO}]', "bAQID", "bBAUG")
     assert await session.post(SEPARATOR.join(packets)) == (200, "ok")
     answers: list[str] = []
     while len(answers) < 3:
-        answers += await polled(session)
+        answers += await session.packets()
     assert answers == [f"462-{namespace}12[{TWO}]", "bAQID", "bBAUG"]
 
 
 async def test_attachments_may_come_in_requests_of_their_own(
     web: aiohttp.ClientSession, address: str, namespace: str
 ) -> None:
-    session = await connected_over_polling(web, address, namespace)
+    session = await Polling.connect(web, address, namespace)
     for packet in (f'452-{namespace}["message",{TWO}]', "bAQID", "bBAUG"):
         assert await session.post(packet) == (200, "ok")
     answers: list[str] = []
     while len(answers) < 3:
-        answers += await polled(session)
+        answers += await session.packets()
     assert answers == [f'452-{namespace}["message-back",{TWO}]', "bAQID", "bBAUG"]
 
 
 async def test_a_namespace_lasts_across_the_upgrade(
     web: aiohttp.ClientSession, address: str, namespace: str
 ) -> None:
-    session = await connected_over_polling(web, address, namespace)
+    session = await Polling.connect(web, address, namespace)
     socket = await session.upgrade()
     await socket.send("2probe")
     assert await socket.receive() == "3probe"
@@ -400,4 +378,4 @@ async def test_a_namespace_lasts_across_the_upgrade(
 async def test_polling_is_told_of_an_unknown_namespace(web: aiohttp.ClientSession, address: str) -> None:
     session = await Polling.open(web, address)
     await session.post("40/random,")
-    assert await polled(session) == ['44/random,{"message":"Invalid namespace"}']
+    assert await session.packets() == ['44/random,{"message":"Invalid namespace"}']

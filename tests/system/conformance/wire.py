@@ -48,6 +48,27 @@ class Polling:
         async with self._web.post(self._address, params=self._query(query), data=body) as response:
             return response.status, await response.text()
 
+    @classmethod
+    async def connect(cls, web: aiohttp.ClientSession, address: str, namespace: str = "") -> Self:
+        """A session that is connected to a Socket.IO namespace; its `auth` event has been read."""
+        session = await cls.open(web, address)
+        assert await session.post(f"40{namespace}") == (200, "ok")
+        packets: list[str] = []
+        while len(packets) < 2:
+            packets += await session.packets()
+        assert packets[0].startswith(f'40{namespace}{{"sid":"'), packets
+        assert packets[1] == f'42{namespace}["auth",{{}}]', packets
+        return session
+
+    async def packets(self) -> list[str]:
+        """The packets of one poll but pings, which are answered."""
+        status, body = await self.get()
+        assert status == 200, body
+        packets = body.split(SEPARATOR)
+        if "2" in packets:
+            await self.post("3")
+        return [packet for packet in packets if packet != "2"]
+
     async def upgrade(self) -> Socket:
         """Opens the session's WebSocket; nothing has been sent over it."""
         return await Socket.open(self._web, self._address, sid=self.sid)
