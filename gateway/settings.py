@@ -129,6 +129,7 @@ class Settings:
     origins: tuple[str, ...] = _words(("*",), "origins divided by commas, or *")
     trusted_proxies: tuple[str, ...] = _words((), "addresses or networks divided by commas, or *")
 
+    loop: str = _choice("auto", "auto", "asyncio", "uvloop")
     drain_s: float = _seconds(0, 3600, 20.0)
     handshakes_per_s: int = _whole(0, 1_000_000, 1000)
     heartbeat_s: float = _seconds(0.1, 60, 3.0)

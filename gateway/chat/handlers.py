@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -202,31 +202,30 @@ class Chat:
     async def _enter(self, session: Session, member: Membership, event: Join, ack: int | None) -> Change:
         """Presence, then history and live joined without a seam: what the snapshot holds, what the channel brought
         after it, the acknowledgement, and live, in one turn of the event loop."""
-        feed = member.feed
-        arriving = asyncio.ensure_future(self._roster.come(feed.room, session.sid, member.username))
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        try:
-            await self._hub.subscribed(feed)
-            change = await arriving
-        except BaseException:
-            arriving.cancel()
-            await asyncio.gather(arriving, return_exceptions=True)
-            raise
+        feed, sid = member.feed, session.sid
+        arrived: list[Change | StoreError] = []
+        self._roster.come(feed.room, sid, member.username, arrived.append)
+        await self._hub.subscribed(feed)
+        done: asyncio.Future[Change] = asyncio.get_running_loop().create_future()
 
         def with_snapshot(snapshot: Snapshot | StoreError) -> None:
+            failed = next((one for one in (snapshot, *arrived) if isinstance(one, StoreError)), None)
             if done.done():
                 return
-            if isinstance(snapshot, StoreError):
-                done.set_exception(snapshot)
-                return
-            if not session.is_over:
-                self._go_live(session, member, snapshot, event.since, change, ack)
-            done.set_result(None)
+            if failed is not None:
+                done.set_exception(failed)
+            elif not arrived:  # the snapshot was shared, and asked for before this member came
+                feed.with_snapshot(with_snapshot)
+            else:
+                change = cast(Change, arrived[0])
+                if not session.is_over:
+                    self._go_live(session, member, cast(Snapshot, snapshot), event.since, change, ack)
+                done.set_result(change)
 
         feed.with_snapshot(with_snapshot)
-        await done
+        change = await done
         if session.is_over:
-            self._roster.drop(feed.room, session.sid, member.username)
+            self._roster.drop(feed.room, sid, member.username)
         return change
 
     def _go_live(

@@ -67,12 +67,18 @@ class Roster:
         self._rooms: set[str] = set()
         self._registering: asyncio.Task[None] | None = None
 
-    async def come(self, room: str, session: str, username: str) -> Change:
-        """A session enters a room. Raises a StoreError. The caller announces, once the member is live."""
+    def come(
+        self, room: str, session: str, username: str, then: Callable[[Change | StoreError], None]
+    ) -> None:
+        """A session enters a room; `then` gets what that did. The caller announces, once the member is live."""
         if room not in self._rooms:
-            await self._workers.enter(room)
             self._rooms.add(room)
-        return await self._presence.join(room, session, username)
+            self._workers.will_enter(room, lambda reply: self._entered(room, reply))
+        self._presence.enter(room, session, username, then)
+
+    def _entered(self, room: str, reply: object) -> None:
+        if isinstance(reply, StoreError):
+            self._rooms.discard(room)
 
     def announce_joined(self, room: str, session: str, username: str, change: Change) -> None:
         """Tells the others, if the user is new and the room not too large."""

@@ -233,11 +233,12 @@ class Feed:
             self._read(self)
 
     def snapshot_came(self, snapshot: Snapshot | StoreError) -> None:
-        """The snapshot that was asked for: live members first, then who was held back, then those who wait."""
-        self.is_reading = False
+        """The snapshot that was asked for: live members first, then who was held back, then those who wait. Whoever
+        asks for another one meanwhile gets it after this one has been dealt with."""
         if isinstance(snapshot, Snapshot):
             if self.members and is_other(self._asked, self._asked_data, snapshot, self.room_json):
                 self._floor = Position(snapshot.epoch, ANY_SEQ)  # the store must begin a new epoch
+                self.is_reading = False
                 self.start_reading()
                 return
             self._align(snapshot)
@@ -248,10 +249,12 @@ class Feed:
         for then in waiting:
             then(snapshot)
         buffer, self._buffer = self._buffer, []
-        if isinstance(snapshot, Snapshot):
-            late = any(judge(self.position, epoch, seq) is Arrival.HOLE for epoch, seq, _ in buffer)
-            if (late or self._must_read_again) and not self.is_idle:
-                self.start_reading()
+        self.is_reading = False
+        is_late = isinstance(snapshot, Snapshot) and any(
+            judge(self.position, epoch, seq) is Arrival.HOLE for epoch, seq, _ in buffer
+        )
+        if self._waiting or ((is_late or self._must_read_again) and not self.is_idle):
+            self.start_reading()
 
     def _align(self, snapshot: Snapshot) -> None:
         """Brings the position and the live members to the snapshot, then over what the channel brought after it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import os
 from types import FrameType
 
@@ -14,6 +15,7 @@ from aiohttp import web
 from aiohttp.worker import GunicornWebWorker
 
 from gateway.server.app import GATEWAY
+from gateway.settings import Settings
 
 
 class GatewayRunner(web.AppRunner):
@@ -29,13 +31,10 @@ class GatewayWorker(GunicornWebWorker):
     """One gateway process under gunicorn."""
 
     def init_process(self) -> None:
-        """Chooses the event loop before it is made."""
-        try:
-            import uvloop
-        except ImportError:
-            pass
-        else:
-            asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+        """Chooses the event loop before it is made: uvloop where it is installed, unless plain asyncio is asked for."""
+        wanted = Settings.from_environment().loop
+        if wanted == "uvloop" or (wanted == "auto" and importlib.util.find_spec("uvloop") is not None):
+            asyncio.set_event_loop_policy(importlib.import_module("uvloop").EventLoopPolicy())
         super().init_process()
 
     async def _run(self) -> None:

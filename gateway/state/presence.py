@@ -7,12 +7,15 @@ published by the caller.
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
 
 from gateway import keys
+from gateway.state.link import Reply, StoreError, settle
 from gateway.state.scripts import MEMBERS, PRESENCE_AWAY, PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_SWEEP
 from gateway.state.store import Store
 
@@ -32,13 +35,25 @@ class Presence:
         self._store = store
         self._worker = worker
 
-    async def join(self, room: str, session: str, username: str) -> Change:
-        """Puts a session into a room. Again for one that is there: a refresh, not announced."""
+    def enter(
+        self, room: str, session: str, username: str, then: Callable[[Change | StoreError], None]
+    ) -> None:
+        """Puts a session into a room; `then` gets what that did. Again for one that is there: a refresh, not
+        announced. What is submitted for the room afterwards is answered afterwards, on one primary."""
         member = {"username": username, "worker": self._worker, "since": int(time.time() * 1000)}
-        reply = await self._store.run(
-            PRESENCE_JOIN, (keys.members(room), keys.users(room)), session, orjson.dumps(member), username
-        )
-        return Change(reply[0] == 1, reply[1])
+        names = (keys.members(room), keys.users(room))
+        command = PRESENCE_JOIN.command(names, session, orjson.dumps(member), username)
+
+        def answered(reply: Reply) -> None:
+            then(reply if isinstance(reply, StoreError) else Change(reply[0] == 1, reply[1]))
+
+        self._store.submit(names[0], command, answered)
+
+    async def join(self, room: str, session: str, username: str) -> Change:
+        """The same, waited for."""
+        answer: asyncio.Future[Change] = asyncio.get_running_loop().create_future()
+        self.enter(room, session, username, settle(answer))
+        return await answer
 
     async def leave(self, room: str, session: str, only_if_away: bool = False) -> Change:
         """Takes a session out; with `only_if_away` not if it came back meanwhile."""

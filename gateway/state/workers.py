@@ -6,8 +6,10 @@ Owns the heartbeats and the sets by which survivors clean up after a dead worker
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from gateway import keys
+from gateway.state.link import Reply, pack
 from gateway.state.store import Store
 
 
@@ -45,9 +47,16 @@ class Workers:
         return [room.decode() for room in await self._store.call(key, "SMEMBERS", key)]
 
     async def enter(self, room: str) -> None:
-        """Notes that this worker has sessions in a room; before the first of them is put there."""
+        """Notes that this worker has sessions in a room."""
         key = keys.worker_rooms(self.worker)
         await self._store.call(key, "SADD", key, room.encode())
+
+    def will_enter(self, room: str, then: Callable[[Reply], None]) -> None:
+        """The same without waiting: submitted before a session is put into the room, it is done before, on one
+        primary. On a Cluster the two go to different nodes, and a worker that dies between may leave a session
+        behind that nobody looks for."""
+        key = keys.worker_rooms(self.worker)
+        self._store.submit(key, pack(b"SADD", key, room.encode()), then)
 
     async def quit(self, room: str, worker: str | None = None) -> None:
         """Notes that a worker (this one if none is named) has none there any more."""
