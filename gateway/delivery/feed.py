@@ -275,6 +275,8 @@ class Feed:
                 self._deliver(seq, data)
 
     def _move_to(self, snapshot: Snapshot) -> None:
+        if snapshot.epoch != self.epoch:
+            self.publish_head = None  # its spare epoch may be the one that was taken
         self.epoch, self.epoch_bytes, self.seq = snapshot.epoch, snapshot.epoch.encode(), snapshot.seq
         newest = snapshot.entry_at(snapshot.seq)
         self._last_data = None
