@@ -253,7 +253,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         except asyncio.CancelledError:
             socket.end(self.reason.TRANSPORT_CLOSE, packet=None)
             raise
-        if socket.closed:
+        if socket.closed and not socket.outbox:
             self.sockets.pop(socket.sid, None)
         if not payload:
             return (

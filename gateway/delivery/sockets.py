@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CLOSE, PING, NOOP = b"1", b"2", b"6"
 SEPARATOR = b"\x1e"
+POLLED_MOST = 16
+"""Packets in one polling response: python-engineio's clients refuse more (`max_decode_packets` of its payload.py)."""
 
 
 class Owner(Protocol):
@@ -171,11 +173,15 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
             if self.owner is not None:
                 self.owner.on_drained()
 
-    def take_outbox(self) -> list[tuple[bytes, bool]]:
-        """All that waits to be sent over polling; the owner hears that there is room."""
-        outbox, self.outbox, self._outbox_bytes = self.outbox or [], None, 0
-        self.mark_drained()
-        return outbox
+    def take_outbox(self, most: int | None = None) -> list[tuple[bytes, bool]]:
+        """What waits to be sent over polling, oldest first; the owner hears when nothing waits any more."""
+        waiting = self.outbox or []
+        taken, left = waiting[:most], [] if most is None else waiting[most:]
+        self.outbox = left or None
+        self._outbox_bytes = sum(len(data) for data, _ in left)
+        if not left:
+            self.mark_drained()
+        return taken
 
     # -- receiving
 
@@ -233,7 +239,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
                 await self.poller
             finally:
                 self.poller = None
-        return encode_payload(self.take_outbox())
+        return encode_payload(self.take_outbox(POLLED_MOST))
 
     async def post(self, body: bytes) -> None:
         """Handles the payload of one polling request, packet by packet. Raises MalformedPacket."""
