@@ -258,14 +258,13 @@ class Feed:
 
     def _align(self, snapshot: Snapshot) -> None:
         """Brings the position and the live members to the snapshot, then over what the channel brought after it."""
-        found = missed(self._asked, snapshot) if self.epoch and self.members else None
+        found = self._missed_by_live(snapshot) if self.epoch and self.members else None
         if found is None or found.is_gap:
             packets = [self.gap_packet(found.trusted)] if found is not None else []
             packets += self.history_packets(found.entries if found is not None else (), snapshot.epoch)
             self._move_to(snapshot)
         else:
-            news = [(seq, entry) for seq, entry in found.entries if seq > self.seq]
-            packets = self.history_packets(news, snapshot.epoch)
+            packets = self.history_packets(found.entries, snapshot.epoch)
             if snapshot.seq > self.seq:
                 self._move_to(snapshot)
         if packets:
@@ -273,6 +272,14 @@ class Feed:
         for epoch, seq, data in self._buffer:
             if judge(self.position, epoch, seq) is Arrival.NEXT:
                 self._deliver(seq, data)
+
+    def _missed_by_live(self, snapshot: Snapshot) -> Missed:
+        """What the live members lack. The channel may have brought them further than the snapshot since it was asked
+        for; only a snapshot that is behind what had been delivered by then shows that the store went back."""
+        last = self.position
+        if last.epoch == snapshot.epoch and self._asked.seq <= snapshot.seq < last.seq:
+            last = snapshot.position
+        return missed(last, snapshot)
 
     def _move_to(self, snapshot: Snapshot) -> None:
         if snapshot.epoch != self.epoch:

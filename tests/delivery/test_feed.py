@@ -108,6 +108,18 @@ def test_what_is_no_longer_there_is_announced_and_the_last_ones_follow() -> None
     assert ann.texts()[-1] == "a10"
 
 
+def test_more_messages_during_a_read_than_the_history_holds_are_no_gap() -> None:
+    room = Room().at(2)
+    _, ann = live_member(room.feed)
+    room.feed.start_reading()
+    room.hears(3, 4, 5, 6, 7)
+    room.feed.snapshot_came(stored(8, count=2))
+    room.feed.start_reading()
+    room.hears(9, 10, 11, 12)
+    room.feed.snapshot_came(stored(11, count=2))
+    assert ann.texts() == [f"a{number}" for number in range(3, 13)]
+
+
 def test_a_new_epoch_is_announced_with_the_last_position_that_held() -> None:
     room = Room().at(2)
     _, ann = live_member(room.feed)
