@@ -1,0 +1,287 @@
+"""A small world around feeds: a store that can lose data, two workers, channels that break, members that are slow.
+
+Owns the truth: which message was published after which. It follows the rules of `publish.lua` and `snapshot.lua`,
+and every wait of the real thing is a step here that a test takes when it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from gateway.delivery.feed import Feed, Membership
+from gateway.delivery.positions import since
+from gateway.protocol import Position, receive_json
+from gateway.state.history import Snapshot
+from gateway.state.link import StoreError, StoreUnavailable
+from tests.delivery.recorder import Recorder, member_of
+
+ROOM, ROOM_JSON = "tea", b'"tea"'
+HISTORY = 8
+
+
+def entry(text: str) -> bytes:
+    return b'{"message":"%b","username":"u","__createdtime__":1}' % text.encode()
+
+
+@dataclass
+class Store:
+    """One room in Redis. `parents` says after which message (by text) each was published."""
+
+    epoch: str = ""
+    seq: int = 0
+    texts: list[str] = field(default_factory=list)
+    parents: dict[str, str] = field(default_factory=dict)
+    _epochs: int = 0
+    _published: int = 0
+
+    def _check(self, seen: Position) -> None:
+        if not self.epoch:
+            self._begin_epoch()
+            self.seq = len(self.texts)
+        elif self.epoch == seen.epoch and self.seq < seen.seq:
+            self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
+        self._epochs += 1
+        self.epoch = f"e{self._epochs}"
+
+    def publish(self, seen: Position) -> tuple[Position, str]:
+        """publish.lua: numbers and stores a new message."""
+        self._check(seen)
+        self._published += 1
+        text = f"m{self._published}"
+        self.parents[text] = self.texts[-1] if self.texts else ""
+        self.seq += 1
+        self.texts = [*self.texts, text][-HISTORY:]
+        return Position(self.epoch, self.seq), text
+
+    def snapshot(self, seen: Position) -> Snapshot:
+        """snapshot.lua."""
+        self._check(seen)
+        return Snapshot(self.epoch, self.seq, [entry(text) for text in self.texts])
+
+    def lose(self, count: int) -> None:
+        """Comes back without its last messages."""
+        count = min(count, len(self.texts), self.seq)
+        if count:
+            self.seq, self.texts = self.seq - count, self.texts[:-count]
+
+    def wipe(self) -> None:
+        """Comes back empty."""
+        self.epoch, self.seq, self.texts = "", 0, []
+
+
+@dataclass
+class Person:
+    """A member on a worker, what it saw, and where in that it joined (and whether nothing was to be missing)."""
+
+    member: Membership
+    recorder: Recorder
+    joins: list[tuple[int, bool]] = field(default_factory=list)
+    is_joining: bool = False
+
+    def last(self) -> Position | None:
+        """The position of the last stored message it saw."""
+        seen = [one.position for one in self.recorder.seen() if one.kind == "stored"]
+        return seen[-1] if seen else None
+
+
+@dataclass
+class Read:
+    """A snapshot under way: asked for, then executed, then answered."""
+
+    seen: Position | None = None
+    found: Snapshot | None = None
+
+
+class Worker:
+    """A feed with its channel, its reads and its members."""
+
+    def __init__(self, store: Store, random: Random, name: str) -> None:
+        self.store, self.random, self.name = store, random, name
+        self.feed = Feed(ROOM, b"channel", self._asked)
+        self.channel: list[bytes] = []
+        self.is_subscribed = True
+        self.read: Read | None = None
+        self.retry_is_due = False
+        self.people: list[Person] = []
+
+    def _asked(self, feed: Feed) -> None:
+        assert self.read is None, "one snapshot at a time"
+        self.read = Read()
+
+    # -- what may happen
+
+    def hear(self) -> None:
+        """The channel brings some of what is on its way, in order."""
+        count = self.random.randint(1, max(1, len(self.channel)))
+        heard, self.channel = self.channel[:count], self.channel[count:]
+        self.feed.receive(heard)
+
+    def go_on_reading(self, fails: bool) -> None:
+        """The snapshot under way comes one step further, or fails."""
+        if self.read is None:
+            return
+        if fails:
+            self.read = None
+            self.feed.snapshot_came(StoreUnavailable("away"))
+            self.retry_is_due = bool(self.feed.members)
+        elif self.read.seen is None:
+            self.read.seen = self.feed.seen
+        elif self.read.found is None:
+            self.read.found = self.store.snapshot(self.read.seen)
+        else:
+            found, self.read = self.read.found, None
+            self.feed.snapshot_came(found)
+
+    def retry(self) -> None:
+        """The hub's second try after a failed read."""
+        if self.retry_is_due:
+            self.retry_is_due = False
+            self.feed.repair()
+
+    def lose_channel(self) -> None:
+        """The subscription breaks: what is on its way is lost."""
+        self.is_subscribed, self.channel = False, []
+
+    def resubscribe(self) -> None:
+        """The subscription is back, and every room is repaired."""
+        if not self.is_subscribed:
+            self.is_subscribed = True
+            self.feed.repair()
+
+    def come(self) -> None:
+        """Somebody new joins, or joins again on the same connection, or comes back on another with `since`."""
+        if not self.is_subscribed:
+            return
+        way = self.random.random()
+        known = self.random.choice(self.people) if self.people and way < 0.5 else None
+        if known is not None and known.is_joining:
+            return
+        if known is not None and way < 0.25:
+            self.feed.park(known.member)
+            self._join(known, known.last() if self.random.random() < 0.7 else None, is_again=True)
+            return
+        recorder = Recorder(self.random.random() < 0.7, self.random.choice([4, 10, 1_000_000]))
+        member = member_of(self.feed, recorder, f"{self.name}-{self.random.getrandbits(40)}")
+        person = Person(member, recorder)
+        self.people.append(person)
+        if known is not None:
+            self.feed.remove(known.member)
+            self.people.remove(known)
+            recorder.packets = list(known.recorder.packets)
+            person.joins = known.joins
+        self._join(person, person.last())
+
+    def _join(self, person: Person, position: Position | None, is_again: bool = False) -> None:
+        person.is_joining = True
+        self.feed.joining += 1
+
+        def with_snapshot(snapshot: Snapshot | StoreError) -> None:
+            self.feed.joining -= 1
+            person.is_joining = False
+            if isinstance(snapshot, StoreError):
+                if is_again:
+                    self.feed.put_back(person.member)
+                else:
+                    self.people.remove(person)
+                return
+            entries, recovered = since(position, snapshot)
+            packets = self.feed.history_packets(entries, snapshot.epoch)
+            packets += self.feed.packets_after(snapshot.seq)
+            person.joins.append((len(person.recorder.packets), recovered is True))
+            self.feed.add(person.member)
+            if packets:
+                person.recorder.send_texts(packets)
+            if person.recorder.is_behind:
+                self.feed.hold_back(person.member)
+
+        self.feed.with_snapshot(with_snapshot)
+
+    def leave(self) -> None:
+        """Somebody leaves."""
+        settled = [person for person in self.people if not person.is_joining]
+        if settled:
+            person = self.random.choice(settled)
+            self.people.remove(person)
+            self.feed.remove(person.member)
+
+    def drain(self) -> None:
+        """Somebody who is behind reads everything."""
+        slow = [person for person in self.people if person.recorder.is_behind]
+        if slow:
+            self.random.choice(slow).recorder.drain()
+
+
+class World:
+    """Two workers on one store."""
+
+    def __init__(self, seed: int, loses_data: bool) -> None:
+        self.random = Random(seed)
+        self.store = Store()
+        self.workers = [Worker(self.store, self.random, name) for name in ("w1", "w2")]
+        self._loses_data = loses_data
+
+    def step(self) -> None:
+        """One thing happens."""
+        worker = self.random.choice(self.workers)
+        fails = self.random.random() < 0.1
+        actions: dict[Callable[[], None], float] = {
+            lambda: self.publish(worker): 12,
+            worker.hear: 8,
+            lambda: worker.go_on_reading(fails): 9,
+            worker.retry: 2,
+            worker.come: 3,
+            worker.leave: 0.7,
+            worker.drain: 3,
+            worker.lose_channel: 0.4,
+            worker.resubscribe: 2,
+            lambda: self._drop_some(worker): 0.5,
+            self._lose_data: 0.3 if self._loses_data else 0,
+        }
+        self.random.choices(list(actions), list(actions.values()))[0]()
+
+    def publish(self, worker: Worker) -> None:
+        """A member of this worker sends; the acknowledgement may overtake the channel."""
+        if not worker.feed.members:
+            return
+        position, text = self.store.publish(worker.feed.seen)
+        payload = f"{position} ".encode() + receive_json(entry(text), ROOM_JSON, position)
+        for one in self.workers:
+            if one.is_subscribed:
+                one.channel.append(payload)
+        if self.random.random() < 0.5:
+            worker.feed.acknowledged(*position)
+
+    def _drop_some(self, worker: Worker) -> None:
+        """Messages get lost on the channel; the next one shows it."""
+        if len(worker.channel) > 1:
+            del worker.channel[self.random.randrange(len(worker.channel) - 1)]
+
+    def _lose_data(self) -> None:
+        """The server restarts with older data, or with none: every connection to it breaks."""
+        if self.random.random() < 0.3:
+            self.store.wipe()
+        else:
+            self.store.lose(self.random.randint(1, 6))
+        for worker in self.workers:
+            worker.lose_channel()
+            if worker.read is not None and worker.read.found is None:
+                worker.go_on_reading(fails=True)
+
+    def settle(self) -> None:
+        """Everything that is under way arrives and everybody reads; nobody sends anything more."""
+        for worker in self.workers:
+            worker.resubscribe()
+        for _ in range(100):
+            for worker in self.workers:
+                worker.retry()
+                worker.go_on_reading(fails=False)
+                worker.drain()
+                if worker.channel:
+                    worker.hear()
+        for worker in self.workers:
+            assert not worker.channel
+            assert worker.read is None

@@ -1,0 +1,78 @@
+"""What members see stays whole in every order of events: seeded random worlds, judged from the members' side."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.delivery.rooms_model import Person, Store, World
+
+STEPS = 400
+
+
+def judge(person: Person, store: Store) -> list[str]:
+    """What is wrong with what a member saw.
+
+    Between two announced breaks (a gap, or a join that did not recover) the positions count up by one and every
+    message was published right after the one before. Where it was not, because the store came back with other
+    messages in the same places, a gap must follow.
+    """
+    breaks = {at for at, is_whole in person.joins if not is_whole}
+    wrong, owed, last, last_text = [], "", None, ""
+    for at, one in enumerate(person.recorder.seen()):
+        if at in breaks or one.kind == "gap":
+            owed, last = "", None
+        if one.kind != "stored":
+            continue
+        assert one.position is not None
+        if last is not None:
+            if one.position != (last.epoch, last.seq + 1):
+                wrong.append(f"{last} {last_text} is followed by {one.position} {one.text}")
+            if store.parents[one.text] != last_text:
+                owed = f"{one.text} was not published after {last_text}, and no gap tells"
+        last, last_text = one.position, one.text
+    return [*wrong, *([owed] if owed else [])]
+
+
+def run(seed: int, loses_data: bool) -> World:
+    world = World(seed, loses_data)
+    for worker in world.workers:
+        worker.come()
+    for _ in range(STEPS):
+        world.step()
+    world.settle()
+    return world
+
+
+@pytest.mark.parametrize("block", range(8))
+@pytest.mark.parametrize("loses_data", [False, True])
+def test_nothing_is_missing_doubled_or_misordered_unless_a_gap_says_so(block: int, loses_data: bool) -> None:
+    for seed in range(block * 25, block * 25 + 25):
+        world = run(seed, loses_data)
+        for worker in world.workers:
+            assert worker.feed.joining == 0
+            for person in worker.people:
+                assert judge(person, world.store) == [], f"seed {seed}"
+                assert person.member.is_live, f"seed {seed}"
+                if world.store.texts:
+                    assert person.last() == (world.store.epoch, world.store.seq), f"seed {seed}"
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_where_no_data_is_lost_a_gap_is_only_told_where_one_is(block: int) -> None:
+    for seed in range(block * 25, block * 25 + 25):
+        for worker in run(seed, loses_data=False).workers:
+            for person in worker.people:
+                assert groundless_gaps(person) == [], f"seed {seed}"
+
+
+def groundless_gaps(person: Person) -> list[str]:
+    """Gaps that were announced though the next message follows the last one, or had been seen."""
+    breaks = {at for at, _ in person.joins}
+    found, last, is_announced = [], None, False
+    for at, one in enumerate(person.recorder.seen()):
+        is_announced = (is_announced or one.kind == "gap") and at not in breaks
+        if one.position is not None and one.kind == "stored":
+            if is_announced and last is not None and one.position.seq <= last.seq + 1:
+                found.append(f"a gap between {last} and {one.position}")
+            last, is_announced = one.position, False
+    return found
