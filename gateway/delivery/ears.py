@@ -74,12 +74,14 @@ class Subscriptions:
             self.link.subscribe(_UNDO[self._verb(channel)], [channel])
 
     def begin(self, link: ListenLink) -> None:
-        """Asks for everything again on a new link, in batches."""
+        """Asks for everything again on a new link: in batches, or one by one where channels have slots, because
+        SSUBSCRIBE takes only channels of one slot (they still leave in one write)."""
         self.link = link
         for verb in {self._verb(channel) for channel in self._wanted}:
             channels = [channel for channel in self._wanted if self._verb(channel) == verb]
-            for at in range(0, len(channels), BATCH):
-                link.subscribe(verb, channels[at : at + BATCH])
+            size = 1 if verb == b"SSUBSCRIBE" else BATCH
+            for at in range(0, len(channels), size):
+                link.subscribe(verb, channels[at : at + size])
 
     def lost(self) -> None:
         """The link is gone: nothing is confirmed any more."""
