@@ -179,14 +179,10 @@ class RoomJudge:
         return evidence
 
     def _judge_positions(self) -> None:
-        """A text has one position; the acknowledgement names the same one."""
+        """A text is acknowledged with one position, the one at which it came. Twice in a view is judged there."""
         placed: defaultdict[str, set[Position]] = defaultdict(set)
         for position, text in self._winner.items():
             placed[text].add(position)
-        for text, positions in placed.items():
-            for epoch, count in Counter(position.epoch for position in positions).items():
-                if count > 1:
-                    self._find("doubled", count - 1, f"{text!r} has {count} positions in epoch {epoch}")
         for text, ids in self._acknowledged.items():
             if len(ids) > 1:
                 self._find("doubled", len(ids) - 1, f"{text!r} was acknowledged as {_span(ids)}")

@@ -90,7 +90,11 @@ class Traffic:
                 person.has_received(rounds, begun_at) for person in self.people
             )
 
-        await until(has_flowed, limit_s, f"everybody gets {rounds} messages; {self._who_is_late()}")
+        try:
+            await until(has_flowed, limit_s, f"everybody gets {rounds} messages")
+        except AssertionError as late:
+            waiting = [person.name for person in self.people if not person.has_received(rounds, begun_at)]
+            raise AssertionError(f"{late}; without: {waiting[:20]}, {self._who_is_late()}") from late
 
     def at_worker(self, worker: str) -> list[Person]:
         """The people whose connection that worker holds."""
