@@ -65,12 +65,15 @@ class Roster:
         self._grace = wheel.lane(options.grace_s, self._grace_over)
         self._tasks: set[asyncio.Task[None]] = set()
         self._rooms: set[str] = set()
+        self._away: dict[tuple[str, str], Away] = {}
         self._registering: asyncio.Task[None] | None = None
 
     def come(
         self, room: str, session: str, username: str, then: Callable[[Change | StoreError], None]
     ) -> None:
-        """A session enters a room; `then` gets what that did. The caller announces, once the member is live."""
+        """A session enters a room; `then` gets what that did. The caller announces, once the member is live. If it
+        was dropped before (its leave or its first attempt failed), that is off."""
+        self._away.pop((room, session), None)
         if room not in self._rooms:
             self._rooms.add(room)
             self._workers.will_enter(room, lambda reply: self._entered(room, reply))
@@ -92,9 +95,9 @@ class Roster:
 
     def drop(self, room: str, session: str, username: str) -> None:
         """A session's connection is gone: it leaves when the grace period is over."""
-        away = Away(room, session, username)
+        away = self._away[room, session] = Away(room, session, username)
         if self._options.grace_s > 0:
-            self._start(self._until_stored(lambda: self._presence.away(room, session)))
+            self._start(self._until_stored(lambda: self._mark_away(away)))
         self._grace.add(away)
 
     async def members(self, room: str, most: int) -> tuple[list[str], int]:
@@ -104,7 +107,11 @@ class Roster:
     def given_up(self, room: str) -> None:
         """This worker has no sessions in the room any more."""
         self._rooms.discard(room)
-        self._start(self._until_stored(lambda: self._workers.quit(room)))
+        self._start(self._until_stored(lambda: self._quit(room)))
+
+    async def _quit(self, room: str) -> None:
+        if room not in self._rooms:
+            await self._workers.quit(room)
 
     def _left(self, room: str, username: str, change: Change) -> None:
         if change.is_announced:
@@ -120,8 +127,20 @@ class Roster:
     def _grace_over(self, away: Away, due_s: float) -> None:
         self._start(self._until_stored(lambda: self._leave_at_last(away)))
 
+    def _is_away(self, away: Away) -> bool:
+        """Whether the session has not come back to the room since."""
+        return self._away.get((away.room, away.session)) is away
+
+    async def _mark_away(self, away: Away) -> None:
+        if self._is_away(away):
+            await self._presence.away(away.room, away.session)
+
     async def _leave_at_last(self, away: Away) -> None:
+        if not self._is_away(away):
+            return
         change = await self._presence.leave(away.room, away.session)
+        if self._is_away(away):
+            del self._away[away.room, away.session]
         log.info("left_after_grace", room=away.room, session=away.session, user=away.username)
         self._left(away.room, away.username, change)
 

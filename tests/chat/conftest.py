@@ -1,0 +1,16 @@
+"""What the tests of the chat share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.chat.workers import ChatWorker, chat_worker
+
+
+@pytest.fixture
+async def worker(redis_url: str) -> AsyncIterator[ChatWorker]:
+    """A worker on the run's Redis, with the usual grace period."""
+    async with chat_worker(redis_url) as worker:
+        yield worker

@@ -1,0 +1,150 @@
+"""One worker's chat without its HTTP server: real store, bus and rooms below, recorded sockets above.
+
+Owns its connections and small tasks, and closes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from gateway.chat.handlers import Chat
+from gateway.chat.roster import Roster, RosterOptions
+from gateway.delivery.bus import PrimaryBus
+from gateway.delivery.hub import Hub
+from gateway.delivery.publisher import Publisher, PublishOptions
+from gateway.delivery.routes import route_for
+from gateway.delivery.wheel import Wheel
+from gateway.protocol import Position, Sizes
+from gateway.state.endpoints import FixedFinder, endpoint_of
+from gateway.state.history import NO_POSITION, Histories, Snapshot
+from gateway.state.presence import Presence
+from gateway.state.store import PrimaryStore
+from gateway.state.workers import Workers
+from tests.delivery.recorder import Recorder
+from tests.waiting import until
+
+TIMEOUT_S = 2.0
+START_S = 3.0
+
+
+class HeldHistories(Histories):
+    """Reads snapshots like its base, and can be told to keep answers for a while."""
+
+    is_held = False
+    held = 0
+
+    async def snapshot(self, room: str, seen: Position = NO_POSITION) -> Snapshot:
+        found = await super().snapshot(room, seen)
+        if self.is_held:
+            self.held += 1
+            await until(lambda: not self.is_held, 10, "the answer is let go")
+        return found
+
+
+class Client:
+    """A connected client of a worker: sends events, and keeps what comes back."""
+
+    def __init__(self, chat: Chat, mark: int = 1_000_000) -> None:
+        self.recorder = Recorder(mark=mark)
+        self.sid = uuid.uuid4().hex
+        self.session = chat.open(self.sid, self.recorder)  # type: ignore[arg-type]
+        self.recorder.on_behind = self.session.on_behind
+        self.recorder.on_drained = self.session.on_drained
+        self._chat = chat
+        self._numbers = itertools.count()
+
+    async def call(self, event: str, *arguments: Any, limit_s: float = 5.0) -> dict[str, Any]:
+        """Sends an event and returns what it is acknowledged with."""
+        number = next(self._numbers)
+        await self.emit(event, *arguments, ack=number)
+        head = b"43%d[" % number
+        found: list[bytes] = []
+
+        def is_acknowledged() -> bool:
+            found[:] = [packet for packet in self.recorder.packets if packet.startswith(head)]
+            return bool(found)
+
+        await until(is_acknowledged, limit_s, f"{event} is acknowledged")
+        assert len(found) == 1, "acknowledged once"
+        answer: dict[str, Any] = json.loads(found[0][len(head) - 1 :])[0]
+        return answer
+
+    async def emit(self, event: str, *arguments: Any, ack: int | None = None) -> None:
+        """Hands an event to the chat as a socket does, and waits as long as it would."""
+        waits = self.session.on_event(event, list(arguments), ack)
+        if waits is not None:
+            await waits
+
+    async def join(self, room: str, username: str = "ann", **more: Any) -> dict[str, Any]:
+        return await self.call("join", {"username": username, "room": room, **more})
+
+    async def send(self, room: str, message: str, **more: Any) -> dict[str, Any]:
+        return await self.call("send", {"room": room, "message": message, **more})
+
+    def close(self) -> None:
+        """The connection drops."""
+        self._chat.close(self.sid, "transport close")
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The data of all events of that name, in order."""
+        events = [json.loads(packet[2:]) for packet in self.recorder.packets if packet.startswith(b"42")]
+        return [data for got, data in events if got == name]
+
+    def messages(self) -> list[str]:
+        """Texts of the stored messages that came."""
+        return [data["message"] for data in self.events("receive") if "id" in data]
+
+    def notices(self) -> list[str]:
+        """Texts of the notices that came."""
+        return [data["message"] for data in self.events("receive") if "id" not in data]
+
+
+class ChatWorker:
+    """Everything below the HTTP server, composed as `server/app.py` does it."""
+
+    def __init__(self, redis_url: str, grace_s: float, route: str = "per-room", rooms_max: int = 100) -> None:
+        self.name = uuid.uuid4().hex[:8]
+        self.wheel = Wheel()
+        finder, words = FixedFinder(endpoint_of(redis_url)), route_for(route, False)
+        self.store = PrimaryStore(finder, f"test-{self.name}", TIMEOUT_S, 5.0)
+        self.bus = PrimaryBus(finder, self.store, self.name, words, 0.5, 1.5)
+        self.histories = HeldHistories(self.store, 600)
+        self.hub = Hub(self.bus, words, self.histories, self.wheel, grace_s + 0.2)
+        self.publisher = Publisher(self.store, words, PublishOptions())
+        options = RosterOptions(system_name="ChatBot", notices_users_max=3, grace_s=grace_s, heartbeat_s=0.2)
+        self.presence = Presence(self.store, self.name)
+        self.workers = Workers(self.store, self.name, 1.0)
+        self.roster = Roster(self.presence, self.workers, self.publisher, self.wheel, options)
+        self.chat = Chat(
+            self.hub, self.publisher, self.roster, self.histories, Sizes(), rooms_max, TIMEOUT_S * 0.95
+        )
+        self.hub.on_given_up = self.roster.given_up
+
+    def connect(self, **how: int) -> Client:
+        """A new client in `/`."""
+        return Client(self.chat, **how)
+
+    async def users(self, room: str) -> list[str]:
+        """Who is in a room, as the store has it."""
+        return sorted((await self.presence.members(room, 200))[0])
+
+
+@asynccontextmanager
+async def chat_worker(redis_url: str, grace_s: float = 10.0, **how: Any) -> AsyncIterator[ChatWorker]:
+    """A worker that hears and may publish."""
+    worker = ChatWorker(redis_url, grace_s, **how)
+    try:
+        await asyncio.gather(worker.store.start(START_S), worker.bus.start(START_S))
+        yield worker
+    finally:
+        await worker.roster.close()
+        await worker.hub.close()
+        await worker.bus.close()
+        await worker.store.close()
+        worker.wheel.close()
