@@ -17,7 +17,7 @@ from gateway.chat.roster import Roster
 from gateway.chat.session import Session
 from gateway.delivery.feed import Feed, Membership
 from gateway.delivery.hub import Hub
-from gateway.delivery.positions import since
+from gateway.delivery.positions import is_ahead, since
 from gateway.delivery.publisher import Publisher
 from gateway.delivery.sockets import EngineSocket
 from gateway.protocol import (
@@ -208,13 +208,17 @@ class Chat:
         await self._hub.subscribed(feed)
         done: asyncio.Future[Change] = asyncio.get_running_loop().create_future()
 
+        asked_again = False
+
         def with_snapshot(snapshot: Snapshot | StoreError) -> None:
+            nonlocal asked_again
             failed = next((one for one in (snapshot, *arrived) if isinstance(one, StoreError)), None)
             if done.done():
                 return
             if failed is not None:
                 done.set_exception(failed)
-            elif not arrived:  # the snapshot was shared, and asked for before this member came
+            elif not arrived or (not asked_again and is_ahead(event.since, snapshot)):
+                asked_again = True  # the snapshot was shared, and asked for before this member came
                 feed.with_snapshot(with_snapshot)
             else:
                 change = cast(Change, arrived[0])
@@ -223,7 +227,12 @@ class Chat:
                 done.set_result(change)
 
         feed.with_snapshot(with_snapshot)
-        change = await done
+        try:
+            change = await done
+        except asyncio.CancelledError:
+            if done.cancelled() or not done.done():
+                raise
+            change = done.result()  # the time was over in the very turn in which the member went live
         if session.is_over:
             self._roster.drop(feed.room, sid, member.username)
         return change
@@ -247,6 +256,8 @@ class Chat:
         feed.add(member)
         if packets:
             session.socket.send_texts(packets)
+        if session.socket.is_behind:  # since before: it is not told again
+            feed.hold_back(member)
 
     # -- leave, members, history
 

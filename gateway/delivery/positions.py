@@ -11,6 +11,7 @@ from enum import Enum
 
 from gateway.protocol import Position, receive_json
 from gateway.state.history import Snapshot
+from gateway.state.link import StoreError
 
 
 class Arrival(Enum):
@@ -65,3 +66,10 @@ def since(position: Position | None, snapshot: Snapshot) -> tuple[Sequence[tuple
         return snapshot.after(0), None
     found = missed(position, snapshot)
     return found.entries, not found.is_gap
+
+
+def is_ahead(position: Position | None, snapshot: Snapshot | StoreError) -> bool:
+    """Whether a reader has seen more than a snapshot holds: it was read before, or the store went back."""
+    if position is None or not isinstance(snapshot, Snapshot):
+        return False
+    return position.epoch == snapshot.epoch and position.seq > snapshot.seq
