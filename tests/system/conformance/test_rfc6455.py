@@ -21,13 +21,6 @@ SHORT_LIMIT_S, LONG_LIMIT_S = 100, 1200
 
 
 @pytest.fixture(scope="module")
-def echo() -> Iterator[EchoServer]:
-    """The plain echo, without compression."""
-    with echo_server("engine.io") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def compressed_echo() -> Iterator[EchoServer]:
     """The plain echo with permessage-deflate, in which every message is compressed."""
     with echo_server("engine.io", "--compression") as server:
@@ -47,8 +40,8 @@ async def judge(server: EchoServer, cases: list[str], limit_s: float) -> int:
     return len(results)
 
 
-async def test_frames_follow_rfc_6455(echo: EchoServer) -> None:
-    assert await judge(echo, [f"{group}.*" for group in GROUPS], SHORT_LIMIT_S) == 247
+async def test_frames_follow_rfc_6455(engineio_echo: EchoServer) -> None:
+    assert await judge(engineio_echo, [f"{group}.*" for group in GROUPS], SHORT_LIMIT_S) == 247
 
 
 async def test_short_messages_are_compressed_by_rfc_7692(compressed_echo: EchoServer) -> None:

@@ -18,7 +18,12 @@ from typing import Any, Self
 
 import aiohttp
 
+from tests.waiting import stays
+
 LIMIT_S = 5.0
+QUIET_S = 0.1
+UNKNOWN = '{"code":1,"message":"Session ID unknown"}'
+"""How a session that is not there is refused."""
 SEPARATOR = "\x1e"
 
 
@@ -243,6 +248,32 @@ async def half_request(port: int, head: str, beginning: bytes) -> AsyncIterator[
     finally:
         writer.close()
         await writer.wait_closed()
+
+
+async def says(socket: Socket, *expected: str | bytes) -> None:
+    """Checks the next messages, in order; pings between them are answered."""
+    assert [await socket.receive_answering() for _ in expected] == list(expected)
+
+
+async def status_of(web: aiohttp.ClientSession, method: str, address: str, query: dict[str, str]) -> int:
+    """The status of a request without a body."""
+    async with web.request(method, address, params=query) as response:
+        return response.status
+
+
+async def is_refused(web: aiohttp.ClientSession, address: str, **query: str) -> bool:
+    """Whether a WebSocket is not opened, or closed before anything is sent over it."""
+    try:
+        socket = await Socket.open(web, address, **query)
+    except aiohttp.WSServerHandshakeError as error:
+        return error.status == 400
+    await socket.closed_after_s()
+    return True
+
+
+async def quiet(for_s: float) -> None:
+    """Says and asks nothing for so long, where silence is what is tried."""
+    await stays(lambda: True, for_s)
 
 
 def client_frame(
