@@ -13,7 +13,7 @@ import pytest_asyncio
 from tests.system.clients import Member
 from tests.system.conftest import Opener
 from tests.system.faults.servers import PERSISTENCE, Valkey
-from tests.system.gateways import Gateway
+from tests.system.gateways import Gateway, fetch_json
 from tests.waiting import until
 
 UNAVAILABLE_WITHIN_S = 2.0
@@ -98,6 +98,21 @@ async def test_the_workers_are_the_same_after_all_that(pair: Pair) -> None:
     assert len(pair.gateway.worker_pids()) == 2
     assert "Traceback" not in pair.gateway.log()
     os.kill(pair.gateway.master_pid, 0)
+
+
+async def test_a_gateway_that_starts_before_its_store_waits_for_it(room: str, connect: Opener) -> None:
+    store = Valkey(*PERSISTENCE["none"])
+    try:
+        async with Gateway(store.url, workers=1, wait=False) as gateway:
+            await _is_not_ready_and_says_why(gateway)
+            assert (await fetch_json(f"{gateway.url}/healthz"))[0] == 200
+            member = await connect(gateway.url)
+            assert (await member.join("early", room))["code"] == "unavailable"
+            await store.start()
+            await gateway.until_ready()
+            assert (await member.join("early", room))["ok"] is True
+    finally:
+        store.close()
 
 
 async def _is_answered_unavailable(member: Member, room: str) -> None:
