@@ -235,12 +235,21 @@ class Feed:
     def snapshot_came(self, snapshot: Snapshot | StoreError) -> None:
         """The snapshot that was asked for: live members first, then who was held back, then those who wait. Whoever
         asks for another one meanwhile gets it after this one has been dealt with."""
+        must_go_on = False
+        try:
+            must_go_on = self._take(snapshot)
+        finally:  # whatever fails above, the room can be read again
+            self._buffer = []
+            self.is_reading = False
+        if must_go_on:
+            self.start_reading()
+
+    def _take(self, snapshot: Snapshot | StoreError) -> bool:
+        """Deals with a snapshot; returns whether another one is needed."""
         if isinstance(snapshot, Snapshot):
             if self.members and is_other(self._asked, self._asked_data, snapshot, self.room_json):
                 self._floor = Position(snapshot.epoch, ANY_SEQ)  # the store must begin a new epoch
-                self.is_reading = False
-                self.start_reading()
-                return
+                return True
             self._align(snapshot)
             for member in list(self.members.values()):
                 if not member.is_live and not member.socket.is_behind:
@@ -248,13 +257,10 @@ class Feed:
         waiting, self._waiting = self._waiting, []
         for then in waiting:
             then(snapshot)
-        buffer, self._buffer = self._buffer, []
-        self.is_reading = False
         is_late = isinstance(snapshot, Snapshot) and any(
-            judge(self.position, epoch, seq) is Arrival.HOLE for epoch, seq, _ in buffer
+            judge(self.position, epoch, seq) is Arrival.HOLE for epoch, seq, _ in self._buffer
         )
-        if self._waiting or ((is_late or self._must_read_again) and not self.is_idle):
-            self.start_reading()
+        return bool(self._waiting) or ((is_late or self._must_read_again) and not self.is_idle)
 
     def _align(self, snapshot: Snapshot) -> None:
         """Brings the position and the live members to the snapshot, then over what the channel brought after it."""

@@ -19,8 +19,8 @@ from gateway.delivery.feed import Feed
 from gateway.delivery.routes import Route
 from gateway.delivery.wheel import Wheel
 from gateway.metrics import heard, snapshots
-from gateway.state.history import Histories
-from gateway.state.link import StoreError, StoreUnavailable
+from gateway.state.history import Histories, Snapshot
+from gateway.state.link import StoreError, StoreRefused, StoreUnavailable
 
 log = structlog.get_logger("gateway.hub")
 
@@ -141,14 +141,23 @@ class Hub:
     async def _read_snapshot(self, feed: Feed) -> None:
         async with self._turns:
             snapshots.add(1)
+            answer: Snapshot | StoreError
             try:
-                snapshot = await self._histories.snapshot(feed.room, feed.seen)
+                answer = await self._histories.snapshot(feed.room, feed.seen)
             except StoreError as error:
-                feed.snapshot_came(error)
-                if feed.members:
-                    asyncio.get_running_loop().call_later(RETRY_S, feed.repair)
+                answer = error
+            except Exception as error:
+                log.exception("snapshot_not_understood", room=feed.room)
+                answer = StoreRefused(f"not understood: {error}")
+        try:
+            feed.snapshot_came(answer)
+        except Exception:
+            log.exception("room_failed", room=feed.room)
+        else:
+            if isinstance(answer, Snapshot):
                 return
-        feed.snapshot_came(snapshot)
+        if feed.members:
+            asyncio.get_running_loop().call_later(RETRY_S, feed.repair)
 
     async def close(self) -> None:
         """Stops reading."""
