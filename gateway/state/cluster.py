@@ -70,6 +70,7 @@ class ClusterStore(Commands):
         self._name = name
         self._timeout_s, self._deaf_s = timeout_s, deaf_s
         self._owners: list[Address | None] = [None] * 16384
+        self._told = self._owners.copy()  # the map as `on_map` knows it: MOVED changes single owners before that
         self._nodes: dict[Address, Node] = {}
         self._under_way: dict[int, int] = {}
         self._detours: dict[int, Detour] = {}
@@ -228,7 +229,7 @@ class ClusterStore(Commands):
         raise StoreUnavailable("no node of the Cluster answers")
 
     def _adopt(self, owners: list[Address | None]) -> None:
-        is_changed = owners != self._owners
+        is_changed = owners != self._told
         self._owners = owners
         wanted = {owner for owner in owners if owner is not None}
         for address in wanted:
@@ -238,6 +239,7 @@ class ClusterStore(Commands):
             closing = asyncio.create_task(node.kept.close())
             closing.add_done_callback(_forget)
         if is_changed:
+            self._told = owners.copy()
             log.info("cluster_map_changed", primaries=len(wanted))
             for tell in self.on_map:
                 tell()
