@@ -37,16 +37,13 @@ class Subscriptions:
         self._room_verb = subscribe_verb
         self._wanted: dict[bytes, asyncio.Future[None]] = {}
         self._open = 0
+        self._ending: dict[bytes, int] = {}
         self.link: ListenLink | None = None
 
     @property
     def is_complete(self) -> bool:
         """Whether every wanted channel is confirmed on the present link."""
         return self.link is not None and self._open == 0
-
-    def is_wanted(self, channel: bytes) -> bool:
-        """Whether the channel should be subscribed."""
-        return channel in self._wanted
 
     def channels(self) -> list[bytes]:
         """All wanted channels."""
@@ -71,12 +68,13 @@ class Subscriptions:
             self._open -= 1
             confirmed.cancel()
         if self.link is not None:
+            self._ending[channel] = self._ending.get(channel, 0) + 1
             self.link.subscribe(_UNDO[self._verb(channel)], [channel])
 
     def begin(self, link: ListenLink) -> None:
         """Asks for everything again on a new link: in batches, or one by one where channels have slots, because
         SSUBSCRIBE takes only channels of one slot (they still leave in one write)."""
-        self.link = link
+        self.link, self._ending = link, {}
         for verb in {self._verb(channel) for channel in self._wanted}:
             channels = [channel for channel in self._wanted if self._verb(channel) == verb]
             size = 1 if verb == b"SSUBSCRIBE" else BATCH
@@ -97,9 +95,20 @@ class Subscriptions:
         waiting = self._wanted.get(channel)
         if waiting is None or waiting.done():
             return False
+        if channel in self._ending:  # that was for an earlier subscription, which ends now
+            return False
         waiting.set_result(None)
         self._open -= 1
         return self._open == 0
+
+    def ended(self, channel: bytes) -> bool:
+        """Redis ended a subscription; returns whether nobody here asked for that and the channel is still wanted."""
+        asked = self._ending.get(channel, 0)
+        if asked > 1:
+            self._ending[channel] = asked - 1
+        elif asked:
+            del self._ending[channel]
+        return not asked and channel in self._wanted
 
     def _verb(self, channel: bytes) -> bytes:
         return b"SUBSCRIBE" if keys.is_plain(channel) else self._room_verb
@@ -170,7 +179,7 @@ class Ears:
 
     def _confirmed(self, kind: bytes, channel: bytes) -> None:
         if kind in (b"unsubscribe", b"sunsubscribe"):
-            if self.subscriptions.is_wanted(channel):
+            if self.subscriptions.ended(channel):
                 self.on_ended(channel)
         elif self.subscriptions.confirmed(channel) and not self._was_complete:
             self._was_complete = True

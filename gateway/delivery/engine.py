@@ -24,53 +24,28 @@ Every seam into a library is named here; `tests/delivery/test_seams.py` fails wh
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
 import engineio
-import socketio
 import structlog
 from aiohttp import web
-from socketio import packet as socketio_packet
 
 from gateway.delivery.carrier import Carrier
 from gateway.delivery.deflate import Inflater, negotiate
-from gateway.delivery.frames import TEXT, FrameParser, check_handshake, text_frame
-from gateway.delivery.packets import ATTACHMENTS_MAX, MalformedPacket, check_event
-from gateway.delivery.sockets import CLOSE, PING, EngineSocket, open_packet
-from gateway.delivery.strict import StrictPacket
-from gateway.delivery.wheel import Wheel
+from gateway.delivery.frames import FrameParser, check_handshake, text_frame
+from gateway.delivery.heartbeats import Heartbeats
+from gateway.delivery.options import EngineOptions
+from gateway.delivery.packets import MalformedPacket
+from gateway.delivery.proxies import Proxies
+from gateway.delivery.sockets import EngineSocket, open_packet
+from gateway.delivery.takeover import Gone, read_body, request_tail, take_over
+from gateway.delivery.upgrade import WebSocketSink
 
 log = structlog.get_logger("gateway.delivery")
 
 _INFLATER = Inflater()  # keeps nothing between messages, so one serves all connections
-
-LINGER_S = 2.0
-"""How long a closed WebSocket may take to answer the close frame, and a polling client to fetch its last packets."""
-
-UPGRADE_S = 10.0
-"""How long a probing WebSocket may take to finish its upgrade; the reference server's `upgradeTimeout`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineOptions:
-    """What the engine needs to know; seconds and bytes as named."""
-
-    worker: str = ""
-    ping_interval_s: float = 25.0
-    ping_timeout_s: float = 20.0
-    connect_timeout_s: float | None = 10.0
-    max_payload_bytes: int = 65_536
-    outbound_max_bytes: int = 1_048_576
-    outbound_mark_bytes: int = 262_144
-    stuck_s: float = 30.0
-    compression: bool = False
-    origins: tuple[str, ...] = ("*",)
-    trusted_proxies: tuple[str, ...] = ()
-
 
 Gate = Callable[[web.Request], web.StreamResponse | None]
 Passing = Callable[[web.Request, str | None], Awaitable[bool]]
@@ -99,70 +74,15 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         self.pass_on: Passing | None = None
         self.attachment_awaited: dict[str, Any] = {}
         self._proxies = Proxies(self.options.trusted_proxies)
-        self._wheel: Wheel | None = None
+        self._times: Heartbeats | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
-    # -- time
-
-    def _lanes(self) -> Wheel:
-        if self._wheel is None:
-            options = self.options
-            wheel = self._wheel = Wheel()
-            self._pings = wheel.lane(options.ping_interval_s, self._ping_due)
-            self._pongs = wheel.lane(options.ping_timeout_s, self._pong_due)
-            self._stuck = wheel.lane(options.stuck_s, self._stuck_due)
-            self._lingers = wheel.lane(LINGER_S, self._linger_due)
-            self._upgrades_due = wheel.lane(UPGRADE_S, self._upgrade_due)
-            if options.connect_timeout_s is not None:
-                self._connects = wheel.lane(options.connect_timeout_s, self._connect_due)
-        return self._wheel
-
     @property
-    def wheel(self) -> Wheel:
-        """The worker's wheel; needs a running loop."""
-        return self._lanes()
-
-    def schedule_ping(self, socket: EngineSocket) -> None:
-        """The next heartbeat is one interval from now."""
-        self._pings.add((socket, socket.beat))
-
-    def watch_stuck(self, socket: EngineSocket) -> float:
-        """Closes the socket if it is still behind at the time that is returned."""
-        return self._stuck.add(socket)
-
-    def _ping_due(self, item: tuple[EngineSocket, int], due_s: float) -> None:
-        socket, beat = item
-        if socket.closed or socket.beat != beat:
-            return
-        socket.awaits_pong = True
-        socket.deadline_s = self._pongs.add(item, due_s)
-        socket.send_text(PING)
-
-    def _pong_due(self, item: tuple[EngineSocket, int], due_s: float) -> None:
-        socket, beat = item
-        if not socket.closed and socket.awaits_pong and socket.beat == beat:
-            socket.end(self.reason.PING_TIMEOUT)
-
-    def _stuck_due(self, socket: EngineSocket, due_s: float) -> None:
-        if socket.is_behind and not socket.closed and socket.stuck_due_s == due_s:
-            carrier = socket.carrier
-            socket.end(self.reason.TRANSPORT_ERROR, packet=None)
-            if carrier is not None:
-                carrier.abort()
-
-    def _connect_due(self, socket: EngineSocket, due_s: float) -> None:
-        if not socket.connects and not socket.closed:
-            socket.end(self.reason.TRANSPORT_CLOSE)
-
-    def _linger_due(self, item: EngineSocket | Carrier, due_s: float) -> None:
-        if isinstance(item, Carrier):
-            item.abort()
-        else:
-            self.sockets.pop(item.sid, None)
-
-    def _upgrade_due(self, carrier: Carrier, due_s: float) -> None:
-        if not carrier.is_settled:
-            carrier.close(1000, None)
+    def times(self) -> Heartbeats:
+        """The heartbeats and time-outs of all sessions; needs a running loop when it is first asked for."""
+        if self._times is None:
+            self._times = Heartbeats(self.options, self.sockets)
+        return self._times
 
     # -- requests
 
@@ -176,7 +96,6 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
         """Answers one HTTP request of the engine."""
-        self._lanes()
         origin = request.headers.get("Origin")
         if request.method == "OPTIONS":
             return self._respond(request, 200, b"OK")
@@ -234,9 +153,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             socket.send_text(packet)
         self.sockets[sid] = socket
         await self._trigger_event("connect", sid, self._environ(request), run_async=False)
-        self.schedule_ping(socket)
-        if options.connect_timeout_s is not None:
-            self._connects.add(socket)
+        self.times.opened(socket)
         if socket.carrier is not None:
             socket.carrier.start(request_tail(request))
             return Gone()
@@ -295,7 +212,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             carrier.close(1000, None)
         else:
             cast(WebSocketSink, carrier.sink).socket, socket.carrier = socket, carrier
-            self._upgrades_due.add(carrier)
+            self.times.watch_upgrade(carrier)
         carrier.start(request_tail(request))
         return Gone()
 
@@ -383,7 +300,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             and socket.poller is None
             and reason != self.reason.PING_TIMEOUT
         ):
-            self._lingers.add(socket)
+            self.times.linger(socket)
         else:
             self.sockets.pop(socket.sid, None)
         if "disconnect" in self.handlers:
@@ -393,218 +310,9 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
-    def linger(self, carrier: Carrier) -> None:
-        """Ends a closing connection if its peer does not."""
-        self._lingers.add(carrier)
-
     async def shutdown(self) -> None:
         """Stops the wheel and waits for announcements that are under way."""
         if self._closing:
             await asyncio.wait(self._closing, timeout=5)
-        if self._wheel is not None:
-            self._wheel.close()
-
-
-class WebSocketSink:
-    """Between a carrier and its session: the upgrade's few packets, then straight up."""
-
-    __slots__ = ("server", "socket")
-
-    def __init__(self, server: EngineServer) -> None:
-        self.server = server
-        self.socket: EngineSocket | None = None
-
-    def on_message(self, carrier: Carrier, opcode: int, data: bytes) -> Awaitable[None] | None:
-        socket = self.socket
-        if socket is None or socket.closed:
-            return None
-        if socket.upgraded:
-            return socket.received(opcode, data)
-        if opcode == TEXT and data == b"2probe":
-            carrier.send_text(b"3probe")
-            socket.begin_upgrade()
-        elif opcode == TEXT and data == b"5" and socket.upgrading:
-            socket.finish_upgrade()
-        else:
-            raise MalformedPacket("not part of an upgrade")
-        return None
-
-    def on_lost(self, carrier: Carrier) -> None:
-        socket, self.socket = self.socket, None
-        if socket is None or socket.carrier is not carrier:
-            return
-        if socket.upgraded:
-            socket.end(self.server.reason.TRANSPORT_CLOSE, packet=None)
-        else:
-            socket.fail_upgrade()
-
-    def on_behind(self, carrier: Carrier) -> None:
-        if self.socket is not None:
-            self.socket.mark_behind()
-
-    def on_drained(self, carrier: Carrier) -> None:
-        if self.socket is not None:
-            self.socket.mark_drained()
-
-    def linger(self, carrier: Carrier) -> None:
-        if self.socket is not None and self.socket.upgraded and not self.socket.closed:
-            self.socket.end(self.server.reason.TRANSPORT_ERROR, packet=None)
-        self.server.linger(carrier)
-
-
-class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
-    """Socket.IO by python-socketio, strict where the Socket.IO v5 document is."""
-
-    eio: EngineServer
-
-    def __init__(self, options: EngineOptions | None = None, **kwargs: Any) -> None:
-        super().__init__(options=options, serializer=StrictPacket, **kwargs)
-        self.eio.attachment_awaited = self._binary_packet
-
-    def _engineio_server_class(self) -> type[EngineServer]:
-        return EngineServer
-
-    async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
-        packet = self._whole_packet(eio_sid, data)
-        if packet is None:
-            return
-        namespace = packet.namespace or "/"
-        kind = packet.packet_type
-        if kind == socketio_packet.CONNECT:
-            if packet.data is not None and not isinstance(packet.data, dict):
-                raise MalformedPacket("the data of CONNECT is an object")
-            if self.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
-                raise MalformedPacket("a second CONNECT to a namespace")
-            await self._handle_connect(eio_sid, namespace, packet.data)
-            return
-        if self.manager.sid_from_eio_sid(eio_sid, namespace) is None:
-            raise MalformedPacket("a packet for a namespace that is not connected")
-        if kind == socketio_packet.DISCONNECT:
-            await self._handle_disconnect(eio_sid, namespace, self.reason.CLIENT_DISCONNECT)
-        elif kind in (socketio_packet.EVENT, socketio_packet.BINARY_EVENT):
-            check_event(packet.data)
-            await self._handle_event(eio_sid, namespace, packet.id, packet.data)
-        elif kind in (socketio_packet.ACK, socketio_packet.BINARY_ACK):
-            if packet.id is None or not isinstance(packet.data, list):
-                raise MalformedPacket("an acknowledgement has a number and an array")
-            await self._handle_ack(eio_sid, namespace, packet.id, packet.data)
-        else:
-            raise MalformedPacket("not a packet that clients send")
-
-    def _whole_packet(self, eio_sid: str, data: str | bytes) -> Any:
-        """Decodes a packet; None while its attachments are still to come. Raises MalformedPacket."""
-        waiting = self._binary_packet.get(eio_sid)
-        try:
-            if isinstance(data, bytes):
-                if waiting is None:
-                    raise MalformedPacket("an attachment that nothing announced")
-                if not waiting.add_attachment(data):
-                    return None
-                del self._binary_packet[eio_sid]
-                return waiting
-            if waiting is not None:
-                raise MalformedPacket("an attachment was announced and text came")
-            packet = self.packet_class(encoded_packet=data)
-        except MalformedPacket:
-            raise
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
-            raise MalformedPacket(str(error)) from error
-        if packet.packet_type in (socketio_packet.BINARY_EVENT, socketio_packet.BINARY_ACK):
-            if packet.attachment_count > ATTACHMENTS_MAX:
-                raise MalformedPacket(f"more than {ATTACHMENTS_MAX} attachments")
-            if packet.attachment_count:
-                self._binary_packet[eio_sid] = packet
-                return None
-        return packet
-
-    async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
-        """CONNECT: an unknown namespace is refused in the reference server's words."""
-        is_known = namespace in self.handlers or namespace in self.namespace_handlers
-        if not is_known and self.namespaces != "*" and namespace not in self.namespaces:
-            refusal = self.packet_class(
-                socketio_packet.CONNECT_ERROR, data={"message": "Invalid namespace"}, namespace=namespace
-            )
-            await self._send_packet(eio_sid, refusal)
-            return
-        await super()._handle_connect(eio_sid, namespace, data)
-        socket = self.eio.sockets.get(eio_sid)
-        if socket is not None and self.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
-            socket.connects += 1
-
-
-class Proxies:
-    """Who may speak for a client's address."""
-
-    def __init__(self, trusted: tuple[str, ...]) -> None:
-        """`trusted` are addresses or networks, or `*` for everybody; raises ValueError for anything else."""
-        self._is_all = "*" in trusted
-        self._networks = [ipaddress.ip_network(one, strict=False) for one in trusted if one != "*"]
-
-    def client(self, peer: str, forwarded: str | None) -> str:
-        """The client's address: the peer's, or the last address in X-Forwarded-For that no trusted proxy has."""
-        address = peer
-        for claimed in reversed((forwarded or "").split(",")):
-            if not claimed.strip() or not self._is_trusted(address):
-                break
-            address = claimed.strip()
-        return address
-
-    def _is_trusted(self, address: str) -> bool:
-        if self._is_all:
-            return True
-        try:
-            return any(ipaddress.ip_address(address) in network for network in self._networks)
-        except ValueError:
-            return False
-
-
-class Gone(web.Response):
-    """What a handler returns whose connection has left aiohttp: nothing is sent, nothing is logged.
-
-    A ConnectionError raised by a handler itself would be logged as its failure, with a traceback; one raised while
-    the response is prepared counts as a client that went away.
-    """
-
-    async def prepare(self, request: web.BaseRequest) -> Any:
-        raise ConnectionResetError("the connection left aiohttp")
-
-
-def take_over(request: web.Request, protocol: asyncio.Protocol) -> asyncio.Transport | None:
-    """Gives a request's connection to another protocol; aiohttp is told that it is lost. None if it already was.
-
-    The transport itself changes hands, so TLS keeps working and no descriptor is duplicated (the spike's way needed
-    a second accept and cost a third more CPU per handshake).
-    """
-    handler = request.protocol
-    transport = handler.transport
-    if transport is None or transport.is_closing():
-        return None
-    transport.set_protocol(protocol)
-    handler.transport = None
-    return transport
-
-
-def request_tail(request: web.Request) -> bytes:
-    """What came after a handshake's head, before the connection was taken over."""
-    handler = request.protocol
-    tail, handler._message_tail = handler._message_tail, b""
-    handler.connection_lost(None)
-    return bytes(tail)
-
-
-async def read_body(request: web.Request, max_bytes: int) -> bytes | None:
-    """A request's body; None if it is longer than allowed, or broken (its chunks, its encoding)."""
-    if (request.content_length or 0) > max_bytes:
-        return None
-    body = bytearray()
-    try:
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > max_bytes:
-                return None
-    except web.RequestPayloadError:
-        return None
-    return bytes(body)
-
-
-__all__ = ["CLOSE", "EngineOptions", "EngineServer", "Gone", "SocketServer", "take_over"]
+        if self._times is not None:
+            self._times.wheel.close()

@@ -100,21 +100,25 @@ class Publisher:
     def _with_replicas(self, key: bytes, command: bytes, answered: Callable[[Reply], None]) -> None:
         """The same with WAIT behind it: a message that too few replicas have is `unavailable`, though stored."""
         options = self._options
-        result: list[Reply] = []
+        replies: dict[str, Reply] = {}
 
-        def waited(replicas: Reply) -> None:
-            if (
-                isinstance(replicas, int)
-                and replicas < options.wait_replicas
-                and isinstance(result[0], bytes)
-            ):
+        def one_of_two(which: str, reply: Reply) -> None:
+            replies[which] = reply
+            if len(replies) < 2:
+                return
+            stored, replicas = replies["stored"], replies["replicas"]
+            if not isinstance(stored, bytes) or isinstance(replicas, StoreError):
+                answered(stored if not isinstance(stored, bytes) else replicas)
+            elif which == "stored":  # its slot moved: the wait was over before, and says nothing about it
+                answered(StoreUnavailable("whether replicas have the message is not known"))
+            elif replicas < options.wait_replicas:
                 answered(StoreUnavailable(f"{replicas} of {options.wait_replicas} replicas have the message"))
             else:
-                answered(replicas if isinstance(replicas, StoreError) else result[0])
+                answered(stored)
 
-        self._store.submit(key, command, result.append)
+        self._store.submit(key, command, lambda reply: one_of_two("stored", reply))
         wait = pack(b"WAIT", options.wait_replicas, int(options.wait_s * 1000))
-        self._store.submit(key, wait, waited)
+        self._store.submit(key, wait, lambda reply: one_of_two("replicas", reply))
 
 
 def _bulk(data: bytes) -> bytes:

@@ -162,7 +162,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
         """The unsent bytes are over the mark."""
         if not self.is_behind and not self.closed:
             self.is_behind = True
-            self.stuck_due_s = self.server.watch_stuck(self)
+            self.stuck_due_s = self.server.times.watch_stuck(self)
             if self.owner is not None:
                 self.owner.on_behind()
 
@@ -227,7 +227,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
         if self.awaits_pong:
             self.awaits_pong = False
             self.beat += 1
-            self.server.schedule_ping(self)
+            self.server.times.schedule_ping(self)
 
     # -- polling
 
@@ -300,6 +300,8 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
             self._wake_poller()
             if carrier is not None:
                 carrier.close(code, None)
+        if self.owner is not None:
+            self.owner.on_carrier()  # nothing may be written after the close frame
         self.server.ended(self, reason)
 
     async def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:

@@ -23,8 +23,9 @@ from gateway.chat.roster import Roster, RosterOptions
 from gateway.delivery.backplane import RoomBackplane
 from gateway.delivery.bus import Bus, PrimaryBus
 from gateway.delivery.cluster_bus import ClusterBus
-from gateway.delivery.engine import EngineOptions, SocketServer
 from gateway.delivery.hub import Hub
+from gateway.delivery.namespaces import SocketServer
+from gateway.delivery.options import EngineOptions
 from gateway.delivery.publisher import Publisher, PublishOptions
 from gateway.delivery.routes import Route, route_for
 from gateway.metrics import connects, disconnects
@@ -85,11 +86,11 @@ class Gateway:
         route = route_for(settings.route, is_cluster(url))
         store, bus, finder = connections(url, worker, route, settings)
         histories = Histories(store, settings.position_ttl_s)
-        self.hub = Hub(bus, route, histories, self.engine.wheel, settings.grace_s + IDLE_S)
+        self.hub = Hub(bus, route, histories, self.engine.times.wheel, settings.grace_s + IDLE_S)
         publisher = Publisher(store, route, publish_options(settings))
         self.roster = Roster(
             Presence(store, worker), Workers(store, worker, settings.worker_dead_s), publisher,
-            self.engine.wheel, roster_options(settings),
+            self.engine.times.wheel, roster_options(settings),
         )  # fmt: skip
         self.chat = Chat(
             self.hub, publisher, self.roster, histories, settings.sizes, settings.rooms_per_connection,

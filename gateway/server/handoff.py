@@ -17,7 +17,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-from gateway.delivery.engine import read_body
+from gateway.delivery.takeover import read_body
 from gateway.metrics import handoffs
 
 log = structlog.get_logger("gateway.handoff")

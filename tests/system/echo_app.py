@@ -23,9 +23,12 @@ from aiohttp import web
 
 from gateway.delivery.carrier import Carrier
 from gateway.delivery.deflate import Inflater, compress, negotiate
-from gateway.delivery.engine import EngineOptions, EngineServer, Gone, SocketServer, request_tail, take_over
+from gateway.delivery.engine import EngineServer
 from gateway.delivery.frames import TEXT, FrameParser, check_handshake, frame
+from gateway.delivery.namespaces import SocketServer
+from gateway.delivery.options import EngineOptions
 from gateway.delivery.sockets import EngineSocket
+from gateway.delivery.takeover import Gone, request_tail, take_over
 from gateway.protocol import acknowledgement_packet, event_packet
 from gateway.server import logs
 from gateway.settings import Settings
