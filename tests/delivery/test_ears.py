@@ -1,0 +1,249 @@
+"""Ears and the bus on a real Valkey: confirmed before told, everything again after a break, silence noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import redis.asyncio as redis
+
+from gateway import keys
+from gateway.delivery.bus import PrimaryBus
+from gateway.delivery.ears import Ears, Subscriptions
+from gateway.delivery.routes import RoomRoute
+from gateway.metrics import deaf
+from gateway.state.endpoints import FixedFinder, endpoint_of, open_link
+from gateway.state.link import ListenLink
+from gateway.state.store import PrimaryStore
+from tests.system.faults.servers import Valkey
+from tests.system.faults.topologies import standalone
+from tests.waiting import stays, until
+
+PROBE_S, DEAF_S = 0.2, 0.8
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Valkey]:
+    async with standalone("none") as server:
+        yield server
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[redis.Redis]:
+    client = redis.Redis.from_url(redis_url)
+    yield client
+    await client.aclose()
+
+
+class Heard:
+    """What came in, and how often everything was back."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[bytes, bytes]] = []
+        self.reads = self.backs = 0
+
+    def take(self, messages: list[tuple[bytes, bytes]]) -> None:
+        self.reads += 1
+        self.messages += messages
+
+    def back(self) -> None:
+        self.backs += 1
+
+    def payloads(self, channel: bytes) -> list[bytes]:
+        return [payload for name, payload in self.messages if name == channel]
+
+
+@asynccontextmanager
+async def ears_on(redis_url: str) -> AsyncIterator[tuple[Ears, Heard]]:
+    """Ears that listen, already connected."""
+
+    async def connect(make: Callable[[], ListenLink]) -> ListenLink:
+        return await open_link(endpoint_of(redis_url), make, f"test-{uuid.uuid4().hex}")
+
+    ears, heard = Ears("test", connect, b"SUBSCRIBE", 60, 120), Heard()
+    ears.on_messages, ears.on_complete = heard.take, heard.back
+    ears.on_ended = lambda channel: ears.drop("the server ended a subscription")
+    first = ears.subscriptions.want(channel())
+    ears.start()
+    try:
+        await asyncio.wait_for(asyncio.shield(first), 3)
+        yield ears, heard
+    finally:
+        await ears.close()
+
+
+@asynccontextmanager
+async def bus_on(server: Valkey) -> AsyncIterator[tuple[PrimaryBus, PrimaryStore, Heard]]:
+    """A bus and a store that notice silence soon."""
+    finder, worker, heard = FixedFinder(endpoint_of(server.url)), uuid.uuid4().hex, Heard()
+    store = PrimaryStore(finder, worker, 2.0, 5.0)
+    bus = PrimaryBus(finder, store, worker, RoomRoute(), PROBE_S, DEAF_S)
+    bus.on_messages, bus.on_back = heard.take, heard.back
+    await asyncio.gather(store.start(3), bus.start(3))
+    try:
+        yield bus, store, heard
+    finally:
+        await bus.close()
+        await store.close()
+
+
+def channel() -> bytes:
+    return keys.live(f"room-{uuid.uuid4().hex}")
+
+
+async def confirmed(future: asyncio.Future[None]) -> None:
+    await asyncio.wait_for(asyncio.shield(future), 3)
+
+
+async def test_what_is_published_after_the_confirmation_is_heard(redis_url: str, client: redis.Redis) -> None:
+    async with ears_on(redis_url) as (ears, heard):
+        name = channel()
+        await confirmed(ears.subscriptions.want(name))
+        for number in range(100):
+            await client.publish(name, str(number))
+        await until(lambda: len(heard.messages) == 100, 3, "all messages")
+        assert heard.payloads(name) == [b"%d" % number for number in range(100)]
+
+
+async def test_one_read_hands_on_all_that_it_brought(redis_url: str, client: redis.Redis) -> None:
+    async with ears_on(redis_url) as (ears, heard):
+        name = channel()
+        await confirmed(ears.subscriptions.want(name))
+        pipeline = client.pipeline(transaction=True)
+        for number in range(200):
+            pipeline.publish(name, str(number))
+        await pipeline.execute()
+        await until(lambda: len(heard.messages) == 200, 3, "all messages")
+        assert heard.reads < 50
+
+
+async def test_wanting_twice_is_one_subscription(redis_url: str, client: redis.Redis) -> None:
+    async with ears_on(redis_url) as (ears, heard):
+        name = channel()
+        first, second = ears.subscriptions.want(name), ears.subscriptions.want(name)
+        assert first is second
+        await confirmed(first)
+        assert await client.publish(name, "x") == 1
+
+
+async def test_what_was_dropped_is_not_heard_and_its_waiters_are_told(
+    redis_url: str, client: redis.Redis
+) -> None:
+    async with ears_on(redis_url) as (ears, heard):
+        name = channel()
+        waiting = ears.subscriptions.want(name)
+        ears.subscriptions.drop(name)
+        assert waiting.cancelled()
+
+        async def is_unsubscribed() -> bool:
+            return int(await client.publish(name, "x")) == 0
+
+        await until(is_unsubscribed, 3, "the subscription ends")
+        assert heard.backs == 1
+
+
+async def test_giving_up_a_channel_and_taking_it_up_again_at_once_disturbs_nobody(
+    redis_url: str, client: redis.Redis
+) -> None:
+    async with ears_on(redis_url) as (ears, heard):
+        name = channel()
+        for _ in range(5):
+            await confirmed(ears.subscriptions.want(name))
+            ears.subscriptions.drop(name)
+        for _ in range(5):
+            ears.subscriptions.want(name)
+            ears.subscriptions.drop(name)
+        await confirmed(ears.subscriptions.want(name))
+        assert await client.publish(name, "x") == 1
+        await until(lambda: heard.payloads(name) == [b"x"], 3, "the message")
+        await stays(lambda: heard.backs == 1, 0.2, "the connection was never given up")
+
+
+async def test_a_subscription_counts_as_confirmed_only_after_the_last_request_for_it() -> None:
+    subscriptions = Subscriptions(b"SUBSCRIBE")
+    sent: list[tuple[bytes, list[bytes]]] = []
+
+    class Wire:
+        """Keeps what is subscribed to."""
+
+        def subscribe(self, verb: bytes, channels: list[bytes]) -> None:
+            sent.append((verb, channels))
+
+    subscriptions.begin(Wire())  # type: ignore[arg-type]
+    subscriptions.want(b"c")
+    subscriptions.drop(b"c")
+    again = subscriptions.want(b"c")
+    assert [verb for verb, _ in sent] == [b"SUBSCRIBE", b"UNSUBSCRIBE", b"SUBSCRIBE"]
+    assert not subscriptions.confirmed(b"c"), "the first one's"
+    assert not again.done()
+    assert not subscriptions.ended(b"c"), "asked for"
+    assert subscriptions.confirmed(b"c")
+    assert again.done()
+    assert subscriptions.ended(b"c"), "nobody asked for that"
+
+
+async def test_after_a_break_everything_is_subscribed_again_before_that_is_told(
+    server: Valkey, room: str
+) -> None:
+    async with bus_on(server) as (bus, _, heard):
+        names = [channel() for _ in range(700)]
+        await asyncio.wait_for(asyncio.gather(*(bus.subscribe(name) for name in names)), 5)
+        assert heard.backs == 1
+        counts: list[int] = []
+
+        async def count() -> None:
+            counts.append(sum([await server.ask("PUBLISH", name, "x") for name in (names[0], names[-1])]))
+
+        counting: list[asyncio.Task[None]] = []
+        bus.on_back = lambda: counting.append(asyncio.create_task(count()))
+        await server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+        await until(lambda: counts, 3, "everything is back")
+        assert counts == [2]
+        await until(lambda: heard.payloads(names[-1]) == [b"x"], 3, "it is heard")
+        assert bus.complaint is None
+
+
+async def test_a_wait_for_confirmation_outlives_a_break(server: Valkey, room: str) -> None:
+    async with bus_on(server) as (bus, _, heard):
+        server.kill()
+        await until(lambda: bus.complaint is not None, 3, "the break is noticed")
+        waiting = bus.subscribe(keys.live(room))
+        assert not waiting.done()
+        await server.start()
+        await asyncio.wait_for(asyncio.shield(waiting), 5)
+
+
+async def test_a_silent_connection_is_probed_and_stays(server: Valkey) -> None:
+    before = deaf.value
+    async with bus_on(server) as (bus, _, heard):
+        await until(lambda: any(payload == b"?" for _, payload in heard.messages), 3, "a probe is heard")
+        await stays(lambda: bus.complaint is None, DEAF_S, "it hears")
+        assert (heard.backs, deaf.value) == (1, before)
+
+
+async def test_a_deaf_connection_is_found_out_and_replaced(server: Valkey, room: str) -> None:
+    before = deaf.value
+    async with bus_on(server) as (bus, _, heard):
+        await confirmed(bus.subscribe(keys.live(room)))
+        server.freeze()
+        try:
+            await until(lambda: bus.complaint is not None, DEAF_S + 1.5, "it counts as deaf")
+            await until(lambda: deaf.value > before, 3, "and is dropped")
+        finally:
+            server.thaw()
+        await until(lambda: bus.complaint is None and heard.backs >= 2, 8, "it hears again")
+        await server.ask("PUBLISH", keys.live(room), "x")
+        await until(lambda: heard.payloads(keys.live(room)) == [b"x"], 3, "the message")
+
+
+async def test_a_subscription_that_redis_refuses_does_not_spin(server: Valkey) -> None:
+    await server.ask("ACL", "SETUSER", "default", "resetchannels", "&allowed")
+    opened = 0
+    async with bus_on(server) as (bus, _, heard):
+        before = int((await server.ask("INFO", "stats"))["total_connections_received"])
+        await stays(lambda: bus.complaint is not None, 0.5, "it says that it does not hear")
+        opened = int((await server.ask("INFO", "stats"))["total_connections_received"]) - before
+    assert opened < 30
