@@ -70,7 +70,7 @@ class ClusterStore(Commands):
         self._name = name
         self._timeout_s, self._deaf_s = timeout_s, deaf_s
         self._owners: list[Address | None] = [None] * 16384
-        self._told = self._owners.copy()  # the map as `on_map` knows it: MOVED changes single owners before that
+        self._told = self._owners.copy()  # as `on_map` knows it: MOVED changes single owners before that
         self._nodes: dict[Address, Node] = {}
         self._under_way: dict[int, int] = {}
         self._detours: dict[int, Detour] = {}
