@@ -164,7 +164,7 @@ class RawEcho:
             f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Accept: {key}\r\n{extensions}\r\n".encode()
         )
-        _ = self._engine.wheel
+        _ = self._engine.times
         carrier.adopt(transport, RAW_MAX_BYTES)
         carrier.opened()
         carrier.start(request_tail(request))
@@ -189,8 +189,8 @@ class RawEcho:
         """An echo may wait."""
 
     def linger(self, carrier: Carrier) -> None:
-        """The engine's wheel ends the connection if its peer does not."""
-        self._engine.linger(carrier)
+        """The engine ends the connection if its peer does not."""
+        self._engine.times.linger(carrier)
 
 
 async def _serve(app: web.Application, listener: socket.socket) -> None:
