@@ -1,0 +1,191 @@
+"""publish.lua and snapshot.lua against a real server: numbering, storing, telling, in one step each."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import redis.asyncio as redis
+
+from gateway import keys
+from gateway.protocol import Position, entry
+from gateway.state.history import NO_POSITION, Histories
+from gateway.state.link import StoreRefused
+from gateway.state.scripts import PUBLISH
+from gateway.state.store import PrimaryStore
+
+TTL_S, META_TTL_S, IDEMPOTENCY_TTL_S = 100, 200, 50
+
+
+async def publish(
+    store: PrimaryStore,
+    room: str,
+    text: str,
+    epoch: str = "e1",
+    key: str | None = None,
+    seen: Position = NO_POSITION,
+    kept: int = 100,
+) -> Position:
+    """Runs the script as the publisher does; `epoch` is taken if a new one is needed."""
+    names = [keys.history(room), keys.meta(room)]
+    if key is not None:
+        names.append(keys.idempotency(room, key))
+    reply = await store.run(
+        PUBLISH, tuple(names), "PUBLISH", "", " ", "", f'"{room}"', kept, TTL_S, META_TTL_S, IDEMPOTENCY_TTL_S,
+        epoch, keys.live(room), seen.epoch, seen.seq, entry(text, "ann", 7),
+    )  # fmt: skip
+    return Position.parse(reply.decode())
+
+
+async def texts(client: redis.Redis, room: str) -> list[bytes]:
+    return list(await client.lrange(keys.history(room), 0, -1))
+
+
+async def test_a_first_message_begins_an_epoch_at_one(
+    store: PrimaryStore, client: redis.Redis, room: str
+) -> None:
+    assert await publish(store, room, "m1") == Position("e1", 1)
+    assert await publish(store, room, "m2", "e2") == Position("e1", 2)
+    assert await client.hgetall(keys.meta(room)) == {b"epoch": b"e1", b"seq": b"2"}
+    assert await texts(client, room) == [entry("m1", "ann", 7), entry("m2", "ann", 7)]
+
+
+async def test_an_entry_is_the_old_services_json_under_its_key(client: redis.Redis, room: str) -> None:
+    assert keys.history(room) == f"chat_history_{room}".encode()
+    assert entry("hi", "ann", 7) == b'{"message":"hi","username":"ann","__createdtime__":7}'
+
+
+async def test_the_channel_brings_position_and_data_with_room_and_id(
+    store: PrimaryStore, client: redis.Redis, room: str
+) -> None:
+    async with client.pubsub() as listening:
+        await listening.subscribe(keys.live(room))
+        await listening.get_message(timeout=3)
+        await publish(store, room, "m1")
+        message = await listening.get_message(timeout=3)
+    expected = (
+        f'e1:1 {{"message":"m1","username":"ann","__createdtime__":7,"room":"{room}","id":"e1:1"}}'.encode()
+    )
+    assert message["data"] == expected
+
+
+async def test_only_the_last_entries_are_kept_and_everything_expires(
+    store: PrimaryStore, client: redis.Redis, room: str
+) -> None:
+    for number in range(1, 6):
+        await publish(store, room, f"m{number}", key=f"k{number}", kept=3)
+    assert await texts(client, room) == [entry(f"m{number}", "ann", 7) for number in (3, 4, 5)]
+    ttls = [
+        await client.ttl(name) for name in (keys.history(room), keys.meta(room), keys.idempotency(room, "k5"))
+    ]
+    assert [TTL_S - 5 < ttls[0] <= TTL_S, META_TTL_S - 5 < ttls[1] <= META_TTL_S, 45 < ttls[2] <= 50] == [
+        True
+    ] * 3
+
+
+async def test_a_known_idempotency_key_stores_and_tells_nothing(
+    store: PrimaryStore, client: redis.Redis, room: str
+) -> None:
+    first = await publish(store, room, "m1", key="k")
+    await publish(store, room, "m2")
+    async with client.pubsub() as listening:
+        await listening.subscribe(keys.live(room))
+        await listening.get_message(timeout=3)
+        assert await publish(store, room, "m1", key="k") == first
+        assert await publish(store, room, "m3") == Position("e1", 3)
+        message = await listening.get_message(timeout=3)
+    assert message["data"].startswith(b"e1:3 ")
+    assert len(await texts(client, room)) == 3
+
+
+async def test_the_same_key_from_two_connections_at_once_is_one_message(
+    redis_url: str, store: PrimaryStore, client: redis.Redis, room: str
+) -> None:
+    answers = await asyncio.gather(*(publish(store, room, "m", key="k") for _ in range(20)))
+    assert set(answers) == {Position("e1", 1)}
+    assert len(await texts(client, room)) == 1
+
+
+async def test_a_room_of_the_old_service_is_adopted_where_it_ends(
+    store: PrimaryStore, client: redis.Redis, room: str
+) -> None:
+    for number in range(3):
+        await client.rpush(keys.history(room), entry(f"old{number}", "bob", number))
+    assert await publish(store, room, "new") == Position("e1", 4)
+    snapshot = await Histories(store, 600).snapshot(room)
+    assert [seq for seq, _ in snapshot.after(0)] == [1, 2, 3, 4]
+
+
+async def test_a_store_that_is_behind_what_was_seen_begins_a_new_epoch_and_counts_on(
+    store: PrimaryStore, room: str
+) -> None:
+    await publish(store, room, "m1")
+    assert await publish(store, room, "m2", "e2", seen=Position("e1", 1)) == Position("e1", 2)
+    assert await publish(store, room, "m3", "e3", seen=Position("e1", 9)) == Position("e3", 3)
+    assert await publish(store, room, "m4", "e4", seen=Position("e1", 9)) == Position("e3", 4)
+
+
+async def test_a_large_seq_is_written_as_a_whole_number(
+    store: PrimaryStore, client: redis.Redis, room: str
+) -> None:
+    large = 123_456_789_012_345
+    await client.hset(keys.meta(room), mapping={"epoch": "e1", "seq": large})
+    assert await publish(store, room, "m") == Position("e1", large + 1)
+    assert await client.hget(keys.meta(room), "seq") == b"%d" % (large + 1)
+
+
+async def test_a_key_of_another_type_is_refused_and_nothing_is_told(
+    store: PrimaryStore, client: redis.Redis, room: str
+) -> None:
+    await client.set(keys.history(room), "not a list")
+    with pytest.raises(StoreRefused, match="WRONGTYPE"):
+        await publish(store, room, "m")
+    with pytest.raises(StoreRefused, match="WRONGTYPE"):
+        await Histories(store, 600).snapshot(room)
+
+
+# -- snapshots
+
+
+async def test_a_snapshot_of_a_new_room_makes_its_epoch(
+    store: PrimaryStore, client: redis.Redis, room: str
+) -> None:
+    first = await Histories(store, 600).snapshot(room)
+    again = await Histories(store, 600).snapshot(room)
+    assert (first.seq, list(first.entries), first.epoch) == (0, [], again.epoch)
+    assert len(first.epoch) == 10
+    assert 590 < await client.ttl(keys.meta(room)) <= 600
+    assert (await publish(store, room, "m1")).epoch == first.epoch
+
+
+async def test_a_snapshot_adopts_a_room_of_the_old_service(
+    store: PrimaryStore, client: redis.Redis, room: str
+) -> None:
+    await client.rpush(keys.history(room), b"one", b"two")
+    snapshot = await Histories(store, 600).snapshot(room)
+    assert (snapshot.seq, snapshot.after(0)) == (2, [(1, b"one"), (2, b"two")])
+
+
+async def test_a_snapshot_of_a_store_that_lost_data_has_a_new_epoch_at_once(
+    store: PrimaryStore, room: str
+) -> None:
+    await publish(store, room, "m1")
+    histories = Histories(store, 600)
+    assert (await histories.snapshot(room, Position("e1", 1))).epoch == "e1"
+    assert (await histories.snapshot(room, Position("other", 99))).epoch == "e1"
+    lost = await histories.snapshot(room, Position("e1", 2))
+    assert lost.epoch not in ("e1", "")
+    assert (lost.seq, len(lost.entries)) == (1, 1)
+    assert (await histories.snapshot(room, Position("e1", 2))).epoch == lost.epoch
+
+
+async def test_position_and_entries_belong_together_while_others_publish(
+    store: PrimaryStore, room: str
+) -> None:
+    histories = Histories(store, 600)
+    sending = [asyncio.create_task(publish(store, room, f"m{number}")) for number in range(1, 201)]
+    reading = [await histories.snapshot(room) for _ in range(20)]
+    await asyncio.gather(*sending)
+    for snapshot in [*reading, await histories.snapshot(room)]:
+        for seq, stored in snapshot.after(0):
+            assert stored == entry(f"m{seq}", "ann", 7)
