@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
+from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from socketio.redis_manager import parse_redis_sentinel_url
 
@@ -31,7 +33,11 @@ class SentinelFinder:
         """`redis+sentinel://[user:password@]host:port[,host:port]/database/service`."""
         hosts, service, options = parse_redis_sentinel_url(url)
         self._service: str = service or "mymaster"
-        limits = {"socket_timeout": ASK_S, "socket_connect_timeout": ASK_S}
+        limits = {
+            "socket_timeout": ASK_S,
+            "socket_connect_timeout": ASK_S,
+            "retry": Retry(NoBackoff(), 0),  # redis-py's own would spend 4 s on each Sentinel that is dead
+        }
         self._sentinel = Sentinel(hosts, sentinel_kwargs=limits)  # type: ignore[no-untyped-call]
         self._database = int(options.get("db") or 0)
         self._username: str | None = options.get("username")
@@ -67,5 +73,9 @@ class SentinelFinder:
                     self._last = found
                     on_moved("the Sentinels name another primary")
         finally:
-            for client in self._sentinel.sentinels:
-                await client.aclose()
+            await self.close()
+
+    async def close(self) -> None:
+        """Ends the connections to the Sentinels."""
+        for client in self._sentinel.sentinels:
+            await client.aclose()
