@@ -1,0 +1,329 @@
+"""One connection on a real server: every command is answered exactly once, in order, in time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from gateway.state import link as link_module
+from gateway.state.endpoints import endpoint_of, open_link
+from gateway.state.link import (
+    CommandLink,
+    ListenLink,
+    Reply,
+    StoreError,
+    StoreMoved,
+    StoreRefused,
+    StoreUnavailable,
+    as_store_error,
+    pack,
+)
+from gateway.state.scripts import SNAPSHOT
+from tests.system.faults.servers import Valkey
+from tests.waiting import until
+
+TIMEOUT_S, DEAF_S = 1.0, 3.0
+
+
+class Life:
+    """How often the link was lost."""
+
+    lost = 0
+
+    def on_lost(self) -> None:
+        self.lost += 1
+
+
+class Ledger:
+    """Which commands were answered, with what, and when."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, Reply, float]] = []
+
+    def expects(self, number: int) -> Callable[[Reply], None]:
+        return lambda reply: self.answers.append((number, reply, time.monotonic()))
+
+    def numbers(self) -> list[int]:
+        return [number for number, _, _ in self.answers]
+
+    def replies(self) -> list[Reply]:
+        return [reply for _, reply, _ in self.answers]
+
+
+@asynccontextmanager
+async def opened(url: str, life: Life | None = None) -> AsyncIterator[CommandLink]:
+    life = life or Life()
+    link = await open_link(endpoint_of(url), lambda: CommandLink(life.on_lost, TIMEOUT_S, DEAF_S), "test")
+    try:
+        yield link
+    finally:
+        link.abort()
+        await until(lambda: not link.is_open, 2, "the link is closed")
+
+
+class CountingTransport:
+    """A real transport that counts its writes."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+async def test_replies_come_in_the_order_of_the_commands(redis_url: str) -> None:
+    async with opened(redis_url) as link:
+        ledger = Ledger()
+        for number in range(5000):
+            link.submit(pack("ECHO", number), ledger.expects(number))
+        await until(lambda: len(ledger.answers) == 5000, 5, "all are answered")
+        assert ledger.numbers() == list(range(5000))
+        assert ledger.replies() == [b"%d" % number for number in range(5000)]
+
+
+async def test_what_one_turn_submits_leaves_in_one_write(redis_url: str) -> None:
+    async with opened(redis_url) as link:
+        counting = link.transport = CountingTransport(link.transport)  # type: ignore[arg-type, assignment]
+        waits = [link.call("ECHO", number) for number in range(100)]
+        assert await asyncio.gather(*waits) == [b"%d" % number for number in range(100)]
+        assert len(counting.writes) == 1  # type: ignore[attr-defined]
+
+
+async def test_no_callback_runs_inside_submit(redis_url: str) -> None:
+    async with opened(redis_url) as link:
+        ledger = Ledger()
+        link.submit(pack("PING"), ledger.expects(1))
+        assert ledger.answers == []
+        await until(lambda: ledger.answers, 2, "it is answered")
+
+
+async def test_nobody_waiting_does_not_disturb_the_others(redis_url: str) -> None:
+    async with opened(redis_url) as link:
+        given_up = link.call("ECHO", "a")
+        given_up.cancel()
+        assert await link.call("ECHO", "b") == b"b"
+
+
+async def test_a_reply_larger_than_any_buffer_comes_whole(redis_url: str, room: str) -> None:
+    async with opened(redis_url) as link:
+        large = b"x" * 5_000_000
+        waits = [link.call("ECHO", large), link.call("ECHO", "after")]
+        assert await asyncio.gather(*waits) == [large, b"after"]
+
+
+# -- scripts that Redis has forgotten
+
+
+async def test_a_forgotten_script_is_loaded_and_all_that_waited_keep_their_order(
+    server: Valkey, room: str
+) -> None:
+    async with opened(server.url) as link:
+        ledger = Ledger()
+        snapshot = SNAPSHOT.command((b"list", b"meta"), "epoch", 100, "", 0)
+        await server.ask("SCRIPT", "FLUSH")
+        link.submit(snapshot, ledger.expects(0))
+        link.submit(snapshot, ledger.expects(1))
+        slow = [link.call("CLIENT", "PAUSE", "100", "ALL"), link.call("PING")]
+        await until(lambda: link._again is not None, 2, "the script is missing")
+        for number in range(2, 6):
+            link.submit(pack("ECHO", number), ledger.expects(number))
+        await until(lambda: len(ledger.answers) == 6, 2, "all are answered")
+        assert ledger.numbers() == list(range(6))
+        assert ledger.replies()[:2] == [[b"epoch", b"0", []]] * 2
+        assert ledger.replies()[2:] == [b"2", b"3", b"4", b"5"]
+        assert await asyncio.gather(*slow) == [b"OK", b"PONG"]
+
+
+async def test_scripts_that_are_flushed_all_the_time_lose_no_command(server: Valkey) -> None:
+    async with opened(server.url) as link:
+        ledger = Ledger()
+        snapshot = SNAPSHOT.command((b"list", b"meta"), "epoch", 100, "", 0)
+        for block in range(10):
+            flushing = asyncio.create_task(server.ask("SCRIPT", "FLUSH"))
+            for number in range(block * 50, block * 50 + 50):
+                link.submit(snapshot, ledger.expects(number))
+                if number % 7 == 0:
+                    await asyncio.sleep(0)
+            await flushing
+        await until(lambda: len(ledger.answers) == 500, 5, "all are answered")
+        assert sorted(ledger.numbers()) == list(range(500))
+        assert not [reply for reply in ledger.replies() if isinstance(reply, StoreError)]
+
+
+# -- silence and loss
+
+
+async def test_a_server_that_hangs_is_answered_for_in_time_and_once(server: Valkey) -> None:
+    async with opened(server.url) as link:
+        assert await link.call("PING") == b"PONG"
+        server.freeze()
+        ledger, began_s = Ledger(), time.monotonic()
+        try:
+            for number in range(50):
+                link.submit(pack("ECHO", number), ledger.expects(number))
+            await until(lambda: len(ledger.answers) == 50, TIMEOUT_S + 1, "all are answered")
+            took = [at - began_s for _, _, at in ledger.answers]
+        finally:
+            server.thaw()
+        assert {type(reply) for reply in ledger.replies()} == {StoreUnavailable}
+        assert TIMEOUT_S * 0.8 <= min(took) <= max(took) <= TIMEOUT_S
+        assert await link.call("ECHO", "after") == b"after", "late replies are not taken for others"
+        assert ledger.numbers() == list(range(50))
+
+
+async def test_commands_sent_while_it_hangs_get_their_own_time(server: Valkey) -> None:
+    async with opened(server.url) as link:
+        server.freeze()
+        try:
+            first = link.call("ECHO", 1)
+            await asyncio.wait([first], timeout=TIMEOUT_S / 2)
+            second = link.call("ECHO", 2)
+            await asyncio.wait([first], timeout=TIMEOUT_S)
+            assert isinstance(first.exception(), StoreUnavailable)
+            assert not second.done()
+        finally:
+            server.thaw()
+        assert await second == b"2"
+
+
+async def test_a_connection_that_is_silent_too_long_is_dropped(server: Valkey) -> None:
+    life = Life()
+    async with opened(server.url, life) as link:
+        server.freeze()
+        try:
+            late = link.call("PING")
+            await until(lambda: life.lost == 1, DEAF_S + 1, "the link is dropped")
+        finally:
+            server.thaw()
+        assert isinstance(late.exception(), StoreUnavailable)
+        assert not link.is_open
+
+
+async def test_the_loss_of_the_connection_answers_everything_once(server: Valkey) -> None:
+    life = Life()
+    async with opened(server.url, life) as link:
+        ledger = Ledger()
+        server.freeze()
+        for number in range(1000):
+            link.submit(pack("ECHO", number), ledger.expects(number))
+        await asyncio.sleep(0)
+        server.kill()
+        await until(lambda: life.lost == 1, 2, "the loss is noticed")
+        assert ledger.numbers() == list(range(1000))
+        assert {type(reply) for reply in ledger.replies()} == {StoreUnavailable}
+        link.submit(pack("PING"), ledger.expects(1000))
+        assert ledger.numbers()[-1] == 1000, "answered at once"
+        assert life.lost == 1
+
+
+async def test_the_loss_also_answers_what_waits_for_a_script(server: Valkey) -> None:
+    async with opened(server.url) as link:
+        ledger = Ledger()
+        await server.ask("SCRIPT", "FLUSH")
+        link.submit(SNAPSHOT.command((b"list", b"meta"), "e", 9, "", 0), ledger.expects(0))
+        link.submit(pack("CLIENT", "PAUSE", "60000", "ALL"), ledger.expects(1))
+        link.submit(pack("PING"), ledger.expects(2))
+        await until(lambda: link._again is not None, 2, "the script is missing")
+        link.submit(pack("PING"), ledger.expects(3))
+        server.kill()
+        await until(lambda: len(ledger.answers) == 4, 2, "all are answered")
+        assert sorted(ledger.numbers()) == [0, 1, 2, 3]
+
+
+async def test_more_commands_than_a_link_holds_are_refused_at_once(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "IN_FLIGHT_MAX", 10)
+    async with opened(redis_url) as link:
+        ledger = Ledger()
+        for number in range(12):
+            link.submit(pack("ECHO", number), ledger.expects(number))
+        assert ledger.numbers() == [10, 11]
+        await until(lambda: len(ledger.answers) == 12, 2, "the others are answered")
+
+
+# -- errors
+
+
+async def test_an_error_reply_is_raised_and_the_link_goes_on(redis_url: str, room: str) -> None:
+    async with opened(redis_url) as link:
+        await link.call("SET", room, "text")
+        with pytest.raises(StoreRefused, match="WRONGTYPE"):
+            await link.call("LPUSH", room, "x")
+        assert await link.call("GET", room) == b"text"
+
+
+async def test_a_server_that_is_no_primary_any_more_is_given_up(server: Valkey) -> None:
+    life = Life()
+    async with opened(server.url, life) as link:
+        await server.ask("REPLICAOF", "127.0.0.1", 1)
+        with pytest.raises(StoreUnavailable, match="READONLY"):
+            await link.call("SET", "a", "b")
+        await until(lambda: life.lost == 1, 2, "the link is dropped")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("WRONGTYPE Operation against a key", StoreRefused),
+        ("ERR unknown command", StoreRefused),
+        ("NOPERM this user", StoreRefused),
+        ("READONLY You can't write against a read only replica.", StoreUnavailable),
+        ("LOADING Redis is loading the dataset in memory", StoreUnavailable),
+        ("MASTERDOWN Link with MASTER is down", StoreUnavailable),
+        ("NOREPLICAS Not enough good replicas to write.", StoreUnavailable),
+        ("OOM command not allowed when used memory > 'maxmemory'.", StoreUnavailable),
+        ("CLUSTERDOWN The cluster is down", StoreUnavailable),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", StoreUnavailable),
+        ("MISCONF Redis is configured to save RDB snapshots", StoreUnavailable),
+        ("MOVED 3999 127.0.0.1:6381", StoreMoved),
+        ("ASK 3999 127.0.0.1:6381", StoreMoved),
+    ],
+)
+def test_errors_are_sorted_by_whether_trying_again_helps(text: str, kind: type[StoreError]) -> None:
+    assert type(as_store_error(text)) is kind
+
+
+# -- listening
+
+
+async def test_a_listening_link_hands_on_messages_and_confirmations(redis_url: str, room: str) -> None:
+    heard: list[tuple[bytes, bytes]] = []
+    confirmed: list[tuple[bytes, bytes]] = []
+    link = await open_link(
+        endpoint_of(redis_url),
+        lambda: ListenLink(Life().on_lost, heard.extend, lambda kind, name: confirmed.append((kind, name))),
+        "test",
+    )
+    name = room.encode()
+    link.subscribe(b"SUBSCRIBE", [name])
+    await until(lambda: confirmed == [(b"subscribe", name)], 2, "the confirmation")
+    async with opened(redis_url) as other:
+        await other.call("PUBLISH", room, "hello")
+    await until(lambda: heard == [(name, b"hello")], 2, "the message")
+    link.subscribe(b"UNSUBSCRIBE", [name])
+    await until(lambda: confirmed[1:] == [(b"unsubscribe", name)], 2, "the end")
+    link.abort()
+    await until(lambda: not link.is_open, 2, "the link is closed")
+
+
+async def test_a_subscription_that_is_refused_ends_the_connection(server: Valkey) -> None:
+    await server.ask("ACL", "SETUSER", "default", "resetchannels")
+    life = Life()
+    link = await open_link(
+        endpoint_of(server.url),
+        lambda: ListenLink(life.on_lost, lambda messages: None, lambda kind, name: None),
+        "test",
+    )
+    link.subscribe(b"SUBSCRIBE", [b"forbidden"])
+    await until(lambda: life.lost == 1, 2, "the connection ends")
