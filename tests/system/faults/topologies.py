@@ -132,15 +132,14 @@ class Cluster:
         return f"redis+cluster://{_hosts(self.nodes)}"
 
     async def owner(self, slot: int) -> Valkey:
-        """The live primary that serves this slot."""
+        """The running primary that serves this slot; raises AssertionError when there is none."""
         for node in self.nodes:
-            if await node.role() != "master":
+            if not node.is_running or await node.role() != "master":
                 continue
             for start, end, holder, *_ in await node.ask("CLUSTER", "SLOTS"):
-                if int(start) <= slot <= int(end):
-                    found = next(each for each in self.nodes if each.port == int(holder[1]))
-                    if found.is_running:
-                        return found
+                found = next(each for each in self.nodes if each.port == int(holder[1]))
+                if int(start) <= slot <= int(end) and found.is_running:
+                    return found
         raise AssertionError(f"nobody serves slot {slot}")
 
     async def slot_of(self, room: str) -> int:

@@ -47,6 +47,7 @@ class Traffic:
         self._urls, self._seed, self._padding, self._workers = urls, seed, padding, workers
         self._sent_at: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._everybody: list[Person] = []
         self.people: list[Person] = []
         self.rooms = [f"faults-{uuid.uuid4().hex[:12]}-{number}" for number in range(rooms)]
         for number, room in enumerate(self.rooms):
@@ -160,10 +161,12 @@ class Traffic:
         await self._dismiss()
 
     def _admit(self, people: list[Person]) -> None:
+        self._everybody.extend(people)
         self._tasks.extend(asyncio.create_task(person.live()) for person in people)
 
     async def _dismiss(self) -> None:
-        for person in self.people:
+        for person in self._everybody:
+            person.is_retired = True
             person.cut()
         for task in self._tasks:
             task.cancel()
