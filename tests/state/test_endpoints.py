@@ -147,7 +147,7 @@ async def test_a_unix_socket_works(guarded: Valkey) -> None:
 
 
 async def test_nobody_listening_is_unavailable() -> None:
-    with pytest.raises(StoreUnavailable, match="127.0.0.1:1"):
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1"):
         await ask("redis://127.0.0.1:1/0", "PING")
 
 
