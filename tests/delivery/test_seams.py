@@ -90,7 +90,7 @@ SEAMS: list[tuple[Any, str, tuple[str, ...], bool]] = [
     (socketio.AsyncRedisManager, "_listen", ("self",), False),
     (socketio.AsyncRedisManager, "_publish", ("self", "data"), True),
     (socketio.AsyncRedisManager, "_handle_emit", ("self", "message"), True),
-    (BaseManager, "pre_connect", ("self", "eio_sid", "namespace"), False),
+    (socketio.AsyncManager, "pre_connect", ("self", "eio_sid", "namespace"), True),
     (BaseManager, "basic_enter_room", ("self", "sid", "namespace", "room", "eio_sid"), False),
     (BaseManager, "basic_leave_room", ("self", "sid", "namespace", "room"), False),
     (BaseManager, "basic_disconnect", ("self", "sid", "namespace", "kwargs"), False),

@@ -1,0 +1,200 @@
+"""The rooms of one worker on a real store: subscribed before read, handed out by room, repaired when the bus is back."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+import redis.asyncio as redis
+
+from gateway import keys
+from gateway.delivery.feed import Feed
+from gateway.metrics import snapshots
+from gateway.state.history import Snapshot
+from gateway.state.link import StoreError, StoreUnavailable
+from tests.chat.workers import ChatWorker, chat_worker
+from tests.delivery.recorder import Recorder, live_member
+from tests.system.faults.servers import Valkey
+from tests.system.faults.topologies import standalone
+from tests.waiting import until
+
+
+@pytest.fixture
+async def worker(redis_url: str) -> AsyncIterator[ChatWorker]:
+    async with chat_worker(redis_url) as worker:
+        yield worker
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Valkey]:
+    async with standalone("none") as server:
+        yield server
+
+
+async def entered(worker: ChatWorker, room: str) -> tuple[Feed, Recorder]:
+    """A room with one member that is live."""
+    feed = worker.hub.feed(room)
+    await asyncio.wait_for(worker.hub.subscribed(feed), 3)
+    answers: list[Snapshot | StoreError] = []
+    feed.with_snapshot(answers.append)
+    await until(lambda: answers, 3, "the snapshot")
+    assert isinstance(answers[0], Snapshot)
+    _, recorder = live_member(feed, uuid.uuid4().hex)
+    return feed, recorder
+
+
+def send(worker: ChatWorker, feed: Feed, text: str) -> None:
+    stored = b'{"message":"%b","username":"u","__createdtime__":1}' % text.encode()
+    worker.publisher.publish(feed, stored, None, lambda result: None)
+
+
+async def test_a_feed_is_made_once_and_is_subscribed_when_that_is_told(
+    worker: ChatWorker, redis_url: str, room: str
+) -> None:
+    feed = worker.hub.feed(room)
+    assert worker.hub.feed(room) is feed
+    await asyncio.wait_for(worker.hub.subscribed(feed), 3)
+    async with redis.Redis.from_url(redis_url) as client:
+        assert await client.publish(keys.live(room), "x") == 1
+
+
+async def test_what_one_read_brings_for_many_rooms_reaches_each_in_order(
+    worker: ChatWorker, room: str
+) -> None:
+    rooms = [await entered(worker, f"{room}-{number}") for number in range(5)]
+    for number in range(20):
+        for feed, _ in rooms:
+            send(worker, feed, f"m{number}")
+    expected = [f"m{number}" for number in range(20)]
+    await until(lambda: all(seen.texts() == expected for _, seen in rooms), 3, "all messages")
+
+
+async def test_what_is_no_rooms_goes_elsewhere(worker: ChatWorker, redis_url: str, room: str) -> None:
+    strays: list[bytes] = []
+    worker.hub.on_stray = lambda channel, payload: strays.append(payload)
+    mark = uuid.uuid4().hex
+    async with redis.Redis.from_url(redis_url) as client:
+        await client.publish("socketio", mark)
+    await until(lambda: mark.encode() in strays, 3, "it is handed on")
+
+
+async def test_on_the_shared_route_rooms_come_over_one_channel(redis_url: str, room: str) -> None:
+    async with (
+        chat_worker(redis_url, route="shared") as here,
+        chat_worker(redis_url, route="shared") as there,
+    ):
+        feed, ann = await entered(here, room)
+        _, ben = await entered(there, room)
+        for number in range(10):
+            send(here, feed, f"m{number}")
+        expected = [f"m{number}" for number in range(10)]
+        await until(lambda: ann.texts() == ben.texts() == expected, 3, "all messages")
+
+
+async def test_nonsense_on_a_rooms_channel_disturbs_nobody(
+    worker: ChatWorker, redis_url: str, room: str
+) -> None:
+    feed, ann = await entered(worker, room)
+    async with redis.Redis.from_url(redis_url) as client:
+        for payload in (b"", b"nonsense", b"a:b {}", b"\xff:1 {}", b":"):
+            await client.publish(keys.live(room), payload)
+    send(worker, feed, "m1")
+    await until(lambda: "m1" in ann.texts(), 3, "the message")
+    assert worker.bus.complaint is None
+    assert [one.text for one in ann.seen() if one.kind == "stored"] == ["m1"]
+
+
+async def test_messages_lost_with_a_subscription_are_brought_up_from_history(
+    server: Valkey, room: str
+) -> None:
+    async with chat_worker(server.url) as here, chat_worker(server.url) as there:
+        feed, ann = await entered(here, room)
+        other, ben = await entered(there, room)
+        send(here, feed, "m1")
+        await until(lambda: ann.texts() == ben.texts() == ["m1"], 3, "the first message")
+        await server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+        for number in range(2, 8):
+            send(there, other, f"m{number}")
+        expected = [f"m{number}" for number in range(1, 8)]
+        await until(lambda: ann.texts() == ben.texts() == expected, 5, "all messages")
+
+
+async def test_when_the_bus_is_back_every_room_is_repaired_and_that_is_told(
+    server: Valkey, room: str
+) -> None:
+    async with chat_worker(server.url) as worker:
+        rooms = [await entered(worker, f"{room}-{number}") for number in range(100)]
+        told: list[bool] = []
+        worker.hub.on_back = lambda: told.append(True)
+        before = snapshots.value
+        await server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+        await until(lambda: told, 3, "the bus is back")
+        await until(lambda: snapshots.value - before == 100, 3, "each room is read once")
+        await until(lambda: not any(feed.is_reading for feed, _ in rooms), 3, "and settled")
+
+
+async def test_a_read_that_failed_is_tried_again_for_those_who_need_it(server: Valkey, room: str) -> None:
+    async with chat_worker(server.url) as worker:
+        feed, ann = await entered(worker, room)
+        server.freeze()
+        try:
+            feed.repair()
+            await until(lambda: not feed.is_reading, 3, "the read failed")
+        finally:
+            server.thaw()
+        await until(lambda: worker.store.is_up and worker.bus.complaint is None, 5, "the store is back")
+        await until(lambda: not feed.is_reading, 5, "the room is read")
+        send(worker, feed, "m1")
+        await until(lambda: ann.texts() == ["m1"], 3, "the message")
+
+
+async def test_a_history_that_cannot_be_understood_does_not_lock_the_room(
+    worker: ChatWorker, redis_url: str, room: str
+) -> None:
+    async with redis.Redis.from_url(redis_url) as client:
+        await client.hset(keys.meta(room), mapping={"epoch": "e", "seq": "many"})
+        feed = worker.hub.feed(room)
+        answers: list[Snapshot | StoreError] = []
+        feed.with_snapshot(answers.append)
+        await until(lambda: answers, 3, "an answer")
+        assert isinstance(answers[0], StoreError)
+        assert not feed.is_reading
+        await client.delete(keys.meta(room))
+    feed.with_snapshot(answers.append)
+    await until(lambda: len(answers) == 2, 3, "another answer")
+    assert isinstance(answers[1], Snapshot)
+
+
+async def test_an_idle_room_is_given_up_after_a_while_and_not_before(redis_url: str, room: str) -> None:
+    async with chat_worker(redis_url, grace_s=0.1) as worker:
+        given_up: list[str] = []
+        worker.hub.on_given_up = given_up.append
+        feed, _ = await entered(worker, room)
+        (member,) = feed.members.values()
+        worker.hub.release(feed)
+        feed.remove(member)
+        worker.hub.release(feed)
+        feed.add(member)
+        feed.remove(member)
+        worker.hub.release(feed)
+        await until(lambda: given_up == [room], 3, "it is given up")
+        assert room not in worker.hub.feeds
+        async with redis.Redis.from_url(redis_url) as client:
+
+            async def is_unsubscribed() -> bool:
+                return int(await client.publish(keys.live(room), "x")) == 0
+
+            await until(is_unsubscribed, 3, "the subscription ends")
+
+
+async def test_a_worker_that_closes_tells_those_who_wait(server: Valkey, room: str) -> None:
+    async with chat_worker(server.url) as worker:
+        server.freeze()
+        waiting = asyncio.create_task(worker.hub.subscribed(worker.hub.feed(room)))
+        await asyncio.sleep(0)
+        await worker.bus.close()
+        with pytest.raises(StoreUnavailable):
+            await asyncio.wait_for(waiting, 2)
+        server.thaw()
