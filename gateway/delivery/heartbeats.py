@@ -70,7 +70,7 @@ class Heartbeats:
     def _pong_due(self, item: tuple[EngineSocket, int], due_s: float) -> None:
         socket, beat = item
         if not socket.closed and socket.awaits_pong and socket.beat == beat:
-            socket.end(Reason.PING_TIMEOUT)
+            socket.end(Reason.PING_TIMEOUT, packet=None)
 
     def _stuck_due(self, socket: EngineSocket, due_s: float) -> None:
         if socket.is_behind and not socket.closed and socket.stuck_due_s == due_s:

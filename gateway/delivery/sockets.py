@@ -150,7 +150,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
         self._outbox_bytes += len(data)
         options = self.server.options
         if self._outbox_bytes > options.outbound_max_bytes:
-            self.end(self.server.reason.TRANSPORT_ERROR)
+            self.end(self.server.reason.TRANSPORT_ERROR, packet=None)
         elif self._outbox_bytes > options.outbound_mark_bytes:
             self.mark_behind()
 

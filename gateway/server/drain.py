@@ -58,9 +58,9 @@ class Drain:
         leaving: list[EngineSocket] = []
         while sockets := [socket for socket in self._engine.sockets.values() if not socket.closed]:
             for socket in leaving:
-                socket.end(self._engine.reason.TRANSPORT_CLOSE, code=1001)
+                socket.end(self._engine.reason.TRANSPORT_CLOSE, packet=None, code=1001)
             left_s = 0.0 if self.is_quick else end_s - time.monotonic()
-            staying = [socket for socket in sockets if socket not in leaving]
+            staying = [socket for socket in sockets if not socket.closed]
             leaving = staying[: batch_size(len(staying), left_s)]
             for socket in leaving:
                 if socket.connects:

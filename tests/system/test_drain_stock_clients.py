@@ -1,0 +1,28 @@
+"""Stock clients come back by themselves from a worker that drains, over either transport."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from tests.system.gateways import Gateway
+from tests.system.stock import JavaScriptClient, PythonClient, StockClient, Way
+from tests.waiting import until
+
+
+@pytest.mark.parametrize("way", ["polling", "upgrade", "websocket"])
+async def test_stock_clients_come_back_after_a_rolling_restart(
+    redis_url: str, room: str, way: Way, javascript: None
+) -> None:
+    clients: list[StockClient] = [PythonClient(), JavaScriptClient()]
+    async with Gateway(redis_url, workers=2) as gateway:
+        await asyncio.gather(*(client.connect(gateway.url, way) for client in clients))
+        os.kill(gateway.master_pid, signal.SIGHUP)
+        # A CLOSE packet over polling would be final for python-engineio's clients.
+        await until(lambda: all(client.connects >= 2 for client in clients), 20, "both are connected again")
+        for number, client in enumerate(clients):
+            assert (await client.call("join", {"username": f"user-{number}", "room": room}))["ok"] is True
+        await asyncio.gather(*(client.close() for client in clients))
