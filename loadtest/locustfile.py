@@ -1,10 +1,12 @@
 """People who chat, for Locust: each keeps its page of one ledger, which is judged when the run ends.
 
-They are Locust's own Socket.IO users (`locust.contrib.socketio.SocketIOUser`), so the stock python-socketio client
-is what talks to the gateway, with its reconnecting. They talk, leave and come again, and drop their connection and
+They are Locust's own Socket.IO users (`locust.contrib.socketio.SocketIOUser`), so it is the stock
+python-socketio client that talks to the gateway. They talk, leave and come again, and drop their connection and
 come back with `since`. All rooms of a run have names of their own, so several runs may go on at once.
 
-What is recorded is recorded by the client's callbacks, in the order of arrival, never after a wait.
+Reconnecting is done here (`ChatUser._keep`): the threaded client's own gives up when a connection drops while it is
+being made (python-socketio 5.18). What happens is recorded by the client's handlers; it starts one for each packet, in
+their order, and none of them waits for anything, so the ledger has them in that order too.
 """
 
 from __future__ import annotations
@@ -30,9 +32,11 @@ from loadtest.ledger import Ledger
 from loadtest.summary import exit_status, summary
 
 ANSWER_WITHIN_S = 10.0
-SETTLE_WITHIN_S = 20.0
+SETTLE_WITHIN_S = 60.0
+"""Longer than the stock client may take to notice that its connection is gone (30 to 45 s)."""
 TRIES = 5
 RETRY_AFTER_S = 0.3
+KEEP_EVERY_S = (0.05, 0.2)
 TRANSPORTS = {"websocket": ["websocket"], "polling": ["polling"], "upgrade": ["polling", "websocket"]}
 
 
@@ -81,14 +85,14 @@ def _over(environment: Environment, **_: Any) -> None:
 def _judge(environment: Environment, **_: Any) -> None:
     """Nobody talks any more: lets what is under way arrive, then judges, prints, and sets the exit status."""
     run: Run = environment.chat_run
+    for user in run.users:
+        user.come_back()
     deadline = time.monotonic() + SETTLE_WITHIN_S
     while not run.is_settled() and time.monotonic() < deadline:
-        for user in run.users:
-            user.come_back()
         gevent.sleep(0.05)
     report = run.ledger.judge()
     for user in run.users:
-        user.sio.disconnect()
+        user.go()
     print(f"\n{summary(report)}\n", flush=True)
     environment.process_exit_code = exit_status(report)
 
@@ -97,7 +101,7 @@ class ChatUser(SocketIOUser):
     """Somebody in one room."""
 
     wait_time = between(0.5, 1.5)
-    options = {"reconnection_delay": 0.1, "reconnection_delay_max": 2}  # noqa: RUF012 - Locust's way
+    options = {"reconnection": False}  # noqa: RUF012 - Locust's way
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -107,16 +111,16 @@ class ChatUser(SocketIOUser):
         self.is_in = Event()
         self.last_id: str | None = None
         self.unanswered: set[AsyncResult] = set()
-        self._wants_in = self._is_away = True
-        self._is_joining = False
+        self._wants_line = self._wants_in = True
+        self._is_joining = self._is_gone = False
         self._texts = itertools.count()
-        for name in ("connect", "disconnect", "receive", "error"):
+        for name in ("disconnect", "receive", "error"):
             self.sio.on(name, getattr(self, f"_on_{name}"))
 
     def on_start(self) -> None:
-        """Connects, and begins when it is in the room."""
+        """Begins when it is in the room."""
         self.run_.users.append(self)
-        self._connect()
+        gevent.spawn(self._keep)
         self.is_in.wait(ANSWER_WITHIN_S)
 
     def on_stop(self) -> None:
@@ -124,7 +128,7 @@ class ChatUser(SocketIOUser):
         if not self.run_.is_over:
             self.run_.users.remove(self)
             self._leave()
-            self.sio.disconnect()
+            self.go()
 
     @task(20)
     def say(self) -> None:
@@ -149,25 +153,41 @@ class ChatUser(SocketIOUser):
     @task(1)
     def reload(self) -> None:
         """Drops the connection, misses something, and comes back with the last position."""
-        self._is_away = True  # the client reconnects by itself, except after its own goodbye
-        self.sio.disconnect()
+        self._wants_line = False
+        self._hang_up()
         gevent.sleep(random.uniform(0, 2))
         self.come_back()
 
     def come_back(self) -> None:
-        """Does what is left to do to be in the room, wherever a task was interrupted; it may be called again."""
-        self._wants_in = True
-        if self._is_away:
-            self._connect()
-        elif self.sio.connected and not self.is_in.is_set() and not self._is_joining:
-            self._join()
+        """Wants to be in the room again, wherever a task was interrupted."""
+        self._wants_line = self._wants_in = True
+
+    def go(self) -> None:
+        """Ends the connection for good."""
+        self._is_gone = True
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        # In a greenlet of its own: a task is killed when the run ends, and the client would stay half closed.
+        gevent.spawn(self.sio.disconnect).join()
+
+    def _keep(self) -> None:
+        """Connects and joins whenever that is wanted and not so; ends with `go`."""
+        while not self._is_gone:
+            if self.sio.connected and self.sio.eio.state == "disconnected":
+                self.sio.connected = False  # it dropped while it was being made, and the client missed it
+                self._on_disconnect()
+            elif self._wants_line and not self.sio.connected:
+                self._connect()
+            elif self._wants_in and self.sio.connected and not (self._is_joining or self.is_in.is_set()):
+                self._join()
+            gevent.sleep(random.uniform(*KEEP_EVERY_S))
 
     def _connect(self) -> None:
         try:
-            self.sio.connect(self.host, transports=self.run_.transports, retry=True)
-        except SocketIOError:
-            return  # it is connecting already
-        self._is_away = False
+            self.sio.connect(self.host, transports=self.run_.transports)
+        except (SocketIOError, ValueError):
+            pass  # nobody there, turned away, or the client is still ending its last connection
 
     def _join(self) -> None:
         self._is_joining = True
@@ -205,10 +225,6 @@ class ChatUser(SocketIOUser):
         except SocketIOError:
             pass  # the connection has just ended; `_on_disconnect` says so to whoever waits
 
-    def _on_connect(self) -> None:
-        if self._wants_in and not self._is_joining:
-            self._join()
-
     def _on_disconnect(self, *reason: str) -> None:
         self.is_in.clear()
         self._is_joining = False
@@ -223,8 +239,6 @@ class ChatUser(SocketIOUser):
             self.run_.ledger.joined(self.username, self.room, answer["id"], answer.get("recovered"))
             self.last_id = answer["id"]
             self.is_in.set()
-        elif answer["retryable"]:
-            gevent.spawn_later(RETRY_AFTER_S, self.come_back)
 
     def _on_left(self, answered: AsyncResult, answer: dict[str, Any]) -> None:
         self.is_in.clear()
