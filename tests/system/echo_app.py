@@ -13,8 +13,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import signal
 import socket
+import sys
+import threading
 from collections.abc import Awaitable
 from functools import partial
 from typing import Any
@@ -211,6 +214,16 @@ def announce(port: int) -> None:
     print(f"listening on {port}", flush=True)
 
 
+def _end_with_parent() -> None:
+    """Ends this process as SIGTERM does once standard input is closed, even if whoever held it was killed."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
@@ -233,7 +246,10 @@ def main() -> None:
     )
     parser.add_argument("--compression", action="store_true", help="negotiate permessage-deflate")
     parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
+    parser.add_argument("--with-parent", action="store_true", help="end when standard input is closed")
     options = parser.parse_args()
+    if options.with_parent:
+        _end_with_parent()
     logs.configure(Settings(log_format="console"))
     if options.workers:
         from tests.system.echo_workers import serve  # only this needs the whole gateway

@@ -81,10 +81,16 @@ def echo_server(protocol: str, *options: str) -> Iterator[EchoServer]:
                 "0",
                 "--protocol",
                 protocol,
+                "--with-parent",
                 *options,
             ]
             process = subprocess.Popen(
-                command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+                command,
+                cwd=REPOSITORY,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
             )
         try:
             yield EchoServer(process, _announced_port(process, log_path), protocol, log_path)
@@ -141,5 +147,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except ProcessLookupError:
         pass  # all of them had ended
     process.wait(STOP_LIMIT_S)
-    if process.stdout is not None:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
