@@ -61,6 +61,7 @@ class Carrier(asyncio.Protocol):
         "_is_busy",
         "_is_closing",
         "_is_open",
+        "_is_stopped",
         "_max_bytes",
         "_parser",
         "direct_write",
@@ -76,7 +77,7 @@ class Carrier(asyncio.Protocol):
         self._deflate = deflate
         self._max_bytes = outbound_max_bytes
         self._backlog: list[Message] | None = None
-        self._is_busy = self._is_closing = self._is_open = False
+        self._is_busy = self._is_closing = self._is_open = self._is_stopped = False
         self.transport: asyncio.Transport | None = None
         self.direct_write: Callable[[bytes], None] | None = None
 
@@ -154,7 +155,7 @@ class Carrier(asyncio.Protocol):
             messages = self._parser.feed(data)
         except FrameError as wrong:
             messages, error = wrong.messages, wrong
-        if self._is_busy:
+        if self._is_busy or (self._is_stopped and not self._is_closing):
             self._backlog = [*(self._backlog or ()), *messages]
         else:
             self._handle(messages)
@@ -203,7 +204,7 @@ class Carrier(asyncio.Protocol):
             else:
                 log.error("event_failed", exc_info=error)
                 self.close(1011, None)
-        if self.transport is None:
+        if self.transport is None or (self._is_stopped and not self._is_closing):
             return
         backlog, self._backlog = self._backlog, None
         if backlog:
@@ -220,8 +221,8 @@ class Carrier(asyncio.Protocol):
         self.sink.on_drained(self)
 
     def stop_reading(self) -> None:
-        """Reads nothing more; stays open for writing."""
-        self._is_busy = True
+        """Takes nothing more from the peer but, once closed, its close frame; stays open for writing."""
+        self._is_stopped = True
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
 
@@ -232,6 +233,8 @@ class Carrier(asyncio.Protocol):
         last = frames.text_frame(packet) if packet is not None else b""
         self.transport.write(last + close_frame(code, reason))
         self._is_closing, self.direct_write = True, None
+        if self._is_stopped and not self._is_busy and not self.transport.is_closing():
+            self.transport.resume_reading()
         self.sink.linger(self)
 
     def abort(self) -> None:

@@ -311,8 +311,8 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             task.add_done_callback(self._closing.discard)
 
     async def shutdown(self) -> None:
-        """Stops the wheel and waits for announcements that are under way."""
+        """Waits for announcements that are under way, then stops the wheel and ends what lingers."""
         if self._closing:
             await asyncio.wait(self._closing, timeout=5)
         if self._times is not None:
-            self._times.wheel.close()
+            self._times.close()

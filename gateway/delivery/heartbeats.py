@@ -47,6 +47,13 @@ class Heartbeats:
         """Ends a closing connection if its peer does not, or forgets a session that was kept for its last packets."""
         self._lingers.add(item)
 
+    def close(self) -> None:
+        """Stops; connections that linger are ended."""
+        for _, item in self._lingers.entries:
+            if isinstance(item, Carrier):
+                item.abort()
+        self.wheel.close()
+
     def watch_upgrade(self, carrier: Carrier) -> None:
         """Closes a probing WebSocket that does not finish its upgrade."""
         self._upgrades.add(carrier)

@@ -265,6 +265,32 @@ async def test_when_reading_is_stopped_writing_goes_on(pair: Pair) -> None:
     await stays(lambda: pair.above.messages == [], 0.1)
 
 
+async def test_one_that_was_stopped_still_waits_for_the_peers_close_frame(pair: Pair) -> None:
+    pair.carrier.stop_reading()
+    pair.sends(client_frame(FINAL_TEXT, b"unheard"))
+    pair.carrier.close(1001, None)
+    assert await pair.close_code() == 1001
+    pair.sends(client_frame(FINAL_TEXT, b"unheard"), client_frame(FIN | CLOSE, (1001).to_bytes(2)))
+    await until(lambda: pair.above.told == ["linger", "lost"], 2, "the closing handshake is complete")
+    assert pair.above.messages == []
+
+
+async def test_a_handler_that_ends_after_the_stop_takes_nothing_more(pair: Pair) -> None:
+    gate = asyncio.Event()
+
+    async def handle() -> None:
+        await gate.wait()
+        pair.carrier.send_text(b"answer")
+
+    pair.above.answer = lambda data: handle()
+    pair.sends(client_frame(FINAL_TEXT, b"one"), client_frame(FINAL_TEXT, b"two"))
+    await until(lambda: pair.above.texts() == [b"one"], 2, "the first message")
+    pair.carrier.stop_reading()
+    gate.set()
+    assert await pair.frame() == (TEXT, b"answer")
+    await stays(lambda: pair.above.texts() == [b"one"], 0.1)
+
+
 async def test_a_peer_that_vanishes_is_told_once(pair: Pair) -> None:
     pair.writer.transport.abort()
     await until(lambda: pair.above.told == ["lost"], 2, "the loss")
