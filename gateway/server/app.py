@@ -80,6 +80,10 @@ class Gateway:
             await self.roster.depart()
         log.info("worker_stopped", worker=self.worker)
 
+    async def leave(self, app: web.Application) -> None:
+        """Closes the sessions."""
+        await self.drain.run()
+
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, worker = self.settings, self.worker
         url = settings.redis_url or self._start_embedded(stack)
@@ -180,6 +184,8 @@ def build_app(settings: Settings) -> web.Application:
     app.router.add_get("/readyz", _late(gateway, "readyz"))
     app.router.add_get("/metrics", _late(gateway, "metrics"))
     app.cleanup_ctx.append(gateway.life)
+    # Before aiohttp waits for the requests that are open, polls among them:
+    app.on_shutdown.append(gateway.leave)
     return app
 
 

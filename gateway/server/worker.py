@@ -49,7 +49,7 @@ class GatewayWorker(GunicornWebWorker):
             beating.cancel()
 
     async def _runner(self) -> web.AppRunner:
-        self._app.on_shutdown.append(self._stop)
+        self._app.on_shutdown.insert(0, self._stop)
         return GatewayRunner(
             self._app,
             logger=self.log,

@@ -1,0 +1,140 @@
+"""The application as `adev runserver` has it: the factory, run by aiohttp's own runner, with a Valkey of its own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from gateway.server.app import build_app, create_app
+from gateway.server.health import Health
+from gateway.settings import Settings
+from tests.delivery.test_ears import bus_on
+from tests.system.clients import HandshakeRefused, Member
+from tests.system.faults.servers import Valkey
+from tests.system.faults.topologies import standalone
+from tests.system.gateways import fetch_json
+from tests.waiting import until
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="app-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Valkey]:
+    async with standalone("none") as server:
+        yield server
+
+
+@asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[str]:
+    """The application on a port from the kernel; its URL."""
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def chats(url: str, room: str) -> None:
+    async with await Member.connect(url) as ann, await Member.connect(url, "polling") as ben:
+        assert (await ann.join("ann", room))["ok"]
+        assert (await ben.join("ben", room))["count"] == 2
+        sent = await ann.send(room, "hello")
+        await until(lambda: ben.ids(room) == [sent["id"]], 3, "the message")
+
+
+async def test_without_a_redis_it_starts_its_own_and_keeps_what_was_said(
+    folder: Path, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("REDIS_URL", ""), ("GATEWAY_STATE_DIR", str(folder)), ("GATEWAY_DRAIN_S", "0")):
+        monkeypatch.setenv(name, value)
+    async with serving(await create_app()) as url:
+        await chats(url, room)
+    async with serving(await create_app()) as url, await Member.connect(url) as cy:
+        await cy.join("cy", room)
+        assert cy.messages(room) == ["hello"]
+
+
+async def test_health_readiness_and_counters_are_answered(redis_url: str, room: str) -> None:
+    async with serving(build_app(Settings(redis_url=redis_url, drain_s=0))) as url:
+        await chats(url, room)
+        status, alive = await fetch_json(f"{url}/healthz")
+        assert (status, alive["status"]) == (200, "ok")
+        status, ready = await fetch_json(f"{url}/readyz")
+        assert (status, ready) == (200, {"ready": True, "worker": alive["worker"], "reasons": []})
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as response:
+            text = await response.text()
+        assert f'gateway_published_total{{worker="{alive["worker"]}"}}' in text
+        assert "# TYPE gateway_delivered_total counter" in text
+
+
+async def test_a_worker_without_its_store_starts_and_says_why_it_is_not_ready() -> None:
+    async with serving(build_app(Settings(redis_url="redis://127.0.0.1:1/0", drain_s=0))) as url:
+        status, told = await fetch_json(f"{url}/readyz")
+        assert (status, told["ready"]) == (503, False)
+        assert told["reasons"] == ["no connection to the store", "not subscribed to the store"]
+        assert (await fetch_json(f"{url}/healthz"))[0] == 200
+        async with await Member.connect(url) as ann:
+            assert (await ann.join("ann", "r"))["code"] == "unavailable"
+
+
+async def test_more_handshakes_than_allowed_are_told_when_to_come_back(redis_url: str) -> None:
+    async with serving(build_app(Settings(redis_url=redis_url, handshakes_per_s=1, drain_s=0))) as url:
+        members = [await Member.connect(url) for _ in range(2)]
+        with pytest.raises(HandshakeRefused) as refused:
+            await Member.connect(url, "polling")
+        assert refused.value.status == 503
+        assert int(refused.value.headers["Retry-After"]) >= 1
+        for member in members:
+            await member.close()
+
+
+async def test_stopping_does_not_wait_for_a_poll_that_is_open(redis_url: str) -> None:
+    async with serving(build_app(Settings(redis_url=redis_url, drain_s=0))) as url:
+        ann = await Member.connect(url, "polling")
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < 3
+    await until(ann.closed.is_set, 2, "the session is closed")
+    await ann.close()
+
+
+async def test_stopping_closes_the_sessions_and_leaves_nothing_behind(server: Valkey, room: str) -> None:
+    async with serving(build_app(Settings(redis_url=server.url, drain_s=0.2))) as url:
+        ann = await Member.connect(url)
+        await ann.join("ann", room)
+    await until(ann.closed.is_set, 2, "the session is closed")
+    assert [error["code"] for error in ann.errors] == ["shutting_down"]
+    assert not ann.was_disconnected, "it may come back by itself"
+    await ann.close()
+
+    async def is_alone() -> bool:
+        clients = await server.ask("CLIENT", "LIST")
+        return "gateway-" not in str(clients)
+
+    await until(is_alone, 3, "its connections to the store are closed")
+
+
+async def test_every_reason_for_not_being_ready_is_named(server: Valkey) -> None:
+    async with bus_on(server) as (bus, store, _):
+        health = Health(uuid.uuid4().hex, store, bus)
+        assert health.reasons() == []
+        health.is_draining = True
+        assert health.reasons() == ["draining"]
+        server.kill()
+        await until(lambda: len(health.reasons()) == 3, 3, "the store is missed")
+        assert health.reasons()[1:] == ["no connection to the store", "not subscribed to the store"]
