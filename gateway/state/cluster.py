@@ -285,7 +285,10 @@ def seeds_of(url: str) -> list[Endpoint]:
     scheme, _, rest = url.partition("://")
     credentials, at, hosts = rest.split("/", 1)[0].rpartition("@")
     plain = "rediss" if scheme.startswith("rediss") else "redis"
-    return [endpoint_of(f"{plain}://{credentials}{at}{host}") for host in hosts.split(",") if host]
+    seeds = [endpoint_of(f"{plain}://{credentials}{at}{host}") for host in hosts.split(",") if host]
+    if not seeds:
+        raise ValueError("a Cluster's URL names at least one node: redis+cluster://host:port")
+    return seeds
 
 
 def read_slots(reply: Reply, asked: Address) -> list[Address | None]:
