@@ -1,4 +1,4 @@
-"""The rooms of one worker on a real store: subscribed before read, handed out by room, repaired when the bus is back."""
+"""The rooms of one worker on a real store: subscribed before read, handed out by room, repaired after a break."""
 
 from __future__ import annotations
 

@@ -1,0 +1,53 @@
+"""Names in Redis: the seed's list keeps its name, and a room's keys share one Cluster slot."""
+
+from __future__ import annotations
+
+import pytest
+from redis.crc import key_slot
+
+from gateway import keys
+
+ROOMS = ["tea", "a b", "茶室", "x" * 128, "a:b", "live", "}:live".replace("}", ""), "0"]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_history_has_the_name_that_the_old_service_gave_it(room: str) -> None:
+    assert keys.history(room) == b"chat_history_" + room.encode()
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_rooms_keys_and_channel_share_its_lists_slot(room: str) -> None:
+    names = [
+        keys.meta(room),
+        keys.idempotency(room, "k"),
+        keys.members(room),
+        keys.users(room),
+        keys.live(room),
+    ]
+    assert {key_slot(name) for name in names} == {key_slot(keys.history(room))}
+    assert len({keys.history(room), *names}) == 6
+
+
+@pytest.mark.parametrize("key", ["k", "{other}", "}", "a:b", "ä"])
+def test_an_idempotency_key_may_be_anything_without_leaving_the_slot(key: str) -> None:
+    assert key_slot(keys.idempotency("tea", key)) == key_slot(keys.history("tea"))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_live_channel_names_its_room(room: str) -> None:
+    assert keys.room_of(keys.live(room)) == room
+    assert not keys.is_plain(keys.live(room))
+
+
+@pytest.mark.parametrize(
+    "channel", [b"socketio", keys.worker_probe("w1"), keys.meta("tea"), b"", b"{x}:live"]
+)
+def test_other_channels_are_no_rooms(channel: bytes) -> None:
+    assert keys.room_of(channel) is None
+
+
+def test_channels_of_no_room_are_plain_and_workers_keys_are_their_own() -> None:
+    assert keys.is_plain(keys.SOCKETIO_CHANNEL)
+    assert keys.is_plain(keys.worker_probe("w1"))
+    assert keys.worker_rooms("w1") != keys.worker_rooms("w2")
+    assert keys.SOCKETIO_CHANNEL == b"socketio"
