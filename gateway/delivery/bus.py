@@ -61,6 +61,8 @@ class PrimaryBus:
         self._ears.on_ended = lambda channel: self._ears.drop("the server ended a subscription")
         self._ears.on_deaf = lambda: store.drop("the bus is deaf")
         self._ears.probe = self._probe
+        self._ears.on_up = store.hurry
+        store.on_up.append(self._ears.hurry)
         self.on_messages: Listener = lambda messages: None
         self.on_back: Callable[[], None] = lambda: None
         self._always = [self.subscribe(keys.SOCKETIO_CHANNEL), self.subscribe(self._probe_channel)]

@@ -35,6 +35,7 @@ class ClusterBus:
         self.on_messages: Listener = lambda messages: None
         self.on_back: Callable[[], None] = lambda: None
         store.on_map.append(self._follow_map)
+        store.on_up.append(self._hurry)
         self._always = [self.subscribe(keys.SOCKETIO_CHANNEL)]
 
     @property
@@ -78,6 +79,10 @@ class ClusterBus:
 
     def _complete(self) -> None:
         self.on_back()
+
+    def _hurry(self) -> None:
+        for ears in self._ears.values():
+            ears.hurry()
 
     # -- places
 
@@ -156,6 +161,7 @@ class ClusterBus:
         ears.on_lost = lambda: self._store.drop("a listening connection broke")
         ears.on_deaf = lambda: self._store.drop("the bus is deaf")
         ears.probe = probe
+        ears.on_up = self._store.hurry
         ears.subscriptions.want(channel)
         ears.start()
         return ears

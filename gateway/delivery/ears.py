@@ -130,6 +130,7 @@ class Ears:
         self.on_messages: Listener = lambda messages: None
         self.on_complete: Callable[[], None] = lambda: None
         self.on_ended: Callable[[bytes], None] = lambda channel: None
+        self.on_up: Callable[[], None] = lambda: None
         self.on_lost: Callable[[], None] = lambda: None
         self.on_deaf: Callable[[], None] = lambda: None
         self.probe: Callable[[], None] = lambda: None
@@ -162,12 +163,17 @@ class Ears:
         """Gives up the present connection and opens another."""
         self._kept.drop(reason)
 
+    def hurry(self) -> None:
+        """The store answers somebody: without a connection, tries again at once."""
+        self._kept.hurry()
+
     async def _connect(self, on_lost: Callable[[], None]) -> ListenLink:
         return await self._open(lambda: ListenLink(on_lost, self._heard, self._confirmed))
 
     def _up(self, link: ListenLink) -> None:
         self._was_complete = False
         self.subscriptions.begin(link)
+        self.on_up()
 
     def _down(self) -> None:
         self._was_complete = False

@@ -110,6 +110,11 @@ class ClusterStore(Commands):
         """Looks at the map again; a node that does not answer drops by itself."""
         self._look.set()
 
+    def hurry(self) -> None:
+        """The Cluster answers somebody: without a connection to a node, tries again at once."""
+        for node in self._nodes.values():
+            node.kept.hurry()
+
     async def start(self, limit_s: float) -> None:
         """Connects in the background and waits up to `limit_s` for a whole Cluster; does not insist on it."""
         self._task = asyncio.create_task(self._follow())

@@ -24,8 +24,9 @@ STEADY_S = 1.0
 
 
 def backoff_s(attempt: int) -> float:
-    """Wait before an attempt (0 is the first retry): doubling from 50 ms to 2 s, with full jitter."""
-    return random.uniform(0, min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2.0 ** min(attempt, 10)))
+    """Wait before an attempt (0 is the first retry): growing by half from 50 ms to 2 s, with full jitter. Doubling
+    would be at 2 s after one second of outage, and service would then resume late after a short one."""
+    return random.uniform(0, min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 1.5 ** min(attempt, 10)))
 
 
 class KeptLink(Generic[AnyLink]):
@@ -66,6 +67,11 @@ class KeptLink(Generic[AnyLink]):
         if self.link is not None:
             log.warning("store_link_dropped", link=self._name, reason=reason)
             self.link.abort()
+
+    def hurry(self) -> None:
+        """The server answers somebody: without a link, tries again at once."""
+        if self.link is None:
+            self._hurry.set()
 
     async def _keep(self) -> None:
         """Woken by the loss of the link; ended by `close`; backs off as `backoff_s` says while nothing answers, or

@@ -31,6 +31,7 @@ class Store(Protocol):
         self, script: Script, keys: tuple[bytes, ...], *arguments: bytes | str | int
     ) -> asyncio.Future[Reply]: ...
     def drop(self, reason: str) -> None: ...
+    def hurry(self) -> None: ...
     async def start(self, limit_s: float) -> None: ...
     async def close(self) -> None: ...
 
@@ -86,6 +87,10 @@ class PrimaryStore(Commands):
     def drop(self, reason: str) -> None:
         """Gives up the present connection and finds the primary again."""
         self._kept.drop(reason)
+
+    def hurry(self) -> None:
+        """The store answers somebody: without a connection, tries again at once."""
+        self._kept.hurry()
 
     async def start(self, limit_s: float) -> None:
         """Connects in the background and waits up to `limit_s` for the first connection; does not insist on it."""

@@ -23,7 +23,7 @@ def store_of(url: str) -> PrimaryStore:
 @pytest.mark.parametrize("attempt", [0, 1, 3, 5, 6, 50, 5000])
 def test_waits_grow_from_50_ms_to_2_s_with_full_jitter(attempt: int) -> None:
     waits = [backoff_s(attempt) for _ in range(300)]
-    longest = min(BACKOFF_MOST_S, 0.05 * 2 ** min(attempt, 10))
+    longest = min(BACKOFF_MOST_S, 0.05 * 1.5 ** min(attempt, 10))
     assert 0 <= min(waits) < longest * 0.2
     assert longest * 0.8 < max(waits) <= longest
 
