@@ -76,13 +76,13 @@ async def ears_on(redis_url: str) -> AsyncIterator[tuple[Ears, Heard]]:
 
 
 @asynccontextmanager
-async def bus_on(server: Valkey) -> AsyncIterator[tuple[PrimaryBus, PrimaryStore, Heard]]:
+async def bus_on(server: Valkey, start_s: float = 3) -> AsyncIterator[tuple[PrimaryBus, PrimaryStore, Heard]]:
     """A bus and a store that notice silence soon."""
     finder, worker, heard = FixedFinder(endpoint_of(server.url)), uuid.uuid4().hex, Heard()
     store = PrimaryStore(finder, worker, 2.0, 5.0)
     bus = PrimaryBus(finder, store, worker, RoomRoute(), PROBE_S, DEAF_S)
     bus.on_messages, bus.on_back = heard.take, heard.back
-    await asyncio.gather(store.start(3), bus.start(3))
+    await asyncio.gather(store.start(start_s), bus.start(start_s))
     try:
         yield bus, store, heard
     finally:
@@ -241,7 +241,7 @@ async def test_a_deaf_connection_is_found_out_and_replaced(server: Valkey, room:
 
 async def test_a_subscription_that_redis_refuses_does_not_spin(server: Valkey) -> None:
     await server.ask("ACL", "SETUSER", "default", "resetchannels", "&allowed")
-    async with bus_on(server) as (bus, _, _):
+    async with bus_on(server, start_s=0.2) as (bus, _, _):
         before = int((await server.ask("INFO", "stats"))["total_connections_received"])
         await stays(lambda: bus.complaint is not None, 0.5, "it says that it does not hear")
         after = int((await server.ask("INFO", "stats"))["total_connections_received"])

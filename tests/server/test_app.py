@@ -83,7 +83,10 @@ async def test_health_readiness_and_counters_are_answered(redis_url: str, room: 
         assert "# TYPE gateway_delivered_total counter" in text
 
 
-async def test_a_worker_without_its_store_starts_and_says_why_it_is_not_ready() -> None:
+async def test_a_worker_without_its_store_starts_and_says_why_it_is_not_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.server.app.START_S", 0.2)
     async with serving(build_app(Settings(redis_url="redis://127.0.0.1:1/0", drain_s=0))) as url:
         status, told = await fetch_json(f"{url}/readyz")
         assert (status, told["ready"]) == (503, False)

@@ -27,7 +27,7 @@ from gateway.state.scripts import SNAPSHOT
 from tests.system.faults.servers import Valkey
 from tests.waiting import until
 
-TIMEOUT_S, DEAF_S = 1.0, 3.0
+TIMEOUT_S, DEAF_S = 1.0, 1.8
 
 
 class Life:
