@@ -15,7 +15,7 @@ from gateway.delivery.positions import since
 from gateway.protocol import Position, receive_json
 from gateway.state.history import Snapshot
 from gateway.state.link import StoreError, StoreUnavailable
-from tests.delivery.recorder import Recorder, member_of
+from tests.delivery.recorder import Recorder, Seen, member_of
 
 ROOM, ROOM_JSON = "tea", b'"tea"'
 HISTORY = 8
@@ -82,10 +82,15 @@ class Person:
     joins: list[tuple[int, bool]] = field(default_factory=list)
     is_joining: bool = False
 
-    def last(self) -> Position | None:
-        """The position of the last stored message it saw."""
-        seen = [one.position for one in self.recorder.seen() if one.kind == "stored"]
+    def last(self) -> Seen | None:
+        """The last stored message that it saw."""
+        seen = [one for one in self.recorder.seen() if one.kind == "stored"]
         return seen[-1] if seen else None
+
+    def last_position(self) -> Position | None:
+        """Where it goes on when it comes back."""
+        last = self.last()
+        return last.position if last is not None else None
 
 
 @dataclass
@@ -162,7 +167,7 @@ class Worker:
             return
         if known is not None and way < 0.25:
             self.feed.park(known.member)
-            self._join(known, known.last() if self.random.random() < 0.7 else None, is_again=True)
+            self._join(known, known.last_position() if self.random.random() < 0.7 else None, is_again=True)
             return
         recorder = Recorder(self.random.random() < 0.7, self.random.choice([4, 10, 1_000_000]))
         member = member_of(self.feed, recorder, f"{self.name}-{self.random.getrandbits(40)}")
@@ -173,7 +178,7 @@ class Worker:
             self.people.remove(known)
             recorder.packets = list(known.recorder.packets)
             person.joins = known.joins
-        self._join(person, person.last())
+        self._join(person, person.last_position())
 
     def _join(self, person: Person, position: Position | None, is_again: bool = False) -> None:
         person.is_joining = True
@@ -261,15 +266,18 @@ class World:
             del worker.channel[self.random.randrange(len(worker.channel) - 1)]
 
     def _lose_data(self) -> None:
-        """The server restarts with older data, or with none: every connection to it breaks."""
+        """The server restarts with older data, or with none: every connection to it breaks. A snapshot that it had
+        sent comes before that is noticed, or never."""
+        for worker in self.workers:
+            if worker.read is not None and worker.read.found is not None and self.random.random() < 0.5:
+                worker.go_on_reading(fails=False)
+            if worker.read is not None:
+                worker.go_on_reading(fails=True)
+            worker.lose_channel()
         if self.random.random() < 0.3:
             self.store.wipe()
         else:
             self.store.lose(self.random.randint(1, 6))
-        for worker in self.workers:
-            worker.lose_channel()
-            if worker.read is not None and worker.read.found is None:
-                worker.go_on_reading(fails=True)
 
     def settle(self) -> None:
         """Everything that is under way arrives and everybody reads; nobody sends anything more."""
