@@ -133,12 +133,17 @@ class RoomJudge:
                 last = told
 
     def _beginning(self, view: View) -> Position | None:
-        """The position before the first one that the view owes; None when that is not known."""
-        if view.after is not None:
+        """The position before the first one that the view owes; None when that is not known.
+
+        A replay may begin before the last messages that are owed: more came while it was on its way.
+        """
+        if view.after is not None or view.opening is None:
             return view.after
-        if view.opening is not None:
-            return Position(view.opening.epoch, max(0, view.opening.seq - self._history))
-        return None
+        owed = max(0, view.opening.seq - self._history)
+        first = view.entries[0].position if view.entries else view.opening
+        if first.epoch == view.opening.epoch and 0 < first.seq <= owed:
+            owed = first.seq - 1
+        return Position(view.opening.epoch, owed)
 
     def _judge_due(self, member: str, view: View) -> None:
         """All that is known to have been stored while the view lasted is in it, at its place."""

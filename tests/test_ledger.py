@@ -243,6 +243,24 @@ def test_a_replay_of_the_last_hundred_is_enough() -> None:
     assert faults(room.judge()) == CLEAN
 
 
+def test_a_replay_may_grow_by_what_comes_while_it_is_on_its_way() -> None:
+    room = Room()
+    for seq in range(1, 124):
+        room.stored(seq)
+    room.got("ann", *range(21, 124))
+    room.ledger.joined("ann", "r", "e:123")
+    assert faults(room.judge()) == CLEAN
+
+
+def test_a_hole_in_a_replay_is_found() -> None:
+    room = Room()
+    for seq in range(1, 124):
+        room.stored(seq)
+    room.got("ann", *range(21, 60), *range(61, 124))
+    room.ledger.joined("ann", "r", "e:123")
+    assert faults(room.judge()) == (1, 0, 0, 0)
+
+
 def test_an_empty_replay_of_a_filled_room_is_found() -> None:
     room = Room()
     room.stored(1)

@@ -24,7 +24,8 @@ CONNECT_LIMIT_S = 5.0
 ANSWER_LIMIT_S = 6.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 1.0
 RETRY_AFTER_MAX_S = 3.0
-SMALL_BUFFER_BYTES, WIDE_BUFFER_BYTES = 4096, 1_048_576
+BUFFER_BYTES = 131_072
+"""What the system keeps for somebody who does not read: small, but above loopback's segments of 64 KiB."""
 NOT_YET = ("unavailable", "shutting_down", "not_joined", "rate_limited", "internal")
 """Refusals after which a careful client tries again."""
 
@@ -54,14 +55,12 @@ class Line(Member):
     def stop_reading(self) -> None:
         """Leaves what comes in the socket's buffers, as a stuck browser tab does."""
         transport = self._transport()
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         transport.pause_reading()
 
     def go_on_reading(self) -> None:
         """Reads again."""
-        transport = self._transport()
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WIDE_BUFFER_BYTES)
-        transport.resume_reading()
+        self._transport().resume_reading()
 
     def _transport(self) -> Any:
         assert self._socket is not None, "only a WebSocket can stop reading"
