@@ -132,5 +132,5 @@ def _small(load: Load) -> Load:
         rooms=min(load.rooms, 10),
         members=min(load.members, 40),
         messages=min(load.messages, 200),
-        rate=min(load.rate, 400),
+        rate=200,
     )

@@ -21,8 +21,8 @@ try:
 except ImportError:  # it is not for every platform
     from asyncio import new_event_loop
 
-CALM_CPU_S = 0.02
-CALM_FOR_S = 0.5
+CALM_CPU_S = 0.01
+CALM_FOR_S = 0.25
 CALM_WITHIN_S = 10.0
 
 
@@ -112,7 +112,7 @@ async def _measure(lane: Lane, contender: Running) -> Measurement:
     try:
         cpu_before, rss_before = servers.cpu_s(), servers.rss_bytes()
         await generator.connect()
-        await _until_calm(servers)
+        await _until_calm(servers, store)
         cpu_joined, rss_joined, valkey_joined = servers.cpu_s(), servers.rss_bytes(), valkey.cpu_s()
         counted = store.counters()
         seen = await generator.send()
@@ -140,15 +140,17 @@ async def _measure(lane: Lane, contender: Running) -> Measurement:
     )
 
 
-async def _until_calm(servers: Trees) -> None:
-    """Waits until the servers have done with the joins: until they hardly use CPU, for 10 s at most."""
-    before = servers.cpu_s()
+async def _until_calm(servers: Trees, store: Store) -> None:
+    """Waits until the servers have done with the joins, for 10 s at most: until they twice running hardly use CPU and
+    ask nothing of Valkey."""
+    before, calm = (servers.cpu_s(), store.counters()), 0
     for _ in range(int(CALM_WITHIN_S / CALM_FOR_S)):
         await asyncio.sleep(CALM_FOR_S)
-        now = servers.cpu_s()
-        if now - before <= CALM_CPU_S:
+        now = servers.cpu_s(), store.counters()
+        is_calm = now[0] - before[0] <= CALM_CPU_S and not now[1].since(before[1])
+        calm, before = (calm + 1 if is_calm else 0), now
+        if calm == 2:
             return
-        before = now
 
 
 def _percentile_ms(seen: Seen, share: float) -> float:
