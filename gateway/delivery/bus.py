@@ -1,7 +1,8 @@
 """The bus: the worker's ears on Redis.
 
 Owns which connection listens to which channel. On one primary that is one connection; `cluster_bus.py` has one per
-primary of a Cluster. `on_back` runs whenever everything is subscribed again after some of it was not.
+primary of a Cluster. `on_lost` gets the channels whose connection is lost; `on_back` runs whenever everything is
+subscribed again after some of it was not.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Bus(Protocol):
 
     on_messages: Listener
     on_back: Callable[[], None]
+    on_lost: Callable[[list[bytes]], None]
 
     @property
     def complaint(self) -> str | None:
@@ -62,9 +64,11 @@ class PrimaryBus:
         self._ears.on_deaf = lambda: store.drop("the bus is deaf")
         self._ears.probe = self._probe
         self._ears.on_up = store.hurry
+        self._ears.on_lost = self._lost
         store.on_up.append(self._ears.hurry)
         self.on_messages: Listener = lambda messages: None
         self.on_back: Callable[[], None] = lambda: None
+        self.on_lost: Callable[[list[bytes]], None] = lambda channels: None
         self._always = [self.subscribe(keys.SOCKETIO_CHANNEL), self.subscribe(self._probe_channel)]
 
     @property
@@ -93,6 +97,9 @@ class PrimaryBus:
 
     def _heard(self, messages: list[tuple[bytes, bytes]]) -> None:
         self.on_messages(messages)
+
+    def _lost(self) -> None:
+        self.on_lost(self._ears.subscriptions.channels())
 
     def _complete(self) -> None:
         self.on_back()

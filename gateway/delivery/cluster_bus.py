@@ -34,6 +34,7 @@ class ClusterBus:
         self._closing: set[asyncio.Task[None]] = set()
         self.on_messages: Listener = lambda messages: None
         self.on_back: Callable[[], None] = lambda: None
+        self.on_lost: Callable[[list[bytes]], None] = lambda channels: None
         store.on_map.append(self._follow_map)
         store.on_up.append(self._hurry)
         self._always = [self.subscribe(keys.SOCKETIO_CHANNEL)]
@@ -76,6 +77,10 @@ class ClusterBus:
 
     def _heard(self, messages: list[tuple[bytes, bytes]]) -> None:
         self.on_messages(messages)
+
+    def _lost(self, ears: Ears) -> None:
+        self._store.drop("a listening connection broke")
+        self.on_lost(ears.subscriptions.channels())
 
     def _complete(self) -> None:
         self.on_back()
@@ -158,7 +163,7 @@ class ClusterBus:
         ears.on_messages = self._heard
         ears.on_complete = self._complete
         ears.on_ended = lambda ended: self._store.drop("a subscription moved")
-        ears.on_lost = lambda: self._store.drop("a listening connection broke")
+        ears.on_lost = lambda: self._lost(ears)
         ears.on_deaf = lambda: self._store.drop("the bus is deaf")
         ears.probe = probe
         ears.on_up = self._store.hurry

@@ -49,6 +49,7 @@ class Feed:
     __slots__ = (
         "_asked",
         "_asked_data",
+        "_before",
         "_buffer",
         "_floor",
         "_last_data",
@@ -90,7 +91,7 @@ class Feed:
         self._last_data: bytes | None = None
         self._asked = NO_POSITION
         self._asked_data: bytes | None = None
-        self._floor = NO_POSITION
+        self._floor = self._before = NO_POSITION
 
     @property
     def position(self) -> Position:
@@ -195,7 +196,10 @@ class Feed:
         if self.is_reading:
             self._buffer.append((epoch, seq, data))
         arrival = judge(self.position, epoch, seq)
-        if arrival is Arrival.NEXT:
+        if epoch == self._before.epoch and seq <= self._before.seq:
+            self._floor = Position(epoch, ANY_SEQ)  # numbered again: the store must begin a new epoch
+            self.repair()
+        elif arrival is Arrival.NEXT:
             self._deliver(seq, data)
         elif arrival is Arrival.HOLE and not self.is_reading:
             if self.is_idle:
@@ -215,6 +219,11 @@ class Feed:
         channel brought since then is kept here and follows by `packets_after`."""
         self._waiting.append(then)
         self.start_reading()
+
+    def channel_lost(self) -> None:
+        """What the channel brings when it is back was published after this moment: if it bears a number that was
+        delivered before, the store has lost data and numbers on."""
+        self._before = self.position
 
     def repair(self) -> None:
         """The channel was away: a snapshot that is asked for from now on shows what it did not bring."""

@@ -56,6 +56,7 @@ class Hub:
         self.on_back: Callable[[], None] = lambda: None
         bus.on_messages = self.heard
         bus.on_back = self.repair_all
+        bus.on_lost = self._channels_lost
 
     def feed(self, room: str) -> Feed:
         """The room's feed, made and subscribed if this worker has none."""
@@ -126,6 +127,12 @@ class Hub:
             feed.repair()
 
     # -- snapshots
+
+    def _channels_lost(self, channels: list[bytes]) -> None:
+        lost = set(channels)
+        for feed in self.feeds.values():
+            if feed.channel in lost:
+                feed.channel_lost()
 
     def repair_all(self) -> None:
         """Brings every room up by its position: the bus was away."""

@@ -149,6 +149,8 @@ class Worker:
 
     def lose_channel(self) -> None:
         """The subscription breaks: what is on its way is lost."""
+        if self.is_subscribed:
+            self.feed.channel_lost()
         self.is_subscribed, self.channel = False, []
 
     def resubscribe(self) -> None:

@@ -141,6 +141,14 @@ def test_a_seq_that_went_back_is_announced() -> None:
     assert (ann.seen()[0].position, room.feed.position) == (Position("a", 3), Position("a", 3))
 
 
+def test_a_number_that_the_channel_brings_again_after_its_loss_forces_a_new_epoch() -> None:
+    room = Room().at(5)
+    _, ann = live_member(room.feed)
+    room.feed.channel_lost()
+    room.hears(4)
+    assert (room.feed.seen, room.reads, ann.texts()) == (Position("a", ANY_SEQ), 1, [])
+
+
 def test_another_message_in_the_last_ones_place_forces_a_new_epoch() -> None:
     room = Room().at(2)
     _, ann = live_member(room.feed)
