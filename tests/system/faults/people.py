@@ -46,6 +46,11 @@ class Line(Member):
         """The id of the worker that holds the session."""
         return self.sid.partition(".")[0]
 
+    @property
+    def local_port(self) -> int:
+        """The port of its own end."""
+        return int(self._transport().get_extra_info("sockname")[1])
+
     async def post(self, event: str, data: Any, on_answer: Callable[[Any], None]) -> None:
         """Emits; the acknowledgement is given to `on_answer`. Raises ConnectionError."""
         number = next(self._numbers)

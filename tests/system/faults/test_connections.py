@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
+import aiohttp
 import psutil
 import pytest
 
@@ -14,7 +16,7 @@ from tests.system.faults.repeated import repeated
 from tests.system.faults.topologies import standalone
 from tests.system.faults.traffic import Traffic
 from tests.system.gateways import Gateway
-from tests.waiting import stays
+from tests.waiting import stays, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.system]
 
@@ -23,6 +25,10 @@ BYTES_PER_STALLED = 2 * 1_048_576
 """What a member that does not read may cost a worker: the outbound buffer's limit, and as much around it."""
 SLACK_BYTES = 24 * 1_048_576
 STALLED_S = 25.0
+BEHIND_MESSAGES = 90
+"""Messages of 4 kB after the system's buffers are full: 64 of them are the mark, 164 would be a gap."""
+UNCHANGED_LOOKS = 12
+"""Looks at a buffer, 50 ms apart, that must show the same before it counts as full."""
 SLOWED_AT_MOST_S = 1.0
 """What a storm may do to the 99th percentile of the others' latency, with all of it on two cores."""
 
@@ -106,6 +112,59 @@ async def test_members_that_stop_reading_cost_the_others_nothing(
             assert grown < len(stalled) * BYTES_PER_STALLED + SLACK_BYTES
 
 
+@repeated(quick=None, long=5)
+async def test_members_that_read_again_in_time_are_brought_up_from_history_without_a_gap(
+    seed: int, times: int, record: Record
+) -> None:
+    async with standalone() as valkey, Gateway(valkey.url, workers=1) as gateway:
+        async with Traffic(
+            [gateway.url], seed, 1, 12, talkers=8, pace_s=0.13, workers=1, padding=4000
+        ) as loud:
+            for _ in range(times):
+                await loud.flow()
+                stalled, neighbour = loud.random.sample(loud.people, 2)
+                read = await _snapshots(gateway)
+                _stop_reading([stalled])
+                await _until_buffers_are_full(gateway, stalled)
+                await _until_more_came(neighbour, BEHIND_MESSAGES)
+                assert await _snapshots(gateway) == read
+                _go_on_reading([stalled])
+                await loud.flow(limit_s=60)
+                assert await _snapshots(gateway) > read, "nobody was behind"
+            report = await loud.verdict(limit_s=60)
+            record(report, times, loud.connections)
+            loud.assert_clean(report)
+            assert (report.gaps, loud.connections) == (0, len(loud.people))
+
+
+async def _until_more_came(person: Person, messages: int) -> None:
+    seen = len(person.latencies)
+    await until(
+        lambda: len(person.latencies) >= seen + messages, 20, f"{person.name} gets {messages} messages"
+    )
+
+
+async def _until_buffers_are_full(gateway: Gateway, stalled: Person) -> None:
+    """Waits until the system takes no more for somebody who does not read: what comes now stays in the worker."""
+    assert stalled.line is not None
+    port, history = stalled.line.local_port, [-1] * UNCHANGED_LOOKS
+
+    def is_full() -> bool:
+        history.append(_unsent_bytes(gateway.port, port))
+        return history[-1] > 0 and len(set(history[-UNCHANGED_LOOKS:])) == 1
+
+    await until(is_full, 120, "the system's buffers are full")
+
+
+def _unsent_bytes(port: int, peer_port: int) -> int:
+    """What the system keeps in the send buffer of one connection from `port`, by /proc/net/tcp."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, here, there, _, queues, *_ = line.split()
+        if int(here.split(":")[1], 16) == port and int(there.split(":")[1], 16) == peer_port:
+            return int(queues.split(":")[0], 16)
+    return 0
+
+
 def _stop_reading(people: list[Person]) -> None:
     for person in people:
         assert person.line is not None
@@ -120,3 +179,10 @@ def _go_on_reading(people: list[Person]) -> None:
 
 def _resident_bytes(gateway: Gateway) -> int:
     return sum(int(psutil.Process(pid).memory_info().rss) for pid in gateway.worker_pids())
+
+
+async def _snapshots(gateway: Gateway) -> int:
+    """How many histories the gateway's one worker has read for joins and repairs."""
+    async with aiohttp.ClientSession() as session, session.get(f"{gateway.url}/metrics") as response:
+        lines = (await response.text()).splitlines()
+    return int(next(line for line in lines if line.startswith("gateway_snapshots_total")).split()[-1])
