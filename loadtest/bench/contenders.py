@@ -65,7 +65,7 @@ def running(lane: Lane) -> Iterator[Running]:
     """Starts the lane's contender over a Valkey of its own; both are killed at the end."""
     with ExitStack() as undo:
         folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        valkey = undo.enter_context(ValkeyServer())
+        valkey = undo.enter_context(ValkeyServer(port=_free_port()))
         # The gateway is one port with workers behind it; each process of a peer has a port of its own.
         ports = [_free_port() for _ in range(1 if lane.contender == "gateway" else lane.workers)]
         servers = [undo.enter_context(_server(lane, port, valkey.port, folder)) for port in ports]

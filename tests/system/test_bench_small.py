@@ -25,7 +25,7 @@ from loadtest.bench.places import Places
 from loadtest.bench.probes import Counters, Store, script_calls
 from tests.binaries import missing, program
 from tests.system.conftest import Opener
-from tests.system.gateways import REPOSITORY, Gateway
+from tests.system.gateways import REPOSITORY, Gateway, Port
 from tests.system.spread import one_on_each
 from tests.waiting import until
 
@@ -44,8 +44,10 @@ MESSAGES = 50
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[ValkeyServer]:
     """A Valkey that nobody else uses, so that its counters are ours."""
-    with ValkeyServer() as server:
+    port = Port()
+    with ValkeyServer(port=port.number) as server:
         yield server
+    port.release()
 
 
 @pytest.fixture(scope="module")
