@@ -135,7 +135,7 @@ class Hub:
                 feed.channel_lost()
 
     def repair_all(self) -> None:
-        """Brings every room up by its position: the bus was away."""
+        """Brings every room up by its position: the bus or the store was away."""
         for feed in self.feeds.values():
             feed.repair()
         self.on_back()

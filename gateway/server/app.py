@@ -102,6 +102,8 @@ class Gateway:
         )  # fmt: skip
         self.hub.on_given_up = self.roster.given_up
         self.hub.on_back = lambda: self.roster.register_again(self.chat.everyone(), self.chat.is_in)
+        # The bus may be back before the store has left a demoted primary, whose history is an old one.
+        store.on_up.append(self.hub.repair_all)
         self.health = Health(worker, store, bus)
         self._listen_to_clients()
         await asyncio.gather(store.start(START_S), bus.start(START_S))

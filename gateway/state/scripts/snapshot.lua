@@ -12,8 +12,6 @@ if not epoch then
 elseif epoch == ARGV[3] and tonumber(seq) < tonumber(ARGV[4]) then
   epoch, is_new = ARGV[1], true
 end
-if is_new then
-  redis.call('HSET', KEYS[2], 'epoch', epoch, 'seq', seq)
-  redis.call('EXPIRE', KEYS[2], ARGV[2])
-end
+if is_new then redis.call('HSET', KEYS[2], 'epoch', epoch, 'seq', seq) end
+redis.call('EXPIRE', KEYS[2], ARGV[2]) -- always: a demoted primary, whose history is an old one, refuses the write
 return {epoch, seq, entries}
