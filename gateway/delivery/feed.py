@@ -163,6 +163,8 @@ class Feed:
         packets: list[bytes] = []
         for payload in payloads:
             head, _, data = payload.partition(b" ")
+            if not data:
+                continue  # not from a gateway
             epoch, _, number = head.partition(b":")
             if epoch == self.epoch_bytes and number and int(number) == self.seq + 1 and not self.is_reading:
                 self.seq += 1

@@ -84,6 +84,12 @@ class SharedRoute:
     def unwrap(self, channel: bytes, payload: bytes) -> tuple[bytes, bytes] | None:
         if not payload.startswith(self._HEAD):
             return None
+        try:
+            return self._opened(payload)
+        except (ValueError, AttributeError):  # it only begins like one of ours
+            return None
+
+    def _opened(self, payload: bytes) -> tuple[bytes, bytes]:
         head, _, rest = payload[len(self._HEAD) :].partition(self._BEFORE_ROOM)
         room, _, rest = rest.partition(self._AFTER_ROOM)
         data = rest[rest.index(self._BEFORE_DATA) + len(self._BEFORE_DATA) : -2]

@@ -123,3 +123,16 @@ def test_each_route_has_its_own_verbs() -> None:
     assert (ClusterRoute.publish_verb, ClusterRoute.subscribe_verb) == (b"SPUBLISH", b"SSUBSCRIBE")
     assert ClusterRoute().channel("tea") == keys.live("tea")
     assert SharedRoute().channel("tea") == b"socketio"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"gateway":["junk',
+        b'{"gateway":["a:1",nope],"method":"emit","data":[{}]}',
+        b'{"gateway":["a:1",7],"method":"emit","data":[{}]}',
+        b'{"gateway":["a:1","room"],"method":"emit"}',
+    ],
+)
+def test_what_only_begins_like_a_message_is_none(payload: bytes) -> None:
+    assert SharedRoute().unwrap(b"socketio", payload) is None
