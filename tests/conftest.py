@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -36,7 +37,12 @@ def room() -> str:
 
 @contextmanager
 def _embedded() -> Iterator[str]:
-    server = ValkeyServer()
+    with (
+        socket.socket() as finder
+    ):  # the library's own choice is the first free port from 16379, whoever is near
+        finder.bind(("127.0.0.1", 0))
+        port = finder.getsockname()[1]
+    server = ValkeyServer(port=port)
     server.start()
     try:
         yield f"redis://127.0.0.1:{server.port}/0"
