@@ -121,6 +121,14 @@ class Valkey:
         except (RedisError, OSError):
             return ""
 
+    async def follows(self) -> bool:
+        """Whether it is a replica and in step with its primary."""
+        try:
+            kind, *rest = await self.ask("ROLE")
+        except (RedisError, OSError):
+            return False
+        return bool(kind == "slave" and rest[2] == "connected")
+
     def log(self) -> str:
         """What it wrote so far."""
         files = (self.folder / "output", self.folder / "log")

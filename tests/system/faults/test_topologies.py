@@ -27,10 +27,6 @@ async def _resumed_s(traffic: Traffic, at: float) -> float:
     return traffic.ledger.resumed_after_s(at)
 
 
-async def _is_replica(server: Valkey) -> bool:
-    return await server.role() == "slave"
-
-
 @repeated(quick=1, long=4)
 async def test_sentinel_failover_by_kill_loses_nothing_in_silence(
     seed: int, times: int, record: Record
@@ -45,7 +41,7 @@ async def test_sentinel_failover_by_kill_loses_nothing_in_silence(
             resumed_s = max(resumed_s, await _resumed_s(traffic, time.monotonic()))
             if number + 1 < times:
                 await old.start()
-                await until(partial(_is_replica, old), DEMOTED_WITHIN_S, "the old primary is a replica")
+                await until(old.follows, DEMOTED_WITHIN_S, "the old primary is a replica")
                 await stays(lambda: traffic.is_running, for_s=2)
         report = await traffic.verdict(limit_s=30)
         record(report, times, traffic.connections, resumed_s=resumed_s)
@@ -89,7 +85,7 @@ async def test_sentinel_failover_while_the_primary_stands_still_loses_nothing_in
             finally:
                 old.thaw()
             resumed_s = max(resumed_s, await _resumed_s(traffic, time.monotonic()))
-            await until(partial(_is_replica, old), DEMOTED_WITHIN_S, "the old primary is a replica")
+            await until(old.follows, DEMOTED_WITHIN_S, "the old primary is a replica")
             await stays(lambda: traffic.is_running, for_s=2)
         report = await traffic.verdict(limit_s=30)
         record(report, times, traffic.connections, resumed_s=resumed_s)
@@ -112,7 +108,7 @@ async def test_a_cluster_primary_killed_loses_nothing_in_silence(
             resumed_s = max(resumed_s, await _resumed_s(traffic, time.monotonic()))
             if number + 1 < times:
                 await victim.start()
-                await until(partial(_is_replica, victim), DEMOTED_WITHIN_S, "it is a replica")
+                await until(victim.follows, DEMOTED_WITHIN_S, "it is a replica")
                 await stays(lambda: traffic.is_running, for_s=3)
         report = await traffic.verdict(limit_s=30)
         record(report, times, traffic.connections, resumed_s=resumed_s)
