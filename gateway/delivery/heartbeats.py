@@ -6,6 +6,8 @@ CONNECT, its upgrade, its closing, the draining of its buffer.
 
 from __future__ import annotations
 
+import time
+
 from engineio import AsyncServer
 
 from gateway.delivery.carrier import Carrier
@@ -17,6 +19,10 @@ Reason = AsyncServer.reason
 
 LINGER_S = 2.0
 """How long a closed WebSocket may take to answer the close frame, and a polling client to fetch its last packets."""
+
+HELD_UP_S = 0.05
+"""A ping that leaves later than this after it was due, because the worker stood still, does not shorten the time in
+which it is to be answered."""
 
 UPGRADE_S = 10.0
 """How long a probing WebSocket may take to finish its upgrade; the reference server's `upgradeTimeout`."""
@@ -71,7 +77,7 @@ class Heartbeats:
         if socket.closed or socket.beat != beat:
             return
         socket.awaits_pong = True
-        socket.deadline_s = self._pongs.add(item, due_s)
+        socket.deadline_s = self._pongs.add(item, max(due_s, time.monotonic() - HELD_UP_S))
         socket.send_text(PING)
 
     def _pong_due(self, item: tuple[EngineSocket, int], due_s: float) -> None:
