@@ -1,14 +1,28 @@
-"""Waiting for a condition, with a limit. The only place of the tests that sleeps."""
+"""Waiting for a condition, with a limit; measuring and trying again. The only place of the tests that sleeps.
+
+A limit is meant for a machine that runs: what this process itself was held up does not count against it, so that a
+machine that stands still for a second makes no test fail, and a gateway that is a second late does.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import time
 from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
 
 FIRST_PAUSE_S = 0.005
 LONGEST_PAUSE_S = 0.05
+HELD_UP_AT_MOST = 3
+"""However much it is held up, a wait ends after so many times its limit."""
+TRIES = 5
+NOISE = (AssertionError, OSError, aiohttp.ClientError)
+"""What a try ends with that the machine has spoiled: too late (TimeoutError is an OSError), or closed for that."""
 
 
 async def until(
@@ -19,12 +33,15 @@ async def until(
     Raises AssertionError that names `what` after `limit_s` seconds. The condition is tried at least once, and
     once more at the end.
     """
-    deadline, pause_s = time.monotonic() + limit_s, FIRST_PAUSE_S
-    while not await _holds(condition):
-        left_s = deadline - time.monotonic()
-        if left_s <= 0:
+    begun, left_s, pause_s = time.monotonic(), limit_s, FIRST_PAUSE_S
+    while True:
+        turn_at = time.monotonic()
+        if await _holds(condition):
+            return
+        if left_s <= 0 or turn_at - begun > HELD_UP_AT_MOST * limit_s:
             raise AssertionError(f"not within {limit_s:g} s: {what or inspect.getsource(condition).strip()}")
-        await asyncio.sleep(min(pause_s, left_s))
+        late_s = await _pause(min(pause_s, left_s))
+        left_s -= time.monotonic() - turn_at - late_s
         pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
 
 
@@ -38,6 +55,62 @@ async def stays(condition: Callable[[], object], for_s: float, what: str = "") -
         assert await _holds(condition), f"did not stay so for {for_s:g} s: {what}"
         await asyncio.sleep(LONGEST_PAUSE_S)
     assert await _holds(condition), f"did not stay so for {for_s:g} s: {what}"
+
+
+class Stopwatch:
+    """`async with Stopwatch() as watch:` tells afterwards how long that took, as `seconds`.
+
+    `calm_seconds` leaves out what this process was held up meanwhile: never more than `seconds`, and the same on a
+    machine that has nothing else to do.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = self.calm_seconds = 0.0
+        self._late_s = 0.0
+
+    async def __aenter__(self) -> Self:
+        self._begun = time.monotonic()
+        self._watching = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.seconds = time.monotonic() - self._begun
+        self.calm_seconds = max(0.0, self.seconds - self._late_s)
+        self._watching.cancel()
+        await asyncio.wait([self._watching])
+
+    async def _watch(self) -> None:
+        while True:
+            self._late_s += await _pause(LONGEST_PAUSE_S)
+
+
+def tried_again(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """A test that may need a few tries, because a machine that stands still for 100 ms spoils one.
+
+    What it asserts is wrong only if it is wrong at each of `TRIES` times: then the last failure is the test's.
+    Everything that the test changes must be its own, and made anew by each try.
+    """
+
+    @functools.wraps(test)
+    async def patient(*arguments: Any, **named: Any) -> None:
+        for _ in range(TRIES - 1):
+            try:
+                return await test(*arguments, **named)
+            except NOISE:
+                continue
+        return await test(*arguments, **named)
+
+    return patient
+
+
+async def _pause(pause_s: float) -> float:
+    """Sleeps, and returns how much later than asked it woke; not counting what this process was busy with itself."""
+    begun, busy_before_s = time.monotonic(), time.process_time()
+    await asyncio.sleep(pause_s)
+    busy_s = time.process_time() - busy_before_s
+    return max(0.0, time.monotonic() - begun - pause_s - busy_s)
 
 
 async def _holds(condition: Callable[[], object]) -> bool:

@@ -6,6 +6,9 @@
 `auth` with the client's auth object on connect, `message` comes back as `message-back`, `message-with-ack` comes
 back as the acknowledgement, and `ask` is asked back as `question`, whose acknowledgement comes back as `answer`.
 A plain WebSocket echo is at /echo. Writes one line, `listening on <port>`, when connections are accepted.
+
+Without options a session is pinged every 300 ms and has 200 ms to answer, a payload has at most 1,000,000 bytes,
+and who has not entered a namespace within 1,000 ms is closed: what the protocols' own suites expect of a server.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import socket
 import sys
 import threading
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -41,23 +45,38 @@ RAW_MAX_BYTES = 32 * 1024 * 1024
 """Longest message of the plain echo; the Autobahn cases send up to 16 MiB."""
 
 OPTIONS = {
-    "ping_interval_s": 0.3,
-    "ping_timeout_s": 0.2,
     "max_payload_bytes": 1_000_000,
     "outbound_max_bytes": 16_000_000,
     "outbound_mark_bytes": 4_000_000,
 }
 
 
-def create_app(protocol: str, is_compressed: bool, worker: str = "") -> tuple[web.Application, EngineServer]:
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long a session waits: between pings, for a pong, and (Socket.IO only) for the first CONNECT."""
+
+    ping_interval_s: float = 0.3
+    ping_timeout_s: float = 0.2
+    connect_timeout_s: float = 1.0
+
+
+def create_app(
+    protocol: str, is_compressed: bool, times: Times, worker: str = ""
+) -> tuple[web.Application, EngineServer]:
     """The application and the engine beneath it; `protocol` is `engine.io` or `socket.io`."""
     app = web.Application()
+    options = EngineOptions(
+        worker=worker,
+        ping_interval_s=times.ping_interval_s,
+        ping_timeout_s=times.ping_timeout_s,
+        connect_timeout_s=None if protocol == "engine.io" else times.connect_timeout_s,
+        compression=is_compressed,
+        **OPTIONS,
+    )
     if protocol == "engine.io":
-        options = EngineOptions(worker=worker, connect_timeout_s=None, compression=is_compressed, **OPTIONS)
         engine = _engine_echo(options)
         engine.attach(app, "engine.io")
     else:
-        options = EngineOptions(worker=worker, connect_timeout_s=1.0, compression=is_compressed, **OPTIONS)
         server = _socket_echo(options)
         engine = server.eio
         server.attach(app, "socket.io")
@@ -236,28 +255,42 @@ def _loop_factory(name: str) -> Any:
     return uvloop.new_event_loop
 
 
-def main() -> None:
-    """Reads the command line and serves."""
+def _read_options() -> argparse.Namespace:
+    usual = Times()
     parser = argparse.ArgumentParser(description="The engine with echo handlers, for conformance runs.")
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--protocol", choices=("engine.io", "socket.io"), required=True)
     parser.add_argument(
         "--workers", type=int, default=0, help="gunicorn workers; 0: one process without gunicorn"
     )
+    for name, default_s in (
+        ("--ping-interval", usual.ping_interval_s),
+        ("--ping-timeout", usual.ping_timeout_s),
+        ("--connect-timeout", usual.connect_timeout_s),
+    ):
+        parser.add_argument(
+            name, type=float, default=default_s, metavar="SECONDS", help=f"default {default_s:g}"
+        )
     parser.add_argument("--compression", action="store_true", help="negotiate permessage-deflate")
     parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input is closed")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Reads the command line and serves."""
+    options = _read_options()
     if options.with_parent:
         _end_with_parent()
     logs.configure(Settings(log_format="console"))
+    times = Times(options.ping_interval, options.ping_timeout, options.connect_timeout)
+    build = partial(create_app, options.protocol, options.compression, times)
     if options.workers:
         from tests.system.echo_workers import serve  # only this needs the whole gateway
 
-        build = partial(create_app, options.protocol, options.compression)
         serve(build, options.port, options.workers, announce)
         return
-    app, _ = create_app(options.protocol, options.compression)
+    app, _ = build()
     listener = socket.create_server(("127.0.0.1", options.port), backlog=1024)
     with asyncio.Runner(loop_factory=_loop_factory(options.loop)) as runner:
         runner.run(_serve(app, listener))

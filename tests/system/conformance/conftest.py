@@ -13,6 +13,9 @@ from tests.system.conformance.wire import LIMIT_S, Socket
 
 WATCH_S = 60.0
 """Longer than any test takes."""
+CALM = ("--ping-interval", "25", "--ping-timeout", "20", "--connect-timeout", "10")
+"""The gateway's own times. A machine that stands still for a moment closes no session of theirs, and no ping comes
+between; a server that waits for one of its time-outs where it should act at once is ten seconds late or more."""
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ async def web() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture(scope="package")
 def engineio_echo() -> Iterator[EchoServer]:
     """The echo app that sends every Engine.IO message back."""
-    with echo_server("engine.io") as server:
+    with echo_server("engine.io", *CALM) as server:
         yield server
         check_unharmed(server)
 
@@ -34,7 +37,7 @@ def engineio_echo() -> Iterator[EchoServer]:
 @pytest.fixture(scope="package")
 def socketio_echo() -> Iterator[EchoServer]:
     """The echo app of Socket.IO, as one process."""
-    with echo_server("socket.io") as server:
+    with echo_server("socket.io", *CALM) as server:
         yield server
         check_unharmed(server)
 
@@ -42,6 +45,30 @@ def socketio_echo() -> Iterator[EchoServer]:
 @pytest.fixture(scope="package")
 def balanced_echo() -> Iterator[EchoServer]:
     """The echo app of Socket.IO, as four workers behind HAProxy."""
+    with balanced_echo_server("socket.io", 4, *CALM) as server:
+        yield server
+        check_unharmed(server)
+
+
+@pytest.fixture(scope="package")
+def brisk_engineio_echo() -> Iterator[EchoServer]:
+    """The same as `engineio_echo` with the echo app's own short times, which the protocol's suite expects."""
+    with echo_server("engine.io") as server:
+        yield server
+        check_unharmed(server)
+
+
+@pytest.fixture(scope="package")
+def brisk_socketio_echo() -> Iterator[EchoServer]:
+    """The same as `socketio_echo` with the short times."""
+    with echo_server("socket.io") as server:
+        yield server
+        check_unharmed(server)
+
+
+@pytest.fixture(scope="package")
+def brisk_balanced_echo() -> Iterator[EchoServer]:
+    """The same as `balanced_echo` with the short times."""
     with balanced_echo_server("socket.io", 4) as server:
         yield server
         check_unharmed(server)
@@ -54,9 +81,23 @@ def engine(request: pytest.FixtureRequest) -> EchoServer:
     return chosen
 
 
+@pytest.fixture(params=["brisk_engineio_echo", "brisk_socketio_echo"])
+def brisk_engine(request: pytest.FixtureRequest) -> EchoServer:
+    """Both, with the short times: for what is about pings and other times, and for nothing else."""
+    chosen: EchoServer = request.getfixturevalue(request.param)
+    return chosen
+
+
 @pytest.fixture(params=["socketio_echo", "balanced_echo"])
 def served(request: pytest.FixtureRequest) -> EchoServer:
     """Socket.IO by one process, and by several behind a proxy that knows nothing of sessions."""
+    chosen: EchoServer = request.getfixturevalue(request.param)
+    return chosen
+
+
+@pytest.fixture(params=["brisk_socketio_echo", "brisk_balanced_echo"])
+def briskly_served(request: pytest.FixtureRequest) -> EchoServer:
+    """The same with the short times."""
     chosen: EchoServer = request.getfixturevalue(request.param)
     return chosen
 

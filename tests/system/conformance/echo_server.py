@@ -87,6 +87,7 @@ def echo_server(protocol: str, *options: str) -> Iterator[EchoServer]:
             process = subprocess.Popen(
                 command,
                 cwd=REPOSITORY,
+                env={**os.environ, "TMPDIR": folder},  # so that nothing of it is left
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -99,10 +100,13 @@ def echo_server(protocol: str, *options: str) -> Iterator[EchoServer]:
 
 
 @contextmanager
-def balanced_echo_server(protocol: str, workers: int) -> Iterator[EchoServer]:
+def balanced_echo_server(protocol: str, workers: int, *options: str) -> Iterator[EchoServer]:
     """The same as `workers` processes on one port, behind an HAProxy that knows nothing of sessions."""
     haproxy, front = program("haproxy"), Port()
-    with echo_server(protocol, "--workers", str(workers)) as behind, tempfile.TemporaryDirectory() as folder:
+    with (
+        echo_server(protocol, "--workers", str(workers), *options) as behind,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         recipe = Path(folder) / "haproxy.cfg"
         recipe.write_text(_BALANCER.format(front=front.number, back=behind.port))
         process = subprocess.Popen([haproxy, "-q", "-db", "-f", str(recipe)], start_new_session=True)
@@ -136,16 +140,8 @@ def _await_port(port: int) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, then SIGKILL for what is left of the process group."""
-    process.terminate()
-    try:
-        process.wait(STOP_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        pass  # killed below
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # all of them had ended
+    """SIGKILL for the whole process group: nothing here is asked to end well."""
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait(STOP_LIMIT_S)
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:

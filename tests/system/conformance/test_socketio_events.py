@@ -7,11 +7,9 @@ import json
 import aiohttp
 import pytest
 
+from tests.system.conformance.at_once import is_closed_at_once
 from tests.system.conformance.echo_server import EchoServer
 from tests.system.conformance.wire import SEPARATOR, Polling, Socket, says
-
-AT_ONCE_S = 0.25
-"""Well below the ping time-out, which closes after 0.5 s; `test_malformed.py` has the narrower limit."""
 
 TWO = '{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}'
 """Two places for attachments, as JSON."""
@@ -167,9 +165,7 @@ async def test_an_unknown_event_is_ignored(web: aiohttp.ClientSession, address: 
     ids=["packet type", "payload", "acknowledgement id"],
 )
 async def test_an_invalid_packet_closes(web: aiohttp.ClientSession, address: str, packet: str) -> None:
-    socket = await Socket.connect(web, address)
-    await socket.send(packet)
-    assert await socket.closed_after_s() < AT_ONCE_S
+    assert await is_closed_at_once(lambda: Socket.connect(web, address), packet)
 
 
 # -- the same over polling and across the upgrade
