@@ -285,7 +285,7 @@ class Chat:
 
     async def _history(self, session: Session, event: History, ack: int | None) -> None:
         feed = self._membership(session, event.room).feed
-        snapshot = await self._histories.snapshot(event.room, feed.seen)
+        snapshot = await self._histories.snapshot(event.room, feed.seen, feed.doubt)
         numbered = snapshot.after(0)
         if event.before is not None:
             if event.before.epoch != snapshot.epoch:

@@ -2,7 +2,8 @@
 
 Owns which connection listens to which channel. On one primary that is one connection; `cluster_bus.py` has one per
 primary of a Cluster. `on_lost` gets the channels whose connection is lost; `on_back` runs whenever everything is
-subscribed again after some of it was not.
+subscribed again after some of it was not, `on_moved` when a connection leads to another server than the last
+one, with the time when that was last heard (as `time.monotonic` counts).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Bus(Protocol):
     on_messages: Listener
     on_back: Callable[[], None]
     on_lost: Callable[[list[bytes]], None]
+    on_moved: Callable[[float], None]
 
     @property
     def complaint(self) -> str | None:
@@ -36,6 +38,9 @@ class Bus(Protocol):
 
     def unsubscribe(self, channel: bytes) -> None:
         """Ends a subscription."""
+
+    def server(self, channel: bytes) -> str:
+        """Which server process brings a channel; empty while there is none."""
 
     async def start(self, limit_s: float) -> None:
         """Connects in the background and waits up to `limit_s` to hear; does not insist on it."""
@@ -69,6 +74,8 @@ class PrimaryBus:
         self.on_messages: Listener = lambda messages: None
         self.on_back: Callable[[], None] = lambda: None
         self.on_lost: Callable[[list[bytes]], None] = lambda channels: None
+        self.on_moved: Callable[[float], None] = lambda at_s: None
+        self._server = ""
         self._always = [self.subscribe(keys.SOCKETIO_CHANNEL), self.subscribe(self._probe_channel)]
 
     @property
@@ -77,6 +84,9 @@ class PrimaryBus:
 
     def subscribe(self, channel: bytes) -> asyncio.Future[None]:
         return self._ears.subscriptions.want(channel)
+
+    def server(self, channel: bytes) -> str:
+        return self._ears.server
 
     def unsubscribe(self, channel: bytes) -> None:
         self._ears.subscriptions.drop(channel)
@@ -93,7 +103,11 @@ class PrimaryBus:
 
     async def _open(self, make: Callable[[], ListenLink]) -> ListenLink:
         endpoint = await self._finder.find()
-        return await open_link(endpoint, make, f"gateway-{self._worker}-bus", self._finder.must_be_primary)
+        link = await open_link(endpoint, make, f"gateway-{self._worker}-bus", self._finder.must_be_primary)
+        if link.server != self._server:
+            self._server = link.server
+            self.on_moved(self._ears.heard_at_s)
+        return link
 
     def _heard(self, messages: list[tuple[bytes, bytes]]) -> None:
         self.on_messages(messages)

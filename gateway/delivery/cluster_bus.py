@@ -7,6 +7,7 @@ its subscription follows the slot. Each primary's connection is probed through t
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from redis.crc import key_slot
@@ -35,6 +36,8 @@ class ClusterBus:
         self.on_messages: Listener = lambda messages: None
         self.on_back: Callable[[], None] = lambda: None
         self.on_lost: Callable[[list[bytes]], None] = lambda channels: None
+        self.on_moved: Callable[[float], None] = lambda at_s: None
+        self._left_at_s = 0.0
         store.on_map.append(self._follow_map)
         store.on_up.append(self._hurry)
         self._always = [self.subscribe(keys.SOCKETIO_CHANNEL)]
@@ -53,6 +56,10 @@ class ClusterBus:
             confirmed = self._wanted[channel] = asyncio.get_running_loop().create_future()
             self._place(channel)
         return confirmed
+
+    def server(self, channel: bytes) -> str:
+        ears = self._ears.get(self._places[channel]) if channel in self._places else None
+        return ears.server if ears is not None else ""
 
     def unsubscribe(self, channel: bytes) -> None:
         confirmed = self._wanted.pop(channel, None)
@@ -79,6 +86,7 @@ class ClusterBus:
         self.on_messages(messages)
 
     def _lost(self, ears: Ears) -> None:
+        self._left_at_s = max(self._left_at_s, ears.heard_at_s)
         self._store.drop("a listening connection broke")
         self.on_lost(ears.subscriptions.channels())
 
@@ -152,7 +160,9 @@ class ClusterBus:
         channel = b"{%b}:gateway:probe:%b" % (tag, self._worker.encode())
 
         async def connect(make: Callable[[], ListenLink]) -> ListenLink:
-            return await open_link(self._store.endpoint(address), make, f"gateway-{self._worker}-bus")
+            link = await open_link(self._store.endpoint(address), make, f"gateway-{self._worker}-bus")
+            self.on_moved(self._left_at_s or time.monotonic())
+            return link
 
         def probe() -> None:
             """Behind a write to the same primary, which a demoted one turns away."""

@@ -127,6 +127,7 @@ class Ears:
         self._kept: KeptLink[ListenLink] = KeptLink(name, self._connect, self._up, self._down)
         self._watch: asyncio.Task[None] | None = None
         self._was_complete = False
+        self._last: ListenLink | None = None
         self.on_messages: Listener = lambda messages: None
         self.on_complete: Callable[[], None] = lambda: None
         self.on_ended: Callable[[bytes], None] = lambda channel: None
@@ -144,6 +145,16 @@ class Ears:
         if time.monotonic() - link.heard_at_s > self._deaf_s:
             return "deaf: the store's channels are silent"
         return None
+
+    @property
+    def server(self) -> str:
+        """Which server process is listened to; empty while there is none."""
+        return self._kept.link.server if self._kept.link is not None else ""
+
+    @property
+    def heard_at_s(self) -> float:
+        """When something was last heard, on this connection or the one before it."""
+        return self._last.heard_at_s if self._last is not None else time.monotonic()
 
     def start(self) -> None:
         """Begins to listen in the background."""
@@ -171,6 +182,7 @@ class Ears:
         return await self._open(lambda: ListenLink(on_lost, self._heard, self._confirmed))
 
     def _up(self, link: ListenLink) -> None:
+        self._last = link
         self._was_complete = False
         self.subscriptions.begin(link)
         self.on_up()

@@ -2,27 +2,28 @@
 
 Owns the room's position on this worker, its members, and the one snapshot that may be under way. Promises that live
 members get every stored message once and in order, or are told of a gap; that a member joins without gap or double
-between history and live; and that joins which arrive together share one snapshot. Does no I/O of its own: the hub
+between history and live; that joins which arrive together share one snapshot; and that a store which does not hold
+what was seen or acknowledged here is made to say so to all workers, by a new epoch. Does no I/O of its own: the hub
 reads snapshots.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import orjson
 
+from gateway.delivery.claims import Claims
 from gateway.delivery.fanout import Targets
-from gateway.delivery.positions import Arrival, Missed, is_other, judge, missed
+from gateway.delivery.positions import Arrival, Missed, Seen, judge, missed
 from gateway.delivery.sockets import EngineSocket
 from gateway.metrics import delivered, gaps, holes
 from gateway.protocol import Position, Refusal, event_packet, receive_json
-from gateway.state.history import NO_POSITION, Snapshot
+from gateway.state.history import NO_POSITION, OTHER, Snapshot
 from gateway.state.link import StoreError
 
 RECEIVE = b'42["receive",'
-ANY_SEQ = 1 << 52
-"""A seq above all others that Lua's numbers still hold exactly."""
 
 
 class Membership:
@@ -47,13 +48,16 @@ class Feed:
     """One room on one worker. Members are live (they get what comes) or held back (behind, or not yet brought up)."""
 
     __slots__ = (
+        "_acknowledged",
         "_asked",
         "_asked_data",
         "_before",
         "_buffer",
-        "_floor",
+        "_claims",
+        "_clock",
         "_last_data",
         "_must_read_again",
+        "_other_epoch",
         "_read",
         "_targets",
         "_waiting",
@@ -70,8 +74,15 @@ class Feed:
         "seq",
     )
 
-    def __init__(self, room: str, channel: bytes, read: Callable[[Feed], None]) -> None:
+    def __init__(
+        self,
+        room: str,
+        channel: bytes,
+        read: Callable[[Feed], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`read` asks for a snapshot, which comes back by `snapshot_came`."""
+        self._clock = clock
         self.room = room
         self.room_json = orjson.dumps(room)
         self.channel = channel
@@ -89,9 +100,11 @@ class Feed:
         self._buffer: list[tuple[str, int, bytes]] = []
         self._waiting: list[Waiting] = []
         self._last_data: bytes | None = None
-        self._asked = NO_POSITION
+        self._asked = self._before = NO_POSITION
         self._asked_data: bytes | None = None
-        self._floor = self._before = NO_POSITION
+        self._acknowledged = Seen(NO_POSITION)
+        self._claims = Claims()
+        self._other_epoch = ""
 
     @property
     def position(self) -> Position:
@@ -100,14 +113,38 @@ class Feed:
 
     @property
     def seen(self) -> Position:
-        """The highest position that is known to have existed: delivered, or acknowledged to a sender."""
-        floor = self._floor
-        return floor if floor.epoch == self.epoch and floor.seq > self.seq else self.position
+        """The highest position that is known to have existed, and that the store must be told: delivered, or
+        acknowledged to a sender, at a server that was left if there was one."""
+        epoch = self._other_epoch or self._claims.epoch(self.epoch)
+        known = [self.position, self._acknowledged.position]
+        seqs = [position.seq for position in known if position.epoch == epoch]
+        return Position(epoch, max([*seqs, self._claims.seq(epoch)]))
 
-    def acknowledged(self, epoch: str, seq: int) -> None:
-        """A message of this room got this position."""
-        if epoch != self._floor.epoch or seq > self._floor.seq:
-            self._floor = Position(epoch, seq)
+    @property
+    def doubt(self) -> bytes:
+        """Why the store may not hold what `seen` says, as the scripts are told."""
+        other = OTHER if self._other_epoch else b""
+        latest_s = self._claims.latest_s(self.seen.epoch) if self._claims else None
+        return other if latest_s is None else b"%b%d" % (other, max(0.0, self._clock() - latest_s) * 1000)
+
+    def tell(self) -> tuple[Position, bytes]:
+        """What the store is told with the reading of a snapshot; `snapshot_came` follows."""
+        seen = self.seen
+        self._claims.tell(seen.epoch)
+        return seen, self.doubt
+
+    def acknowledged(self, epoch: str, seq: int, entry: bytes) -> None:
+        """A message of this room, as it is stored, got this position."""
+        last = self._acknowledged.position
+        if epoch != last.epoch or seq > last.seq:
+            self._acknowledged = Seen(Position(epoch, seq), entry)
+
+    def moved(self, at_s: float) -> None:
+        """The store, or the channel, is another server than before: it may lack what was seen there, until `at_s`."""
+        position, entry = self._acknowledged.position, self._acknowledged.data
+        if entry is not None:
+            self._claims.add(Seen(position, receive_json(entry, self.room_json, position)), at_s)
+        self._claims.add(Seen(self.position, self._last_data), at_s)
 
     @property
     def is_idle(self) -> bool:
@@ -164,7 +201,8 @@ class Feed:
         for payload in payloads:
             head, _, data = payload.partition(b" ")
             if not data:
-                continue  # not from a gateway
+                self._told(head)
+                continue
             epoch, _, number = head.partition(b":")
             if epoch == self.epoch_bytes and number and int(number) == self.seq + 1 and not self.is_reading:
                 self.seq += 1
@@ -199,7 +237,7 @@ class Feed:
             self._buffer.append((epoch, seq, data))
         arrival = judge(self.position, epoch, seq)
         if epoch == self._before.epoch and seq <= self._before.seq:
-            self._floor = Position(epoch, ANY_SEQ)  # numbered again: the store must begin a new epoch
+            self._other_epoch = epoch  # numbered again: the store must begin a new epoch
             self.repair()
         elif arrival is Arrival.NEXT:
             self._deliver(seq, data)
@@ -209,6 +247,12 @@ class Feed:
             else:
                 holes.add(1)
                 self.start_reading()
+
+    def _told(self, head: bytes) -> None:
+        """Another worker tells where the room is, because the store had lost something of it."""
+        epoch, _, number = head.partition(b":")
+        if number.isdigit() and (epoch != self.epoch_bytes or int(number) > self.seq):
+            self.repair()
 
     def _deliver(self, seq: int, data: bytes) -> None:
         self.seq, self._last_data = seq, data
@@ -231,7 +275,7 @@ class Feed:
         """The channel was away: a snapshot that is asked for from now on shows what it did not bring."""
         if self.is_reading:
             self._must_read_again = True
-        elif not self.is_idle:
+        elif not self.is_idle or self._claims:  # what was seen here, others may have to be told
             self.start_reading()
 
     def start_reading(self) -> None:
@@ -243,24 +287,28 @@ class Feed:
             self._asked, self._asked_data = self.position, self._last_data
             self._read(self)
 
-    def snapshot_came(self, snapshot: Snapshot | StoreError) -> None:
+    def snapshot_came(self, snapshot: Snapshot | StoreError, is_settled: bool = True) -> None:
         """The snapshot that was asked for: live members first, then who was held back, then those who wait. Whoever
-        asks for another one meanwhile gets it after this one has been dealt with."""
+        asks for another one meanwhile gets it after this one has been dealt with. `is_settled` says that commands and
+        channel lead to the same server: what was seen elsewhere has then been told to the right one."""
         must_go_on = False
         try:
-            must_go_on = self._take(snapshot)
+            must_go_on = self._take(snapshot, is_settled)
         finally:  # whatever fails above, the room can be read again
             self._buffer = []
             self.is_reading = False
         if must_go_on:
             self.start_reading()
 
-    def _take(self, snapshot: Snapshot | StoreError) -> bool:
+    def _take(self, snapshot: Snapshot | StoreError, is_settled: bool) -> bool:
         """Deals with a snapshot; returns whether another one is needed."""
         if isinstance(snapshot, Snapshot):
-            if self.members and is_other(self._asked, self._asked_data, snapshot, self.room_json):
-                self._floor = Position(snapshot.epoch, ANY_SEQ)  # the store must begin a new epoch
-                return True
+            is_other = self._is_on_another_branch(snapshot)
+            self._other_epoch = snapshot.epoch if is_other else ""
+            if is_other:
+                return True  # the store must begin a new epoch
+            if is_settled:
+                self._claims.settle()
             self._align(snapshot)
             for member in list(self.members.values()):
                 if not member.is_live and not member.socket.is_behind:
@@ -271,7 +319,15 @@ class Feed:
         is_late = isinstance(snapshot, Snapshot) and any(
             judge(self.position, epoch, seq) is Arrival.HOLE for epoch, seq, _ in self._buffer
         )
-        return bool(self._waiting) or ((is_late or self._must_read_again) and not self.is_idle)
+        has_claims = is_settled and bool(self._claims)
+        return bool(self._waiting) or has_claims or ((is_late or self._must_read_again) and not self.is_idle)
+
+    def _is_on_another_branch(self, snapshot: Snapshot) -> bool:
+        """Whether the store has other messages where live members, or senders before it took over, know theirs."""
+        if self._claims.are_contradicted(snapshot, self.room_json):
+            return True
+        asked = Seen(self._asked, self._asked_data)
+        return bool(self.members) and asked.is_contradicted(snapshot, self.room_json)
 
     def _align(self, snapshot: Snapshot) -> None:
         """Brings the position and the live members to the snapshot, then over what the channel brought after it."""
@@ -306,8 +362,6 @@ class Feed:
         self._last_data = None
         if newest is not None:
             self._last_data = receive_json(newest, self.room_json, snapshot.position)
-        if self._floor.epoch != self.epoch:
-            self._floor = NO_POSITION
 
     def _bring_up(self, member: Membership, snapshot: Snapshot) -> None:
         position, after = member.position or NO_POSITION, snapshot.seq

@@ -54,9 +54,11 @@ class Hub:
         self.on_given_up: Callable[[str], None] = lambda room: None
         self.on_stray: Callable[[bytes, bytes], None] = lambda channel, payload: None
         self.on_back: Callable[[], None] = lambda: None
+        self.on_begun: Callable[[Feed], None] = lambda feed: None
         bus.on_messages = self.heard
         bus.on_back = self.repair_all
         bus.on_lost = self._channels_lost
+        bus.on_moved = self.moved
 
     def feed(self, room: str) -> Feed:
         """The room's feed, made and subscribed if this worker has none."""
@@ -134,6 +136,14 @@ class Hub:
             if feed.channel in lost:
                 feed.channel_lost()
 
+    def _servers(self, feed: Feed) -> tuple[str, str]:
+        return self._histories.server(feed.room), self._bus.server(feed.channel)
+
+    def moved(self, at_s: float) -> None:
+        """A connection leads to another server than the one before it, which was last heard at `at_s`."""
+        for feed in self.feeds.values():
+            feed.moved(at_s)
+
     def repair_all(self) -> None:
         """Brings every room up by its position: the bus or the store was away."""
         for feed in self.feeds.values():
@@ -149,21 +159,25 @@ class Hub:
         async with self._turns:
             snapshots.add(1)
             answer: Snapshot | StoreError
+            before = self._servers(feed)
             try:
-                answer = await self._histories.snapshot(feed.room, feed.seen)
+                answer = await self._histories.snapshot(feed.room, *feed.tell())
             except StoreError as error:
                 answer = error
             except Exception as error:
                 log.exception("snapshot_not_understood", room=feed.room)
                 answer = StoreRefused(f"not understood: {error}")
         try:
-            feed.snapshot_came(answer)
+            command, channel = self._servers(feed)
+            feed.snapshot_came(answer, before == (command, channel) and command == channel)
         except Exception:
             log.exception("room_failed", room=feed.room)
         else:
             if isinstance(answer, Snapshot):
+                if answer.has_begun:
+                    self.on_begun(feed)
                 return
-        if feed.members:
+        if feed.members or feed.doubt:
             asyncio.get_running_loop().call_later(RETRY_S, feed.repair)
 
     async def close(self) -> None:

@@ -53,11 +53,24 @@ def missed(last: Position, snapshot: Snapshot) -> Missed:
     return Missed(snapshot.after(last.seq), False)
 
 
-def is_other(last: Position, last_data: bytes | None, snapshot: Snapshot, room_json: bytes) -> bool:
-    """Whether the snapshot has another message in the place of the last delivered one: the store lost data and
-    numbered on, which the position alone does not show."""
-    stored = snapshot.entry_at(last.seq) if last.epoch == snapshot.epoch else None
-    return stored is not None and last_data is not None and receive_json(stored, room_json, last) != last_data
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A message that is known to have been at a position; `data` is None where only the position is known."""
+
+    position: Position
+    data: bytes | None = None
+
+    def is_contradicted(self, snapshot: Snapshot, room_json: bytes) -> bool:
+        """Whether the snapshot has another message in this place: the store lost data and numbered on, which the
+        position alone does not show. `data` is what the channel brought."""
+        if self.data is None or self.position.epoch != snapshot.epoch:
+            return False
+        stored = snapshot.entry_at(self.position.seq)
+        return stored is not None and receive_json(stored, room_json, self.position) != self.data
+
+    def is_beyond(self, snapshot: Snapshot) -> bool:
+        """Whether this place has been trimmed from the snapshot, so that nobody can say what was in it."""
+        return self.position.epoch == snapshot.epoch and 0 < self.position.seq < snapshot.oldest_seq
 
 
 def since(position: Position | None, snapshot: Snapshot) -> tuple[Sequence[tuple[int, bytes]], bool | None]:

@@ -47,7 +47,7 @@ class Publisher:
         published.add(1)
         history = keys.history(feed.room)
         epoch, seq = feed.seen
-        tail = _bulk(epoch.encode()) + _bulk(b"%d" % seq) + _bulk(entry)
+        tail = _bulk(epoch.encode()) + _bulk(b"%d" % seq) + _bulk(feed.doubt) + _bulk(entry)
         if idempotency_key is None:
             command = (feed.publish_head or self._head(feed, None)) + tail
         else:
@@ -56,7 +56,7 @@ class Publisher:
         def answered(reply: Reply) -> None:
             if isinstance(reply, bytes):
                 acknowledged.add(1)
-                self._numbered(feed, reply.decode(), then)
+                self._numbered(feed, reply.decode(), entry, then)
             else:
                 unavailable.add(1)
                 then(reply)
@@ -73,11 +73,20 @@ class Publisher:
         command = pack(self._route.publish_verb, self._route.channel(room), payload)
         self._store.submit(keys.history(room), command, _nobody)
 
-    def _numbered(self, feed: Feed, position: str, then: OnPublished) -> None:
+    def tell_position(self, feed: Feed) -> None:
+        """Tells all workers where the room is now, at most once: who is elsewhere reads its history."""
+        payload = self._route.position(feed.room, str(feed.position))
+        command = pack(self._route.publish_verb, self._route.channel(feed.room), payload)
+        self._store.submit(keys.history(feed.room), command, _nobody)
+
+    def _numbered(self, feed: Feed, position: str, entry: bytes, then: OnPublished) -> None:
+        if position.startswith("="):  # stored before, by its idempotency key
+            then(position[1:])
+            return
         epoch, _, seq = position.partition(":")
         if feed.epoch != epoch:
             feed.publish_head = None  # its spare epoch may be the one that was taken
-        feed.acknowledged(epoch, int(seq))
+        feed.acknowledged(epoch, int(seq), entry)
         then(position)
 
     def _head(self, feed: Feed, idempotency_key: str | None) -> bytes:
@@ -92,7 +101,7 @@ class Publisher:
             b"%d" % options.history_messages, b"%d" % options.history_ttl_s, b"%d" % options.position_ttl_s,
             b"%d" % options.idempotency_ttl_s, new_epoch().encode(), self._route.channel(room),
         ]  # fmt: skip
-        head = b"*%d\r\n" % (len(arguments) + 3) + b"".join(map(_bulk, arguments))
+        head = b"*%d\r\n" % (len(arguments) + 4) + b"".join(map(_bulk, arguments))
         if idempotency_key is None:
             feed.publish_head = head
         return head

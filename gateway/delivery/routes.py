@@ -27,8 +27,12 @@ class Route(Protocol):
     def wrapping(self, room: str) -> tuple[bytes, bytes, bytes]:
         """What the publish script puts before, between and after a message's position and data."""
 
+    def position(self, room: str, position: str) -> bytes:
+        """What tells a room's position, without a message."""
+
     def unwrap(self, channel: bytes, payload: bytes) -> tuple[bytes, bytes] | None:
-        """(the room's own channel name, `<head> <JSON>`), or None if this is no room's message."""
+        """(the room's own channel name, `<head> <JSON>`), or None if this is no room's message. Without JSON the head
+        is the room's position."""
 
 
 class RoomRoute:
@@ -44,6 +48,9 @@ class RoomRoute:
 
     def wrapping(self, room: str) -> tuple[bytes, bytes, bytes]:
         return b"", b" ", b""
+
+    def position(self, room: str, position: str) -> bytes:
+        return position.encode()
 
     def unwrap(self, channel: bytes, payload: bytes) -> tuple[bytes, bytes] | None:
         return channel, payload
@@ -69,6 +76,7 @@ class SharedRoute:
     _BEFORE_ROOM = b'",'
     _AFTER_ROOM = b'],"method":"emit"'
     _BEFORE_DATA = b'"data":['
+    _NO_DATA = b'],"method":"position"}'
 
     def channel(self, room: str) -> bytes:
         return keys.SOCKETIO_CHANNEL
@@ -81,6 +89,9 @@ class SharedRoute:
         )
         return self._HEAD, between, b"]}"
 
+    def position(self, room: str, position: str) -> bytes:
+        return self._HEAD + position.encode() + self._BEFORE_ROOM + orjson.dumps(room) + self._NO_DATA
+
     def unwrap(self, channel: bytes, payload: bytes) -> tuple[bytes, bytes] | None:
         if not payload.startswith(self._HEAD):
             return None
@@ -91,6 +102,8 @@ class SharedRoute:
 
     def _opened(self, payload: bytes) -> tuple[bytes, bytes]:
         head, _, rest = payload[len(self._HEAD) :].partition(self._BEFORE_ROOM)
+        if rest.endswith(self._NO_DATA):
+            return keys.live(orjson.loads(rest[: -len(self._NO_DATA)])), head
         room, _, rest = rest.partition(self._AFTER_ROOM)
         data = rest[rest.index(self._BEFORE_DATA) + len(self._BEFORE_DATA) : -2]
         return keys.live(orjson.loads(room)), head + b" " + data

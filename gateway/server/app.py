@@ -38,6 +38,7 @@ from gateway.settings import Settings
 from gateway.state.cluster import ClusterStore
 from gateway.state.endpoints import Finder, FixedFinder, endpoint_of, is_cluster
 from gateway.state.history import Histories
+from gateway.state.link import STALE_S
 from gateway.state.presence import Presence
 from gateway.state.sentinel import SentinelFinder
 from gateway.state.store import PrimaryStore, Store
@@ -104,6 +105,8 @@ class Gateway:
         self.hub.on_back = lambda: self.roster.register_again(self.chat.everyone(), self.chat.is_in)
         # The bus may be back before the store has left a demoted primary, whose history is an old one.
         store.on_up.append(self.hub.repair_all)
+        store.on_moved.append(self.hub.moved)
+        self.hub.on_begun = publisher.tell_position
         self.health = Health(worker, store, bus)
         self._listen_to_clients()
         await asyncio.gather(store.start(START_S), bus.start(START_S))
@@ -194,10 +197,16 @@ def build_app(settings: Settings) -> web.Application:
 def connections(url: str, worker: str, route: Route, settings: Settings) -> tuple[Store, Bus, Finder | None]:
     """The store and the bus for a URL of any topology, and what notices that another primary took over."""
     timeout_s, probe_s, deaf_s = settings.redis_timeout_s, settings.probe_s, settings.deaf_s
+    # With WAIT an answer may take long, and one of a server that was replaced lacks its replicas.
+    stale_s = None if settings.publish_wait_replicas else STALE_S
     if is_cluster(url):
-        cluster = ClusterStore(url, f"gateway-{worker}", timeout_s, deaf_s)
+        cluster = ClusterStore(url, f"gateway-{worker}", timeout_s, deaf_s, stale_s)
         return cluster, ClusterBus(cluster, worker, route, probe_s, deaf_s), None
-    finder = SentinelFinder(url) if "+sentinel://" in url else FixedFinder(endpoint_of(url))
+    if "+sentinel://" in url:
+        sentinels = SentinelFinder(url)
+        store = PrimaryStore(sentinels, f"gateway-{worker}", timeout_s, deaf_s, stale_s)
+        return store, PrimaryBus(sentinels, store, worker, route, probe_s, deaf_s), sentinels
+    finder = FixedFinder(endpoint_of(url))
     store = PrimaryStore(finder, f"gateway-{worker}", timeout_s, deaf_s)
     return store, PrimaryBus(finder, store, worker, route, probe_s, deaf_s), finder
 

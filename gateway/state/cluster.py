@@ -58,6 +58,7 @@ class Node:
     def __init__(self, address: Address, kept: KeptLink[CommandLink]) -> None:
         self.address = address
         self.kept = kept
+        self.last: CommandLink | None = None
 
 
 class ClusterStore(Commands):
@@ -65,10 +66,13 @@ class ClusterStore(Commands):
 
     publish_verb = b"SPUBLISH"
 
-    def __init__(self, url: str, name: str, timeout_s: float, deaf_s: float) -> None:
+    def __init__(
+        self, url: str, name: str, timeout_s: float, deaf_s: float, stale_s: float | None = None
+    ) -> None:
         self._seeds = seeds_of(url)
         self._name = name
-        self._timeout_s, self._deaf_s = timeout_s, deaf_s
+        self._timeout_s = timeout_s
+        self._limits = timeout_s, deaf_s, stale_s
         self._owners: list[Address | None] = [None] * 16384
         self._told = self._owners.copy()  # as `on_map` knows it: MOVED changes single owners before that
         self._nodes: dict[Address, Node] = {}
@@ -79,6 +83,7 @@ class ClusterStore(Commands):
         self._task: asyncio.Task[None] | None = None
         self.on_up: list[Callable[[], None]] = []
         self.on_down: list[Callable[[], None]] = []
+        self.on_moved: list[Callable[[float], None]] = []
         self.on_map: list[Callable[[], None]] = []
 
     @property
@@ -97,6 +102,12 @@ class ClusterStore(Commands):
     def endpoint(self, address: Address) -> Endpoint:
         """How to connect to a node."""
         return with_address(self._seeds[0], *address)
+
+    def server(self, key: bytes) -> str:
+        """Which server process holds a key; empty while there is no connection to it."""
+        owner = self.owner(key)
+        link = self._nodes[owner].kept.link if owner is not None and owner in self._nodes else None
+        return link.server if link is not None else ""
 
     def submit(self, key: bytes, command: bytes, on_reply: OnReply) -> None:
         slot = key_slot(key)
@@ -239,6 +250,7 @@ class ClusterStore(Commands):
         wanted = {owner for owner in owners if owner is not None}
         for address in wanted:
             self._node(address)
+        left = [node.last for one, node in self._nodes.items() if one not in wanted and node.last is not None]
         for address in [one for one in self._nodes if one not in wanted]:
             node = self._nodes.pop(address)
             closing = asyncio.create_task(node.kept.close())
@@ -246,6 +258,7 @@ class ClusterStore(Commands):
         if is_changed:
             self._told = owners.copy()
             log.info("cluster_map_changed", primaries=len(wanted))
+            self._tell_moved(max((link.heard_at_s for link in left), default=time.monotonic()))
             for tell in self.on_map:
                 tell()
 
@@ -255,7 +268,7 @@ class ClusterStore(Commands):
             kept: KeptLink[CommandLink] = KeptLink(
                 f"commands {address[0]}:{address[1]}",
                 lambda lost: self._connect(address, lost),
-                self._up,
+                lambda link: self._up(address, link),
                 self._down,
             )
             node = self._nodes[address] = Node(address, kept)
@@ -268,9 +281,14 @@ class ClusterStore(Commands):
         return link
 
     def _new_link(self, on_lost: Callable[[], None] = lambda: None) -> CommandLink:
-        return CommandLink(on_lost, self._timeout_s, self._deaf_s)
+        return CommandLink(on_lost, *self._limits)
 
-    def _up(self, link: CommandLink) -> None:
+    def _up(self, address: Address, link: CommandLink) -> None:
+        node = self._nodes.get(address)
+        if node is not None:
+            last, node.last = node.last, link
+            if last is not None and link.server != last.server:
+                self._tell_moved(last.heard_at_s)
         asyncio.get_running_loop().call_soon(self._tell_up)
 
     def _tell_up(self) -> None:
@@ -278,6 +296,10 @@ class ClusterStore(Commands):
             self._first.set()
         for tell in self.on_up:
             tell()
+
+    def _tell_moved(self, at_s: float) -> None:
+        for tell in self.on_moved:
+            tell(at_s)
 
     def _down(self) -> None:
         self._look.set()

@@ -142,9 +142,20 @@ async def _greet(link: Link, endpoint: Endpoint, name: str, must_be_primary: boo
     waits.append(link.call("CLIENT", "SETNAME", name))
     if must_be_primary:
         waits.append(link.call("ROLE"))
-    replies = await asyncio.gather(*waits)
+    answers: list[Any] = await asyncio.gather(*waits, link.call("INFO", "server"), return_exceptions=True)
+    *replies, info = answers
+    for reply in replies:
+        if isinstance(reply, BaseException):
+            raise reply
     if must_be_primary and replies[-1][0] != b"master":
         raise StoreUnavailable(f"{endpoint} is a {replies[-1][0].decode()}, not the primary")
+    link.server = _run_id(info) or str(endpoint)
+
+
+def _run_id(info: object) -> str:
+    """The server process's own name, which no other bears; empty where INFO is not allowed."""
+    _, found, rest = info.partition(b"run_id:") if isinstance(info, bytes) else (b"", b"", b"")
+    return rest.split(b"\r\n", 1)[0].decode() if found else ""
 
 
 def with_address(endpoint: Endpoint, host: str, port: int) -> Endpoint:

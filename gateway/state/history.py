@@ -19,11 +19,15 @@ NO_POSITION = Position("", 0)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A room at one moment: its position and its last entries, oldest first, as stored."""
+    """A room at one moment: its position and its last entries, oldest first, as stored.
+
+    `has_begun` says that the store had lost something of the room, and that its epoch began with this reading.
+    """
 
     epoch: str
     seq: int
     entries: Sequence[bytes]
+    has_begun: bool = False
 
     @property
     def position(self) -> Position:
@@ -50,6 +54,10 @@ class Snapshot:
         return self.entries[place] if 0 <= place < len(self.entries) else None
 
 
+OTHER = b"other"
+"""The doubt of a worker that has seen other messages than the store has in the same places."""
+
+
 def new_epoch() -> str:
     """A name for an epoch that no room has had: 40 random bits."""
     return secrets.token_hex(5)
@@ -62,11 +70,16 @@ class Histories:
         self._store = store
         self._position_ttl_s = position_ttl_s
 
-    async def snapshot(self, room: str, seen: Position = NO_POSITION) -> Snapshot:
+    def server(self, room: str) -> str:
+        """Which server process holds a room; empty while there is no connection to it."""
+        return self._store.server(keys.history(room))
+
+    async def snapshot(self, room: str, seen: Position = NO_POSITION, doubt: bytes = b"") -> Snapshot:
         """Reads a room's position and entries in one step; raises a StoreError when that fails.
 
         `seen` is a position that the caller knows to have existed: a store that is behind it has lost data, and
-        the room gets a new epoch in the same step.
+        the room gets a new epoch in the same step. `doubt` is OTHER, or the
+        ms since that was seen, at the latest, on another server, or both, or nothing (see snapshot.lua).
         """
         reply = await self._store.run(
             SNAPSHOT,
@@ -75,5 +88,6 @@ class Histories:
             self._position_ttl_s,
             seen.epoch,
             seen.seq,
+            doubt,
         )
-        return Snapshot(reply[0].decode(), int(reply[1]), reply[2])
+        return Snapshot(reply[0].decode(), int(reply[1]), reply[2], bool(reply[3]))

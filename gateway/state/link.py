@@ -25,6 +25,10 @@ Listener = Callable[[list[tuple[bytes, bytes]]], None]
 IN_FLIGHT_MAX = 100_000
 """Commands without an answer that one link holds; more are refused at once, so that memory stays bounded."""
 
+STALE_S = 1.0
+"""Where another server can take over, an answer that took longer is not believed. Sentinels and Clusters are not
+configured to give up a server that stood still for less."""
+
 _PASSING = (
     "READONLY",
     "LOADING",
@@ -73,6 +77,8 @@ class Link(asyncio.Protocol):
         self._out: list[bytes] = []
         self._loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport | None = None
+        self.server = ""  # which process is at the other end, once it has greeted
+        self.heard_at_s = time.monotonic()
 
     @property
     def is_open(self) -> bool:
@@ -110,10 +116,15 @@ class CommandLink(Link):
     submitted meanwhile, are sent again in their order.
     """
 
-    def __init__(self, on_lost: Callable[[], None], timeout_s: float, deaf_s: float) -> None:
+    def __init__(
+        self, on_lost: Callable[[], None], timeout_s: float, deaf_s: float, stale_s: float | None = None
+    ) -> None:
+        """An answer that took longer than `stale_s` is not believed, nor what follows it: the server stood still, and
+        another may have taken over. The connection is ended then, so that the primary is found again."""
         super().__init__(on_lost)
         self._timeout_s = timeout_s
         self._deaf_s = deaf_s
+        self._stale_s = stale_s
         self._in_flight: deque[tuple[OnReply, float, bytes]] = deque()
         self._expired = 0  # leading entries of _in_flight that were already answered as timed out
         self._turn_s = 0.0
@@ -156,6 +167,11 @@ class CommandLink(Link):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        now = time.monotonic()
+        if self._stale_s is not None and self._in_flight and now - self._in_flight[0][1] > self._stale_s:
+            self.abort()
+            return
+        self.heard_at_s = now
         reader = self._reader
         reader.feed(data)
         while (reply := reader.gets()) is not False:
@@ -233,7 +249,6 @@ class ListenLink(Link):
         self._on_messages = on_messages
         self._on_confirmed = on_confirmed
         self._to_come: deque[asyncio.Future[Reply]] = deque()
-        self.heard_at_s = time.monotonic()
 
     def call(self, *arguments: Argument) -> asyncio.Future[Reply]:
         """Sends a command that is no subscription; only allowed before the first subscription."""

@@ -17,14 +17,17 @@ from gateway.state.scripts import Script
 
 
 class Store(Protocol):
-    """Commands by key. `on_up` callbacks run each time a connection stands; `on_down` when it is lost."""
+    """Commands by key. `on_up` callbacks run each time a connection stands; `on_down` when it is lost; `on_moved`
+    before `on_up` when it leads to another server than the last one, with the time when that was last heard."""
 
     publish_verb: bytes
     on_up: list[Callable[[], None]]
     on_down: list[Callable[[], None]]
+    on_moved: list[Callable[[float], None]]
 
     @property
     def is_up(self) -> bool: ...
+    def server(self, key: bytes) -> str: ...
     def submit(self, key: bytes, command: bytes, on_reply: OnReply) -> None: ...
     def call(self, key: bytes, *arguments: Argument) -> asyncio.Future[Reply]: ...
     def run(
@@ -63,19 +66,28 @@ class PrimaryStore(Commands):
 
     publish_verb = b"PUBLISH"
 
-    def __init__(self, finder: Finder, name: str, timeout_s: float, deaf_s: float) -> None:
+    def __init__(
+        self, finder: Finder, name: str, timeout_s: float, deaf_s: float, stale_s: float | None = None
+    ) -> None:
+        """`stale_s`: see `CommandLink`; only where another server can take over."""
         self._finder = finder
         self._name = name
-        self._timeout_s, self._deaf_s = timeout_s, deaf_s
+        self._limits = timeout_s, deaf_s, stale_s
+        self._last: CommandLink | None = None
         self._kept: KeptLink[CommandLink] = KeptLink("commands", self._connect, self._up, self._down)
         self._first = asyncio.Event()
         self.on_up: list[Callable[[], None]] = []
         self.on_down: list[Callable[[], None]] = []
+        self.on_moved: list[Callable[[float], None]] = []
 
     @property
     def is_up(self) -> bool:
         """Whether a connection to the primary stands."""
         return self._kept.link is not None
+
+    def server(self, key: bytes) -> str:
+        """Which server process holds a key; empty while there is no connection to it."""
+        return self._kept.link.server if self._kept.link is not None else ""
 
     def submit(self, key: bytes, command: bytes, on_reply: OnReply) -> None:
         link = self._kept.link
@@ -108,7 +120,7 @@ class PrimaryStore(Commands):
         endpoint = await self._finder.find()
         link = await open_link(
             endpoint,
-            lambda: CommandLink(on_lost, self._timeout_s, self._deaf_s),
+            lambda: CommandLink(on_lost, *self._limits),
             self._name,
             self._finder.must_be_primary,
         )
@@ -117,6 +129,10 @@ class PrimaryStore(Commands):
 
     def _up(self, link: CommandLink) -> None:
         self._first.set()
+        last, self._last = self._last, link
+        if last is not None and link.server != last.server:
+            for tell_moved in self.on_moved:
+                tell_moved(last.heard_at_s)
         for tell in self.on_up:
             tell()
 

@@ -30,7 +30,7 @@ from tests.delivery.recorder import Recorder
 from tests.waiting import until
 
 TIMEOUT_S = 2.0
-START_S = 3.0
+START_S = 10.0
 
 
 class HeldHistories(Histories):
@@ -39,8 +39,8 @@ class HeldHistories(Histories):
     is_held = False
     held = 0
 
-    async def snapshot(self, room: str, seen: Position = NO_POSITION) -> Snapshot:
-        found = await super().snapshot(room, seen)
+    async def snapshot(self, room: str, seen: Position = NO_POSITION, doubt: bytes = b"") -> Snapshot:
+        found = await super().snapshot(room, seen, doubt)
         if self.is_held:
             self.held += 1
             await until(lambda: not self.is_held, 10, "the answer is let go")
@@ -59,7 +59,7 @@ class Client:
         self._chat = chat
         self._numbers = itertools.count()
 
-    async def call(self, event: str, *arguments: Any, limit_s: float = 5.0) -> dict[str, Any]:
+    async def call(self, event: str, *arguments: Any, limit_s: float = 10.0) -> dict[str, Any]:
         """Sends an event and returns what it is acknowledged with."""
         number = next(self._numbers)
         await self.emit(event, *arguments, ack=number)
@@ -108,11 +108,18 @@ class Client:
 class ChatWorker:
     """Everything below the HTTP server, composed as `server/app.py` does it."""
 
-    def __init__(self, redis_url: str, grace_s: float, route: str = "per-room", rooms_max: int = 100) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        grace_s: float,
+        route: str = "per-room",
+        rooms_max: int = 100,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
         self.name = uuid.uuid4().hex[:8]
         self.wheel = Wheel()
         finder, words = FixedFinder(endpoint_of(redis_url)), route_for(route, False)
-        self.store = PrimaryStore(finder, f"test-{self.name}", TIMEOUT_S, 5.0)
+        self.store = PrimaryStore(finder, f"test-{self.name}", timeout_s, 2.5 * timeout_s)
         self.bus = PrimaryBus(finder, self.store, self.name, words, 0.5, 1.5)
         self.histories = HeldHistories(self.store, 600)
         self.hub = Hub(self.bus, words, self.histories, self.wheel, grace_s + 0.2)
@@ -122,7 +129,7 @@ class ChatWorker:
         self.workers = Workers(self.store, self.name, 1.0)
         self.roster = Roster(self.presence, self.workers, self.publisher, self.wheel, options)
         self.chat = Chat(
-            self.hub, self.publisher, self.roster, self.histories, Sizes(), rooms_max, TIMEOUT_S * 0.95
+            self.hub, self.publisher, self.roster, self.histories, Sizes(), rooms_max, timeout_s * 0.95
         )
         self.hub.on_given_up = self.roster.given_up
 

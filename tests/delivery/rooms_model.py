@@ -1,7 +1,8 @@
-"""A small world around feeds: a store that can lose data, two workers, channels that break, members that are slow.
+"""A small world around feeds: a store that can lose data or be replaced while it goes on, workers, channels that
+break, members that are slow.
 
-Owns the truth: which message was published after which. It follows the rules of `publish.lua` and `snapshot.lua`,
-and every wait of the real thing is a step here that a test takes when it likes.
+Owns the truth: which message was published after which, and which were acknowledged. It follows the rules of
+`publish.lua` and `snapshot.lua`, and every wait of the real thing is a step here that a test takes when it likes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from random import Random
 from gateway.delivery.feed import Feed, Membership
 from gateway.delivery.positions import since
 from gateway.protocol import Position, receive_json
-from gateway.state.history import Snapshot
+from gateway.state.history import OTHER, Snapshot
 from gateway.state.link import StoreError, StoreUnavailable
 from tests.delivery.recorder import Recorder, Seen, member_of
 
@@ -26,41 +27,56 @@ def entry(text: str) -> bytes:
 
 
 @dataclass
-class Store:
-    """One room in Redis. `parents` says after which message (by text) each was published."""
+class Truth:
+    """What all servers of a world share: names that are given once, and `parents`, which says after which message (by
+    text) each was published. One clock for all."""
 
+    parents: dict[str, str] = field(default_factory=dict)
+    epochs: int = 0
+    now_ms: int = 0
+
+
+@dataclass
+class Store:
+    """One room on one server."""
+
+    truth: Truth
     epoch: str = ""
     seq: int = 0
     texts: list[str] = field(default_factory=list)
-    parents: dict[str, str] = field(default_factory=dict)
-    _epochs: int = 0
-    _published: int = 0
+    begun_ms: int = 0
 
-    def _check(self, seen: Position) -> None:
+    def _check(self, seen: Position, doubt: bytes) -> bool:
+        """The beginning of both scripts; returns whether an epoch began because something was lost."""
+        has_lost = False
+        if self.epoch == seen.epoch:
+            has_lost = self.seq < seen.seq or doubt.startswith(OTHER)
+        elif self.epoch and (age_ms := doubt.removeprefix(OTHER)):
+            has_lost = int(age_ms) <= self.truth.now_ms - self.begun_ms
         if not self.epoch:
-            self._begin_epoch()
             self.seq = len(self.texts)
-        elif self.epoch == seen.epoch and self.seq < seen.seq:
-            self._begin_epoch()
+        if not self.epoch or has_lost:
+            self.truth.epochs += 1
+            self.epoch, self.begun_ms = f"e{self.truth.epochs}", self.truth.now_ms
+        return has_lost
 
-    def _begin_epoch(self) -> None:
-        self._epochs += 1
-        self.epoch = f"e{self._epochs}"
-
-    def publish(self, seen: Position) -> tuple[Position, str]:
+    def publish(self, seen: Position, doubt: bytes) -> tuple[Position, str]:
         """publish.lua: numbers and stores a new message."""
-        self._check(seen)
-        self._published += 1
-        text = f"m{self._published}"
-        self.parents[text] = self.texts[-1] if self.texts else ""
+        self._check(seen, doubt)
+        text = f"m{len(self.truth.parents) + 1}"
+        self.truth.parents[text] = self.texts[-1] if self.texts else ""
         self.seq += 1
         self.texts = [*self.texts, text][-HISTORY:]
         return Position(self.epoch, self.seq), text
 
-    def snapshot(self, seen: Position) -> Snapshot:
+    def snapshot(self, seen: Position, doubt: bytes) -> Snapshot:
         """snapshot.lua."""
-        self._check(seen)
-        return Snapshot(self.epoch, self.seq, [entry(text) for text in self.texts])
+        has_begun = self._check(seen, doubt)
+        return Snapshot(self.epoch, self.seq, [entry(text) for text in self.texts], has_begun)
+
+    def replica(self) -> Store:
+        """Another server with the same data."""
+        return Store(self.truth, self.epoch, self.seq, list(self.texts), self.begun_ms)
 
     def lose(self, count: int) -> None:
         """Comes back without its last messages."""
@@ -79,6 +95,7 @@ class Person:
 
     member: Membership
     recorder: Recorder
+    who: int
     joins: list[tuple[int, bool]] = field(default_factory=list)
     is_joining: bool = False
 
@@ -98,24 +115,36 @@ class Read:
     """A snapshot under way: asked for, then executed, then answered."""
 
     seen: Position | None = None
+    doubt: bytes = b""
+    servers: tuple[int, int] = 0, 0
     found: Snapshot | None = None
 
 
 class Worker:
-    """A feed with its channel, its reads and its members."""
+    """A feed with its channel, its reads and its members. `store` takes its commands, `heard` fills its channel."""
 
     def __init__(self, store: Store, random: Random, name: str) -> None:
-        self.store, self.random, self.name = store, random, name
-        self.feed = Feed(ROOM, b"channel", self._asked)
+        self.store = self.heard = store
+        self.random, self.name = random, name
+        self.begun: Callable[[Worker], None] = lambda worker: None
+        self.feed = Feed(ROOM, b"channel", self._asked, self._now_s)
+        self.answered_s = self.heard_s = 0.0
         self.channel: list[bytes] = []
         self.is_subscribed = True
         self.read: Read | None = None
         self.retry_is_due = False
+        self.is_restarted = False
         self.people: list[Person] = []
 
     def _asked(self, feed: Feed) -> None:
         assert self.read is None, "one snapshot at a time"
         self.read = Read()
+
+    def _now_s(self) -> float:
+        return self.store.truth.now_ms / 1000
+
+    def _servers(self) -> tuple[int, int]:
+        return id(self.store), id(self.heard)
 
     # -- what may happen
 
@@ -123,6 +152,7 @@ class Worker:
         """The channel brings some of what is on its way, in order."""
         count = self.random.randint(1, max(1, len(self.channel)))
         heard, self.channel = self.channel[:count], self.channel[count:]
+        self.heard_s = self._now_s()
         self.feed.receive(heard)
 
     def go_on_reading(self, fails: bool) -> None:
@@ -132,14 +162,19 @@ class Worker:
         if fails:
             self.read = None
             self.feed.snapshot_came(StoreUnavailable("away"))
-            self.retry_is_due = bool(self.feed.members)
+            self.retry_is_due = bool(self.feed.members) or bool(self.feed.doubt)
         elif self.read.seen is None:
-            self.read.seen = self.feed.seen
+            self.read.seen, self.read.doubt = self.feed.tell()
+            self.read.servers = self._servers()
         elif self.read.found is None:
-            self.read.found = self.store.snapshot(self.read.seen)
+            self.read.found = self.store.snapshot(self.read.seen, self.read.doubt)
+            self.answered_s = self._now_s()
         else:
-            found, self.read = self.read.found, None
-            self.feed.snapshot_came(found)
+            read, self.read = self.read, None
+            found = read.found
+            self.feed.snapshot_came(found, read.servers == self._servers() and self.store is self.heard)
+            if found.has_begun:
+                self.begun(self)
 
     def retry(self) -> None:
         """The hub's second try after a failed read."""
@@ -157,7 +192,25 @@ class Worker:
         """The subscription is back, and every room is repaired."""
         if not self.is_subscribed:
             self.is_subscribed = True
+            if self.is_restarted:
+                self.is_restarted = False
+                self.feed.moved(self.heard_s)
             self.feed.repair()
+
+    def move_commands(self, store: Store) -> None:
+        """Its connection for commands breaks, and the next one leads to another server."""
+        if self.store is not store:
+            self.go_on_reading(fails=True)
+            self.store = store
+            self.feed.moved(self.answered_s)
+            self.feed.repair()
+
+    def move_channel(self, store: Store) -> None:
+        """Its subscription breaks; the next one is at another server."""
+        if self.heard is not store:
+            self.lose_channel()
+            self.heard = store
+            self.feed.moved(self.heard_s)
 
     def come(self) -> None:
         """Somebody new joins, or joins again on the same connection, or comes back on another with `since`."""
@@ -173,13 +226,13 @@ class Worker:
             return
         recorder = Recorder(self.random.random() < 0.7, self.random.choice([4, 10, 1_000_000]))
         member = member_of(self.feed, recorder, f"{self.name}-{self.random.getrandbits(40)}")
-        person = Person(member, recorder)
+        person = Person(member, recorder, self.random.getrandbits(60))
         self.people.append(person)
         if known is not None:
             self.feed.remove(known.member)
             self.people.remove(known)
             recorder.packets = list(known.recorder.packets)
-            person.joins = known.joins
+            person.who, person.joins = known.who, known.joins
         self._join(person, person.last_position())
 
     def _join(self, person: Person, position: Position | None, is_again: bool = False) -> None:
@@ -222,17 +275,33 @@ class Worker:
             self.random.choice(slow).recorder.drain()
 
 
-class World:
-    """Two workers on one store."""
+@dataclass
+class Acknowledged:
+    """A message that a sender was told is stored, and how much each member had got by then."""
 
-    def __init__(self, seed: int, loses_data: bool) -> None:
+    text: str
+    seen: dict[int, int]
+
+
+class World:
+    """Workers on one store. Where it `splits`, another server takes over now and then, without the last messages
+    perhaps, while the old one goes on for those who have not heard of it."""
+
+    def __init__(self, seed: int, loses_data: bool, splits: bool = False) -> None:
         self.random = Random(seed)
-        self.store = Store()
-        self.workers = [Worker(self.store, self.random, name) for name in ("w1", "w2")]
-        self._loses_data = loses_data
+        self.truth = Truth()
+        self.store = Store(self.truth)
+        self.workers = [
+            Worker(self.store, self.random, name) for name in ("w1", "w2", "w3")[: 3 if splits else 2]
+        ]
+        for worker in self.workers:
+            worker.begun = self._tell_position
+        self.acknowledged: list[Acknowledged] = []
+        self._loses_data, self._splits = loses_data, splits
 
     def step(self) -> None:
         """One thing happens."""
+        self.truth.now_ms += 10
         worker = self.random.choice(self.workers)
         fails = self.random.random() < 0.1
         actions: dict[Callable[[], None], float] = {
@@ -247,6 +316,9 @@ class World:
             worker.resubscribe: 2,
             lambda: self._drop_some(worker): 0.5,
             self._lose_data: 0.3 if self._loses_data else 0,
+            self._split: 0.3 if self._splits else 0,
+            lambda: worker.move_commands(self.store): 0.6,
+            lambda: worker.move_channel(self.store): 0.6,
         }
         self.random.choices(list(actions), list(actions.values()))[0]()
 
@@ -254,13 +326,28 @@ class World:
         """A member of this worker sends; the acknowledgement may overtake the channel."""
         if not worker.feed.members:
             return
-        position, text = self.store.publish(worker.feed.seen)
-        payload = f"{position} ".encode() + receive_json(entry(text), ROOM_JSON, position)
-        for one in self.workers:
-            if one.is_subscribed:
-                one.channel.append(payload)
+        position, text = worker.store.publish(worker.feed.seen, worker.feed.doubt)
+        self._tell(worker.store, f"{position} ".encode() + receive_json(entry(text), ROOM_JSON, position))
         if self.random.random() < 0.5:
-            worker.feed.acknowledged(*position)
+            worker.answered_s = self.truth.now_ms / 1000
+            worker.feed.acknowledged(*position, entry(text))
+            people = [person for one in self.workers for person in one.people if not person.is_joining]
+            seen = {person.who: len(person.recorder.packets) for person in people}
+            self.acknowledged.append(Acknowledged(text, seen))
+
+    def _tell(self, store: Store, payload: bytes) -> None:
+        for one in self.workers:
+            if one.is_subscribed and one.heard is store:
+                one.channel.append(payload)
+
+    def _tell_position(self, worker: Worker) -> None:
+        self._tell(worker.store, str(worker.feed.position).encode())
+
+    def _split(self) -> None:
+        """Another server takes over; the old one goes on until everybody has left it."""
+        if all(worker.store is self.store is worker.heard for worker in self.workers):
+            self.store = self.store.replica()
+            self.store.lose(self.random.randint(0, 2))
 
     def _drop_some(self, worker: Worker) -> None:
         """Messages get lost on the channel; the next one shows it."""
@@ -276,14 +363,20 @@ class World:
             if worker.read is not None:
                 worker.go_on_reading(fails=True)
             worker.lose_channel()
+            worker.is_restarted = True
         if self.random.random() < 0.3:
             self.store.wipe()
         else:
             self.store.lose(self.random.randint(1, 6))
+        for worker in self.workers:
+            worker.feed.moved(worker.answered_s)
+            worker.feed.repair()
 
     def settle(self) -> None:
         """Everything that is under way arrives and everybody reads; nobody sends anything more."""
         for worker in self.workers:
+            worker.move_commands(self.store)
+            worker.move_channel(self.store)
             worker.resubscribe()
         for _ in range(100):
             for worker in self.workers:

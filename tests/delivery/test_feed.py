@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.delivery.feed import ANY_SEQ, Feed
+from gateway.delivery.feed import Feed
 from gateway.metrics import holes
 from gateway.protocol import Position, receive_json
-from gateway.state.history import Snapshot
+from gateway.state.history import OTHER, Snapshot
 from gateway.state.link import StoreUnavailable
 from tests.delivery.recorder import Recorder, live_member, member_of
 
@@ -17,7 +17,8 @@ class Room:
 
     def __init__(self) -> None:
         self.reads = 0
-        self.feed = Feed(ROOM, b"channel", self._read)
+        self.now_s = 0.0
+        self.feed = Feed(ROOM, b"channel", self._read, lambda: self.now_s)
 
     def _read(self, feed: Feed) -> None:
         self.reads += 1
@@ -146,7 +147,8 @@ def test_a_number_that_the_channel_brings_again_after_its_loss_forces_a_new_epoc
     _, ann = live_member(room.feed)
     room.feed.channel_lost()
     room.hears(4)
-    assert (room.feed.seen, room.reads, ann.texts()) == (Position("a", ANY_SEQ), 1, [])
+    assert (room.feed.doubt, room.feed.seen, room.reads) == (OTHER, Position("a", 5), 1)
+    assert ann.texts() == []
 
 
 def test_another_message_in_the_last_ones_place_forces_a_new_epoch() -> None:
@@ -155,17 +157,102 @@ def test_another_message_in_the_last_ones_place_forces_a_new_epoch() -> None:
     room.hears(3)
     room.feed.repair()
     room.feed.snapshot_came(stored(6, mark="'"))
-    assert (room.feed.seen, room.reads, ann.texts()) == (Position("a", ANY_SEQ), 2, ["a3"])
+    assert (room.feed.doubt, room.feed.seen, room.reads) == (OTHER, Position("a", 3), 2)
+    assert ann.texts() == ["a3"]
     room.feed.snapshot_came(stored(6, epoch="b"))
     assert ann.texts() == ["a3", "GAP", *(f"b{number}" for number in range(1, 7))]
-    assert room.feed.seen == Position("b", 6)
+    assert (room.feed.doubt, room.feed.seen) == (b"", Position("b", 6))
+
+
+def test_what_was_acknowledged_at_a_server_that_was_left_is_looked_for_at_the_next() -> None:
+    room = Room().at(2)
+    _, ann = live_member(room.feed)
+    room.feed.acknowledged("a", 3, text(3, mark="'"))
+    room.feed.moved(0.0)
+    room.feed.repair()
+    room.feed.snapshot_came(stored(4))
+    assert (room.feed.doubt[:5], room.feed.seen, room.reads) == (OTHER, Position("a", 3), 2)
+    room.feed.snapshot_came(stored(4, epoch="b"))
+    assert ann.texts() == ["GAP", "b1", "b2", "b3", "b4"]
+
+
+def test_a_server_is_told_what_was_seen_at_the_one_before_and_how_long_ago() -> None:
+    room = Room().at(2)
+    _, ann = live_member(room.feed)
+    assert room.feed.tell() == (Position("a", 2), b"")
+    room.now_s = 30.0
+    room.feed.moved(at_s=28.5)
+    room.feed.repair()
+    assert room.feed.tell() == (Position("a", 2), b"1500")
+    room.feed.snapshot_came(StoreUnavailable("away"))
+    room.feed.repair()
+    room.now_s = 31.0
+    assert room.feed.tell() == (Position("a", 2), b"2500")
+    room.feed.snapshot_came(stored(3))
+    assert (room.feed.tell(), ann.texts()) == ((Position("a", 3), b""), ["a3"])
+
+
+def test_a_claim_stays_until_commands_and_channel_lead_to_the_same_server() -> None:
+    room = Room().at(2)
+    live_member(room.feed)
+    room.feed.moved(0.0)
+    room.feed.start_reading()
+    room.feed.tell()
+    room.feed.snapshot_came(stored(3), is_settled=False)
+    assert (room.feed.doubt, room.reads) == (b"0", 1), "no need to ask the wrong server again"
+    room.feed.start_reading()
+    room.feed.tell()
+    room.feed.snapshot_came(stored(3), is_settled=True)
+    assert (room.feed.doubt, room.reads) == (b"", 2)
+
+
+def test_claims_of_several_epochs_are_told_one_after_another() -> None:
+    room = Room().at(2)
+    live_member(room.feed)
+    room.feed.acknowledged("z", 7, text(7, "z"))
+    room.feed.moved(0.0)
+    room.feed.start_reading()
+    assert room.feed.tell()[0] == Position("a", 2)
+    room.feed.snapshot_came(stored(2))
+    assert room.reads == 2
+    assert room.feed.tell()[0] == Position("z", 7)
+    room.feed.snapshot_came(stored(2))
+    assert (room.reads, room.feed.doubt) == (2, b"")
+
+
+def test_a_room_without_members_still_tells_what_it_has_seen() -> None:
+    room = Room().at(2)
+    room.feed.moved(0.0)
+    room.feed.repair()
+    assert room.reads == 1
+
+
+def test_another_server_that_no_longer_shows_the_last_message_must_begin_a_new_epoch() -> None:
+    room = Room().at(2)
+    live_member(room.feed)
+    room.feed.repair()
+    room.feed.snapshot_came(stored(4, count=2))
+    assert room.feed.doubt == b"", "the same server only trimmed it"
+    room.feed.moved(0.0)
+    room.feed.repair()
+    room.feed.snapshot_came(stored(7, count=2))
+    assert (room.feed.doubt[:5], room.reads) == (OTHER, 3)
+
+
+def test_a_position_that_another_worker_tells_is_read_unless_it_is_known() -> None:
+    room = Room().at(2)
+    live_member(room.feed)
+    room.feed.receive([b"a:2", b"a:1", b"nonsense", b"", b"\xff:x"])
+    assert room.reads == 0
+    room.feed.receive([b"b:2"])
+    assert room.reads == 1
 
 
 def test_an_acknowledged_position_counts_as_seen_before_it_is_heard() -> None:
     room = Room().at(5)
-    room.feed.acknowledged("a", 7)
+    room.feed.acknowledged("a", 7, text(7))
     assert (room.feed.seen, room.feed.position) == (Position("a", 7), Position("a", 5))
-    room.feed.acknowledged("b", 9)
+    room.feed.acknowledged("b", 9, text(9))
     assert room.feed.seen == Position("a", 5), "of another epoch nothing is known"
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.delivery.rooms_model import Person, Store, World
+from tests.delivery.rooms_model import Person, Truth, World
 
 STEPS = 400
 
 
-def judge(person: Person, store: Store) -> list[str]:
+def judge(person: Person, truth: Truth) -> list[str]:
     """What is wrong with what a member saw.
 
     Between two announced breaks (a gap, or a join that did not recover) the positions count up by one and every
@@ -27,14 +27,27 @@ def judge(person: Person, store: Store) -> list[str]:
         if last is not None:
             if one.position != (last.epoch, last.seq + 1):
                 wrong.append(f"{last} {last_text} is followed by {one.position} {one.text}")
-            if store.parents[one.text] != last_text:
+            if truth.parents[one.text] != last_text:
                 owed = f"{one.text} was not published after {last_text}, and no gap tells"
         last, last_text = one.position, one.text
     return [*wrong, *([owed] if owed else [])]
 
 
-def run(seed: int, loses_data: bool) -> World:
-    world = World(seed, loses_data)
+def unannounced(person: Person, world: World) -> list[str]:
+    """Acknowledged messages that a member never got, and of which it was not told after they were acknowledged."""
+    seen = person.recorder.seen()
+    texts = {one.text for one in seen if one.kind == "stored"}
+    broken = [at for at, is_whole in person.joins if not is_whole]
+    last = max([*broken, *(at for at, one in enumerate(seen) if one.kind == "gap")], default=-1)
+    return [
+        one.text
+        for one in world.acknowledged
+        if one.text not in texts and last < one.seen.get(person.who, -1)
+    ]
+
+
+def run(seed: int, loses_data: bool, splits: bool = False) -> World:
+    world = World(seed, loses_data, splits)
     for worker in world.workers:
         worker.come()
     for _ in range(STEPS):
@@ -44,14 +57,19 @@ def run(seed: int, loses_data: bool) -> World:
 
 
 @pytest.mark.parametrize("block", range(8))
-@pytest.mark.parametrize("loses_data", [False, True])
-def test_nothing_is_missing_doubled_or_misordered_unless_a_gap_says_so(block: int, loses_data: bool) -> None:
+@pytest.mark.parametrize(
+    ("loses_data", "splits"), [(False, False), (True, False), (False, True), (True, True)]
+)
+def test_nothing_is_missing_doubled_or_misordered_unless_a_gap_says_so(
+    block: int, loses_data: bool, splits: bool
+) -> None:
     for seed in range(block * 25, block * 25 + 25):
-        world = run(seed, loses_data)
+        world = run(seed, loses_data, splits)
         for worker in world.workers:
             assert worker.feed.joining == 0
             for person in worker.people:
-                assert judge(person, world.store) == [], f"seed {seed}"
+                assert judge(person, world.truth) == [], f"seed {seed}"
+                assert unannounced(person, world) == [], f"seed {seed}"
                 assert person.member.is_live, f"seed {seed}"
                 last = person.last()
                 if world.store.texts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.delivery.positions import Arrival, is_other, judge, missed, since
+from gateway.delivery.positions import Arrival, Seen, judge, missed, since
 from gateway.protocol import Position, receive_json
 from gateway.state.history import NO_POSITION, Snapshot
 
@@ -66,18 +66,26 @@ def test_a_seq_that_went_back_is_a_gap_down_to_the_stores_own_position() -> None
     assert (found.is_gap, found.trusted) == (True, Position("a", 3))
 
 
+def heard(seq: int) -> bytes:
+    return receive_json(entry(seq), ROOM, HERE)
+
+
 def test_another_message_in_the_last_ones_place_is_noticed() -> None:
-    mine = receive_json(entry(5), ROOM, HERE)
-    other = receive_json(entry(50), ROOM, HERE)
-    assert not is_other(HERE, mine, snapshot(6, 4), ROOM)
-    assert is_other(HERE, other, snapshot(6, 4), ROOM)
+    assert not Seen(HERE, heard(5)).is_contradicted(snapshot(6, 4), ROOM)
+    assert Seen(HERE, heard(50)).is_contradicted(snapshot(6, 4), ROOM)
 
 
 def test_what_cannot_be_compared_is_not_called_another() -> None:
-    other = receive_json(entry(50), ROOM, HERE)
-    assert not is_other(HERE, None, snapshot(6, 4), ROOM), "the last message is not known"
-    assert not is_other(HERE, other, snapshot(9, 2), ROOM), "its place is trimmed"
-    assert not is_other(HERE, other, snapshot(6, 4, "b"), ROOM), "the epoch is another"
+    other = Seen(HERE, heard(50))
+    assert not Seen(HERE).is_contradicted(snapshot(6, 4), ROOM), "the last message is not known"
+    assert not other.is_contradicted(snapshot(9, 2), ROOM), "its place is trimmed"
+    assert not other.is_contradicted(snapshot(6, 4, "b"), ROOM), "the epoch is another"
+
+
+def test_a_place_is_out_of_sight_only_where_it_has_been_trimmed() -> None:
+    assert [Seen(HERE).is_beyond(snapshot(seq, 4)) for seq in (5, 8, 9)] == [False, False, True]
+    assert not Seen(HERE).is_beyond(snapshot(9, 4, "b"))
+    assert not Seen(Position("a", 0)).is_beyond(snapshot(9, 4))
 
 
 def test_a_join_without_since_gets_everything_and_no_word_on_recovery() -> None:

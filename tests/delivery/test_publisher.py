@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 
 import hiredis
@@ -11,7 +12,7 @@ from gateway import keys
 from gateway.delivery.feed import Feed
 from gateway.delivery.publisher import Publisher, PublishOptions
 from gateway.delivery.routes import RoomRoute
-from gateway.protocol import entry
+from gateway.protocol import Position, entry
 from gateway.state.endpoints import FixedFinder, endpoint_of
 from gateway.state.history import Histories, Snapshot
 from gateway.state.link import OnReply, Reply, StoreError, StoreRefused, StoreUnavailable
@@ -62,9 +63,30 @@ def test_one_script_call_names_the_rooms_keys_and_what_was_seen() -> None:
     assert command[3:6] == [keys.history("tea"), keys.meta("tea"), keys.idempotency("tea", "k1")]
     assert command[6] == b"PUBLISH"
     assert command[10:15] == [b'"tea"', b"50", b"2592000", b"5184000", b"300"]
-    assert command[16:] == [keys.live("tea"), b"a", b"4", ENTRY]
+    assert command[16:] == [keys.live("tea"), b"a", b"4", b"", ENTRY]
     store.answer(b"a:5")
     assert outcomes == ["a:5"]
+
+
+def test_a_message_that_was_stored_before_says_nothing_about_the_rooms_position() -> None:
+    store, feed, outcomes = HandStore(), feed_at(), Outcomes()
+    publisher_of(store).publish(feed, ENTRY, "k1", outcomes.append)
+    store.answer(b"=a:9")
+    assert (outcomes, feed.seen) == (["a:9"], Position("a", 4))
+
+
+def test_a_doubt_is_told_with_the_next_message() -> None:
+    store, feed = HandStore(), feed_at()
+    feed.moved(time.monotonic() - 2)
+    publisher_of(store).publish(feed, ENTRY, None, lambda result: None)
+    assert store.commands[0][-4:-2] == [b"a", b"4"]
+    assert 2000 <= int(store.commands[0][-2]) < 4000
+
+
+def test_a_position_is_told_on_the_rooms_channel() -> None:
+    store = HandStore()
+    publisher_of(store).tell_position(feed_at())
+    assert store.commands == [[b"PUBLISH", keys.live("tea"), b"a:4"]]
 
 
 def test_a_command_is_prepared_once_per_room_and_epoch() -> None:
@@ -78,7 +100,7 @@ def test_a_command_is_prepared_once_per_room_and_epoch() -> None:
     store.answer(b"a:5", b"b:1")
     publisher.publish(feed, ENTRY, None, lambda result: None)
     assert store.commands[2][14] != first[14], "an epoch that was taken is not offered again"
-    assert store.commands[2][-3:-1] == [b"a", b"4"], "of the epoch that the members are in"
+    assert store.commands[2][-4:-2] == [b"a", b"4"], "of the epoch that the members are in"
 
 
 def test_an_acknowledged_position_is_told_to_the_store_with_the_next_message() -> None:
@@ -87,7 +109,7 @@ def test_an_acknowledged_position_is_told_to_the_store_with_the_next_message() -
     publisher.publish(feed, ENTRY, None, lambda result: None)
     store.answer(b"a:9")
     publisher.publish(feed, ENTRY, None, lambda result: None)
-    assert store.commands[1][-3:-1] == [b"a", b"9"]
+    assert store.commands[1][-4:-2] == [b"a", b"9"]
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("late"), StoreRefused("wrong type")])

@@ -125,7 +125,7 @@ async def test_a_forgotten_script_is_loaded_and_all_that_waited_keep_their_order
 ) -> None:
     async with opened(server.url) as link:
         ledger = Ledger()
-        snapshot = SNAPSHOT.command((b"list", b"meta"), "epoch", 100, "", 0)
+        snapshot = SNAPSHOT.command((b"list", b"meta"), "epoch", 100, "", 0, "")
         await server.ask("SCRIPT", "FLUSH")
         link.submit(snapshot, ledger.expects(0))
         link.submit(snapshot, ledger.expects(1))
@@ -135,7 +135,7 @@ async def test_a_forgotten_script_is_loaded_and_all_that_waited_keep_their_order
             link.submit(pack("ECHO", number), ledger.expects(number))
         await until(lambda: len(ledger.answers) == 6, 2, "all are answered")
         assert ledger.numbers() == list(range(6))
-        assert ledger.replies()[:2] == [[b"epoch", b"0", []]] * 2
+        assert ledger.replies()[:2] == [[b"epoch", b"0", [], 0]] * 2
         assert ledger.replies()[2:] == [b"2", b"3", b"4", b"5"]
         assert await asyncio.gather(*slow) == [b"OK", b"PONG"]
 
@@ -143,7 +143,7 @@ async def test_a_forgotten_script_is_loaded_and_all_that_waited_keep_their_order
 async def test_scripts_that_are_flushed_all_the_time_lose_no_command(server: Valkey) -> None:
     async with opened(server.url) as link:
         ledger = Ledger()
-        snapshot = SNAPSHOT.command((b"list", b"meta"), "epoch", 100, "", 0)
+        snapshot = SNAPSHOT.command((b"list", b"meta"), "epoch", 100, "", 0, "")
         for block in range(10):
             flushing = asyncio.create_task(server.ask("SCRIPT", "FLUSH"))
             for number in range(block * 50, block * 50 + 50):
@@ -226,7 +226,7 @@ async def test_the_loss_also_answers_what_waits_for_a_script(server: Valkey) -> 
     async with opened(server.url) as link:
         ledger = Ledger()
         await server.ask("SCRIPT", "FLUSH")
-        link.submit(SNAPSHOT.command((b"list", b"meta"), "e", 9, "", 0), ledger.expects(0))
+        link.submit(SNAPSHOT.command((b"list", b"meta"), "e", 9, "", 0, ""), ledger.expects(0))
         link.submit(pack("CLIENT", "PAUSE", "60000", "ALL"), ledger.expects(1))
         link.submit(pack("PING"), ledger.expects(2))
         await until(lambda: link._again is not None, 2, "the script is missing")

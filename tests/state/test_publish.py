@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 import redis.asyncio as redis
 
 from gateway import keys
 from gateway.protocol import Position, entry
-from gateway.state.history import NO_POSITION, Histories
+from gateway.state.history import NO_POSITION, OTHER, Histories
 from gateway.state.link import StoreRefused
 from gateway.state.scripts import PUBLISH
 from gateway.state.store import PrimaryStore
@@ -24,6 +25,7 @@ async def publish(
     epoch: str = "e1",
     key: str | None = None,
     seen: Position = NO_POSITION,
+    doubt: bytes = b"",
     kept: int = 100,
 ) -> Position:
     """Runs the script as the publisher does; `epoch` is taken if a new one is needed."""
@@ -32,9 +34,9 @@ async def publish(
         names.append(keys.idempotency(room, key))
     reply = await store.run(
         PUBLISH, tuple(names), "PUBLISH", "", " ", "", f'"{room}"', kept, TTL_S, META_TTL_S, IDEMPOTENCY_TTL_S,
-        epoch, keys.live(room), seen.epoch, seen.seq, entry(text, "ann", 7),
+        epoch, keys.live(room), seen.epoch, seen.seq, doubt, entry(text, "ann", 7),
     )  # fmt: skip
-    return Position.parse(reply.decode())
+    return Position.parse(reply.removeprefix(b"=").decode())
 
 
 async def texts(client: redis.Redis, room: str) -> list[bytes]:
@@ -46,7 +48,8 @@ async def test_a_first_message_begins_an_epoch_at_one(
 ) -> None:
     assert await publish(store, room, "m1") == Position("e1", 1)
     assert await publish(store, room, "m2", "e2") == Position("e1", 2)
-    assert await client.hgetall(keys.meta(room)) == {b"epoch": b"e1", b"seq": b"2"}
+    meta = await client.hgetall(keys.meta(room))
+    assert (meta[b"epoch"], meta[b"seq"], sorted(meta)) == (b"e1", b"2", [b"begun", b"epoch", b"seq"])
     assert await texts(client, room) == [entry("m1", "ann", 7), entry("m2", "ann", 7)]
 
 
@@ -177,6 +180,59 @@ async def test_a_snapshot_of_a_store_that_lost_data_has_a_new_epoch_at_once(
     assert lost.epoch not in ("e1", "")
     assert (lost.seq, len(lost.entries)) == (1, 1)
     assert (await histories.snapshot(room, Position("e1", 2))).epoch == lost.epoch
+
+
+@pytest.mark.parametrize("way", ["publish", "snapshot"])
+@pytest.mark.parametrize("other", [b"", OTHER])
+async def test_who_saw_more_elsewhere_after_an_epoch_began_begins_one_more(
+    store: PrimaryStore, client: redis.Redis, room: str, way: str, other: bytes
+) -> None:
+    histories, epochs = Histories(store, 600), iter(["e2", "e3", "e4", "e5"])
+
+    async def epoch_for(seen: Position, age_ms: int | None = None) -> str:
+        doubt = b"" if age_ms is None else b"%b%d" % (other, age_ms)
+        if way == "publish":
+            return (await publish(store, room, "m", next(epochs), seen=seen, doubt=doubt)).epoch
+        return (await histories.snapshot(room, seen, doubt)).epoch
+
+    await publish(store, room, "m1")
+    first = await epoch_for(Position("e1", 55), 5)
+    assert first != "e1"
+    begun_ms = int(await client.hget(keys.meta(room), "begun") or 0)
+    assert 0 <= time.time() * 1000 - begun_ms < 5000
+    assert await epoch_for(Position("e1", 99)) == first, "it was here when the epoch began"
+    assert await epoch_for(Position("e1", 57), 60_000) == first, "that had been seen before"
+    second = await epoch_for(Position("e1", 57), 0)
+    assert second not in (first, "e1")
+    assert int(await client.hget(keys.meta(room), "begun") or 0) >= begun_ms
+
+
+@pytest.mark.parametrize("way", ["publish", "snapshot"])
+async def test_other_messages_in_the_same_places_begin_a_new_epoch_once(
+    store: PrimaryStore, room: str, way: str
+) -> None:
+    histories = Histories(store, 600)
+    for number in range(3):
+        await publish(store, room, f"m{number}")
+    seen = Position("e1", 2)
+    if way == "publish":
+        assert await publish(store, room, "m", "e2", seen=seen, doubt=OTHER) == Position("e2", 4)
+        assert await publish(store, room, "m", "e3", seen=seen, doubt=OTHER) == Position("e2", 5)
+    else:
+        begun = await histories.snapshot(room, seen, OTHER)
+        assert (begun.seq, begun.has_begun, begun.epoch != "e1") == (3, True, True)
+        again = await histories.snapshot(room, seen, OTHER)
+        assert (again.position, again.has_begun) == (begun.position, False)
+
+
+async def test_a_room_that_was_wiped_begins_anew_for_all_who_saw_it_before(
+    store: PrimaryStore, room: str
+) -> None:
+    histories = Histories(store, 600)
+    begun = await histories.snapshot(room, Position("e1", 5), b"100")
+    assert (begun.seq, begun.has_begun) == (0, False)
+    assert (await histories.snapshot(room, Position("e1", 9), b"60000")).epoch == begun.epoch
+    assert (await histories.snapshot(room, Position("e1", 9), b"0")).epoch != begun.epoch
 
 
 async def test_position_and_entries_belong_together_while_others_publish(

@@ -37,7 +37,7 @@ async def test_starting_without_a_server_ends_in_time_and_commands_are_answered_
     with pytest.raises(StoreUnavailable):
         await store.call(b"k", "PING")
     with pytest.raises(StoreUnavailable):
-        await store.run(SNAPSHOT, (b"k", b"m"), "e", 9, "", 0)
+        await store.run(SNAPSHOT, (b"k", b"m"), "e", 9, "", 0, "")
     await store.close()
 
 
@@ -64,7 +64,9 @@ async def test_each_break_is_told_and_mended(server: Valkey) -> None:
         assert not store.is_up
         await server.start()
         await until(lambda: told[-1] == "up", 5, "it is mended")
-        assert (await store.run(SNAPSHOT, (b"k", b"m"), "e", 9, "", 0))[1] == b"0", "the scripts are there"
+        assert (await store.run(SNAPSHOT, (b"k", b"m"), "e", 9, "", 0, ""))[1] == b"0", (
+            "the scripts are there"
+        )
     assert told == ["up", "down", "up", "down", "up"]
     await store.close()
 
