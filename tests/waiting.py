@@ -21,6 +21,7 @@ LONGEST_PAUSE_S = 0.05
 HELD_UP_AT_MOST = 3
 """However much it is held up, a wait ends after so many times its limit."""
 TRIES = 5
+Test = Callable[..., Awaitable[None]]
 NOISE = (AssertionError, OSError, aiohttp.ClientError)
 """What a try ends with that the machine has spoiled: too late (TimeoutError is an OSError), or closed for that."""
 
@@ -60,13 +61,17 @@ async def stays(condition: Callable[[], object], for_s: float, what: str = "") -
 class Stopwatch:
     """`async with Stopwatch() as watch:` tells afterwards how long that took, as `seconds`.
 
-    `calm_seconds` leaves out what this process was held up meanwhile: never more than `seconds`, and the same on a
-    machine that has nothing else to do.
+    `held_up_s` is how much of it this process was held up: next to nothing on a machine that has nothing else to do.
+    `calm_seconds` leaves that out.
     """
 
     def __init__(self) -> None:
-        self.seconds = self.calm_seconds = 0.0
-        self._late_s = 0.0
+        self.seconds = self.held_up_s = 0.0
+
+    @property
+    def calm_seconds(self) -> float:
+        """How long it took, without what the machine took."""
+        return max(0.0, self.seconds - self.held_up_s)
 
     async def __aenter__(self) -> Self:
         self._begun = time.monotonic()
@@ -77,32 +82,48 @@ class Stopwatch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.seconds = time.monotonic() - self._begun
-        self.calm_seconds = max(0.0, self.seconds - self._late_s)
         self._watching.cancel()
         await asyncio.wait([self._watching])
 
     async def _watch(self) -> None:
         while True:
-            self._late_s += await _pause(LONGEST_PAUSE_S)
+            self.held_up_s += await _pause(LONGEST_PAUSE_S)
 
 
-def tried_again(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+class HeldUp(AssertionError):
+    """What a test needs to be quick about took too long, so that its question was not asked."""
+
+
+def in_time(begun: float, limit_s: float) -> None:
+    """Raises HeldUp if more than `limit_s` have passed since the monotonic time `begun`."""
+    taken_s = time.monotonic() - begun
+    if taken_s >= limit_s:
+        raise HeldUp(f"this took {taken_s:.2f} s and had to take less than {limit_s:g} s")
+
+
+def tried_again(*noise: type[Exception]) -> Callable[[Test], Test]:
     """A test that may need a few tries, because a machine that stands still for 100 ms spoils one.
 
-    What it asserts is wrong only if it is wrong at each of `TRIES` times: then the last failure is the test's.
-    Everything that the test changes must be its own, and made anew by each try.
+    What it asserts is wrong only if it is wrong at each of `TRIES` times: then the last failure is the test's. A try
+    that knows when it was spoiled raises HeldUp, and names that as the only `noise`; else a try may fail of anything
+    in `NOISE`. All that the test changes must be its own, and made anew by each try.
     """
 
-    @functools.wraps(test)
-    async def patient(*arguments: Any, **named: Any) -> None:
-        for _ in range(TRIES - 1):
-            try:
-                return await test(*arguments, **named)
-            except NOISE:
-                continue
-        return await test(*arguments, **named)
+    spoiled = noise or NOISE
 
-    return patient
+    def decorated(test: Test) -> Test:
+        @functools.wraps(test)
+        async def patient(*arguments: Any, **named: Any) -> None:
+            for _ in range(TRIES - 1):
+                try:
+                    return await test(*arguments, **named)
+                except spoiled:
+                    continue
+            return await test(*arguments, **named)
+
+        return patient
+
+    return decorated
 
 
 async def _pause(pause_s: float) -> float:

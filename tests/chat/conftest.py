@@ -11,6 +11,6 @@ from tests.chat.workers import ChatWorker, chat_worker
 
 @pytest.fixture
 async def worker(redis_url: str) -> AsyncIterator[ChatWorker]:
-    """A worker on the run's Redis, with the usual grace period."""
-    async with chat_worker(redis_url) as worker:
+    """A worker on the run's Redis, with the usual grace period; it has patience with a slow machine."""
+    async with chat_worker(redis_url, timeout_s=10.0) as worker:
         yield worker

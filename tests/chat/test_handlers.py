@@ -35,7 +35,7 @@ async def test_everybody_gets_a_message_the_sender_too_in_the_seeds_form(
     await ann.join(room)
     await ben.join(room, "ben")
     answer = await ann.send(room, "hello", username="ann")
-    await until(lambda: ben.messages() == ann.messages() == ["hello"], 3, "the message")
+    await until(lambda: ben.messages() == ann.messages() == ["hello"], what="the message")
     (data,) = [data for data in ben.events("receive") if "id" in data]
     assert list(data) == ["message", "username", "__createdtime__", "room", "id"]
     assert (data["username"], data["room"], data["id"]) == ("ann", room, answer["id"])
@@ -62,7 +62,7 @@ async def test_the_same_idempotency_key_stores_nothing_again(worker: ChatWorker,
     again = await ann.send(room, "once", idempotency_key="k1")
     other = await ann.send(room, "twice", idempotency_key="k2")
     assert (first["id"], Position.parse(other["id"]).seq) == (again["id"], 2)
-    await until(lambda: ann.messages() == ["once", "twice"], 3, "both messages")
+    await until(lambda: ann.messages() == ["once", "twice"], what="both messages")
 
 
 async def test_leave_ends_membership_at_once(worker: ChatWorker, room: str) -> None:
@@ -71,7 +71,7 @@ async def test_leave_ends_membership_at_once(worker: ChatWorker, room: str) -> N
     await ben.join(room, "ben")
     assert await ben.call("leave", {"username": "ben", "room": room}) == {"ok": True}
     await ann.send(room, "alone")
-    await until(lambda: ann.messages() == ["alone"], 3, "the message")
+    await until(lambda: ann.messages() == ["alone"], what="the message")
     assert ben.messages() == []
     assert (await ben.send(room, "still here?"))["code"] == "not_joined"
     assert await worker.users(room) == ["ann"]
@@ -82,7 +82,7 @@ async def test_joining_under_another_name_leaves_as_the_first(worker: ChatWorker
     await ann.join(room)
     await ben.join(room, "ben")
     assert (await ben.join(room, "bea"))["count"] == 2
-    await until(lambda: len(ann.notices()) == 3, 3, "the notices")
+    await until(lambda: len(ann.notices()) == 3, what="the notices")
     assert ann.notices()[1:] == ["ben has left the room", "bea has joined the room"]
     assert await worker.users(room) == ["ann", "bea"]
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
+import uuid
 
 from tests.chat.workers import ChatWorker, chat_worker
-from tests.waiting import stays, until
+from tests.waiting import HeldUp, in_time, stays, tried_again, until
 
 GRACE_S = 0.3
+DEAD_S = 1.0
 
 
 async def test_a_user_is_announced_once_however_many_tabs(worker: ChatWorker, room: str) -> None:
@@ -18,9 +21,10 @@ async def test_a_user_is_announced_once_however_many_tabs(worker: ChatWorker, ro
     await first.call("leave", {"username": "ben", "room": room})
     await second.call("leave", {"username": "ben", "room": room})
     await until(
-        lambda: ann.notices() == ["ben has joined the room", "ben has left the room"], 3, "two notices"
+        lambda: ann.notices() == ["ben has joined the room", "ben has left the room"], what="two notices"
     )
-    assert first.notices() == second.notices() == [], "one is not told of oneself"
+    told = {*first.notices(), *second.notices()}
+    assert told <= {"ann has joined the room"}, "one is not told of oneself; what was before may come late"
 
 
 async def test_joining_again_is_not_announced(worker: ChatWorker, room: str) -> None:
@@ -29,43 +33,54 @@ async def test_joining_again_is_not_announced(worker: ChatWorker, room: str) -> 
     await ben.join(room, "ben")
     await ben.join(room, "ben")
     await ben.send(room, "here")
-    await until(lambda: "here" in ann.messages(), 3, "the message")
+    await until(lambda: "here" in ann.messages(), what="the message")
     assert ann.notices() == ["ben has joined the room"]
 
 
-async def test_a_dropped_connection_leaves_when_the_grace_period_is_over(redis_url: str, room: str) -> None:
+@tried_again(HeldUp)
+async def test_a_dropped_connection_leaves_when_the_grace_period_is_over(redis_url: str) -> None:
+    room = f"room-{uuid.uuid4().hex}"
     async with chat_worker(redis_url, GRACE_S) as worker:
         ann, ben = worker.connect(), worker.connect()
         await ann.join(room)
         await ben.join(room, "ben")
+        dropped_at = time.monotonic()
         ben.close()
-        assert await worker.users(room) == ["ann", "ben"]
-        await until(lambda: ann.notices()[1:] == ["ben has left the room"], 3, "the notice")
+        users = await worker.users(room)
+        in_time(dropped_at, GRACE_S)
+        assert users == ["ann", "ben"]
+        await until(lambda: ann.notices()[1:] == ["ben has left the room"], what="the notice")
         assert await worker.users(room) == ["ann"]
 
 
-async def test_one_who_comes_back_in_time_on_another_connection_was_never_away(
-    redis_url: str, room: str
-) -> None:
+@tried_again(HeldUp)
+async def test_one_who_comes_back_in_time_on_another_connection_was_never_away(redis_url: str) -> None:
+    room = f"room-{uuid.uuid4().hex}"
     async with chat_worker(redis_url, GRACE_S) as worker:
         ann, ben, again = worker.connect(), worker.connect(), worker.connect()
         await ann.join(room)
         await ben.join(room, "ben")
+        dropped_at = time.monotonic()
         ben.close()
         await again.join(room, "ben")
-        await until(lambda: len(ann.notices()) == 1, 3, "the first notice")
+        in_time(dropped_at, GRACE_S)
+        await until(lambda: len(ann.notices()) == 1, what="the first notice")
         await stays(lambda: ann.notices() == ["ben has joined the room"], 3 * GRACE_S, "no more notices")
         assert await worker.users(room) == ["ann", "ben"]
 
 
-async def test_a_session_that_was_dropped_and_joins_after_all_stays(redis_url: str, room: str) -> None:
+@tried_again(HeldUp)
+async def test_a_session_that_was_dropped_and_joins_after_all_stays(redis_url: str) -> None:
     """A join or leave that failed is made good after the grace period, unless the client has tried again."""
+    room = f"room-{uuid.uuid4().hex}"
     async with chat_worker(redis_url, GRACE_S) as worker:
         ann, ben = worker.connect(), worker.connect()
         await ann.join(room)
+        dropped_at = time.monotonic()
         worker.roster.drop(room, ben.sid, "ben")
         await ben.join(room, "ben")
-        await until(lambda: len(ann.notices()) == 1, 3, "the first notice")
+        in_time(dropped_at, GRACE_S)
+        await until(lambda: len(ann.notices()) == 1, what="the first notice")
         await stays(lambda: ann.notices() == ["ben has joined the room"], 3 * GRACE_S, "no more notices")
         assert await worker.users(room) == ["ann", "ben"]
 
@@ -75,7 +90,7 @@ async def test_two_workers_announce_to_each_others_members(redis_url: str, room:
         ann, ben = here.connect(), there.connect()
         await ann.join(room)
         await ben.join(room, "ben")
-        await until(lambda: ann.notices() == ["ben has joined the room"], 3, "the notice")
+        await until(lambda: ann.notices() == ["ben has joined the room"], what="the notice")
 
 
 async def test_in_a_large_room_nobody_is_announced(worker: ChatWorker, room: str) -> None:
@@ -84,26 +99,28 @@ async def test_in_a_large_room_nobody_is_announced(worker: ChatWorker, room: str
     for number in range(4):
         await worker.connect().join(room, f"user-{number}")
     await ann.send(room, "here")
-    await until(lambda: ann.messages() == ["here"], 3, "the message")
+    await until(lambda: ann.messages() == ["here"], what="the message")
     assert ann.notices() == ["user-0 has joined the room", "user-1 has joined the room"]
 
 
-async def test_the_sessions_of_a_dead_worker_are_cleaned_up_once_by_those_who_live(
-    redis_url: str, room: str
-) -> None:
+@tried_again(HeldUp)
+async def test_the_sessions_of_a_dead_worker_are_cleaned_up_once_by_those_who_live(redis_url: str) -> None:
+    room = f"room-{uuid.uuid4().hex}"
     async with chat_worker(redis_url) as here, chat_worker(redis_url) as also, chat_worker(redis_url) as dead:
         ann, ben, cy = here.connect(), dead.connect(), dead.connect()
         await ann.join(room)
         await ben.join(room, "ben")
         await cy.join(room, "ann")
+        beaten_at = time.monotonic()
         await here.workers.beat()
         await also.workers.beat()
         await dead.workers.depart(0.0)
         living = [asyncio.create_task(one.roster.run()) for one in (here, also)]
-        await until(lambda: "ben has left the room" in ann.notices(), 5, "the clean-up")
+        await until(lambda: "ben has left the room" in ann.notices(), what="the clean-up")
         for task in living:
             task.cancel()
         await asyncio.gather(*living, return_exceptions=True)
+        in_time(beaten_at, DEAD_S)  # after that they might have taken each other for dead
         assert ann.notices() == ["ben has joined the room", "ben has left the room"]
         assert await here.users(room) == ["ann"]
         assert dead.name not in await here.workers.dead()
@@ -120,7 +137,7 @@ async def test_what_a_store_has_forgotten_is_put_back_silently(worker: ChatWorke
     async def are_back() -> bool:
         return await worker.users(room) == ["ann", "ben"]
 
-    await until(are_back, 3, "the sessions are back")
+    await until(are_back, what="the sessions are back")
     assert ann.notices() == ["ben has joined the room"]
 
 
@@ -134,7 +151,7 @@ async def test_a_room_given_up_and_taken_up_again_stays_registered(redis_url: st
         async def is_forgotten() -> bool:
             return await worker.workers.rooms_of(worker.name) == []
 
-        await until(is_forgotten, 3, "the room is given up")
+        await until(is_forgotten, what="the room is given up")
         worker.roster.given_up(room)
         await ann.join(room)
         assert await worker.workers.rooms_of(worker.name) == [room]

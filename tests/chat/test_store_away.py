@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from tests.chat.workers import ChatWorker, chat_worker
 from tests.system.faults.servers import Valkey
 from tests.system.faults.topologies import standalone
-from tests.waiting import until
+from tests.waiting import Stopwatch, until
 
 WITHIN_S = 2.0 + 0.3
 """The promise, and what a loaded test machine may add."""
@@ -36,21 +35,20 @@ async def test_every_event_is_answered_unavailable_within_two_seconds(
     for number, client in enumerate(clients):
         await client.join(room, f"user-{number}")
     server.freeze()
-    began_s = time.monotonic()
     try:
-        answers = await asyncio.gather(
-            clients[0].send(room, "m"),
-            clients[1].call("members", {"room": room}),
-            clients[2].call("history", {"room": room}),
-            clients[3].join(room, "user-3"),
-            worker.connect().join(f"{room}-new"),
-        )
-        took_s = time.monotonic() - began_s
+        async with Stopwatch() as watch:
+            answers = await asyncio.gather(
+                clients[0].send(room, "m"),
+                clients[1].call("members", {"room": room}),
+                clients[2].call("history", {"room": room}),
+                clients[3].join(room, "user-3"),
+                worker.connect().join(f"{room}-new"),
+            )
     finally:
         server.thaw()
     assert [answer["code"] for answer in answers] == ["unavailable"] * 5
     assert all(answer["retryable"] for answer in answers)
-    assert took_s <= WITHIN_S
+    assert watch.calm_seconds <= WITHIN_S
 
 
 async def test_one_that_retries_until_it_joins_is_there_for_good(
@@ -68,7 +66,7 @@ async def test_one_that_retries_until_it_joins_is_there_for_good(
         return (await ben.join(room, "ben"))["ok"] is True
 
     await until(joins, 8, "the retry succeeds")
-    await asyncio.wait_for(_several_grace_periods(worker), 5)
+    await asyncio.wait_for(_several_grace_periods(worker), 20)
     assert await worker.users(room) == ["ann", "ben"]
     assert "ben has left the room" not in ann.notices()
 
@@ -87,7 +85,7 @@ async def test_a_store_that_was_killed_and_is_empty_is_announced_as_a_gap(
     await ann.join(room)
     await ben.join(room, "ben")
     before = (await ann.send(room, "m1"))["id"]
-    await until(lambda: ben.messages() == ["m1"], 3, "the message")
+    await until(lambda: ben.messages() == ["m1"], what="the message")
     server.kill()
     assert (await ann.send(room, "lost"))["code"] == "unavailable"
     await server.start()
@@ -96,6 +94,6 @@ async def test_a_store_that_was_killed_and_is_empty_is_announced_as_a_gap(
         return (await ann.send(room, "m2"))["ok"] is True
 
     await until(sends, 8, "the store takes messages again")
-    await until(lambda: "m2" in ben.messages(), 5, "and delivers them")
+    await until(lambda: "m2" in ben.messages(), what="and delivers them")
     assert [error["code"] for error in ben.events("error")] == ["gap"]
     assert ben.events("error")[0]["id"] == before

@@ -83,7 +83,7 @@ async def test_an_emit_to_a_chat_room_reaches_its_members_everywhere(
         sid, ben = await there.connect()
         there.enter_chat_room(sid, ben, room)
         await elsewhere.emit("news", {"n": 1}, namespace="/", room=room)
-        await until(lambda: events(ann) == events(ben) == [["news", {"n": 1}]], 3, "both get it")
+        await until(lambda: events(ann) == events(ben) == [["news", {"n": 1}]], what="both get it")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ async def test_the_arguments_are_those_that_stock_servers_send(
     sid, ann = await here.connect()
     here.enter_chat_room(sid, ann, room)
     await elsewhere.emit("news", data, namespace="/", room=room)
-    await until(lambda: ann.packets, 3, "it arrives")
+    await until(lambda: ann.packets, what="it arrives")
     assert events(ann) == [["news", *arguments]]
 
 
@@ -108,7 +108,7 @@ async def test_an_emit_to_one_client_or_past_one_client(
     here.enter_chat_room(other, ben, room)
     await elsewhere.emit("one", "x", namespace="/", room=sid)
     await elsewhere.emit("two", "x", namespace="/", room=room, skip_sid=sid)
-    await until(lambda: events(ben) == [["two", "x"]], 3, "past the first")
+    await until(lambda: events(ben) == [["two", "x"]], what="past the first")
     assert events(ann) == [["one", "x"]]
 
 
@@ -120,7 +120,7 @@ async def test_a_client_that_is_in_both_kinds_of_room_gets_it_once(
     await here.sio.enter_room(sid, room)
     await elsewhere.emit("news", 1, namespace="/", room=room)
     await elsewhere.emit("last", 1, namespace="/", room=room)
-    await until(lambda: len(events(ann)) >= 2, 3, "both arrive")
+    await until(lambda: len(events(ann)) >= 2, what="both arrive")
     assert events(ann) == [["news", 1], ["last", 1]]
 
 
@@ -130,11 +130,11 @@ async def test_room_changes_from_other_processes_are_followed(
     sid, ann = await here.connect()
     plain = f"plain-{room}"
     await elsewhere.enter_room(sid, "/", plain)
-    await until(lambda: plain in here.sio.rooms(sid), 3, "it entered")
+    await until(lambda: plain in here.sio.rooms(sid), what="it entered")
     await elsewhere.emit("news", 1, namespace="/", room=plain)
-    await until(lambda: events(ann) == [["news", 1]], 3, "it gets what is sent there")
+    await until(lambda: events(ann) == [["news", 1]], what="it gets what is sent there")
     await elsewhere.leave_room(sid, "/", plain)
-    await until(lambda: plain not in here.sio.rooms(sid), 3, "it left")
+    await until(lambda: plain not in here.sio.rooms(sid), what="it left")
     await elsewhere.emit("news", 2, namespace="/", room=plain)
     await stays(lambda: len(ann.packets) == 1, 0.1, "nothing more")
 
@@ -146,7 +146,7 @@ async def test_an_emit_of_our_own_reaches_members_elsewhere(here: Here, redis_ur
         sid, ben = await here.connect()
         here.enter_chat_room(sid, ben, room)
         await here.sio.emit("news", {"n": 1}, room=room)
-        await until(lambda: events(ann) == events(ben) == [["news", {"n": 1}]], 3, "both get it, once")
+        await until(lambda: events(ann) == events(ben) == [["news", {"n": 1}]], what="both get it, once")
 
 
 async def test_nonsense_on_the_channel_is_passed_over(
@@ -157,7 +157,7 @@ async def test_nonsense_on_the_channel_is_passed_over(
     for payload in ("", "nonsense", "[]", "{}", '{"method":"emit"}', '{"method":"fly"}', "null", "7"):
         await here.worker.store.call(b"socketio", "PUBLISH", "socketio", payload)
     await elsewhere.emit("news", 1, namespace="/", room=room)
-    await until(lambda: events(ann) == [["news", 1]], 3, "it goes on")
+    await until(lambda: events(ann) == [["news", 1]], what="it goes on")
 
 
 async def test_rooms_of_a_client_are_forgotten_when_it_disconnects(here: Here, room: str) -> None:

@@ -63,7 +63,7 @@ class Pair:
 
     async def frame(self) -> tuple[int, bytes]:
         """The next frame that the client receives."""
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(10):
             first, length = await self.reader.readexactly(2)
             if length == 126:
                 length = int.from_bytes(await self.reader.readexactly(2))
@@ -94,7 +94,7 @@ async def pair_of() -> AsyncIterator[Pair]:
     finally:
         carrier.abort()
         writer.transport.abort()
-        await until(lambda: carrier.transport is None, 2, "the connection is gone")
+        await until(lambda: carrier.transport is None, what="the connection is gone")
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ async def pair() -> AsyncIterator[Pair]:
 
 async def test_messages_go_up_in_order_and_packets_go_down_in_order(pair: Pair) -> None:
     pair.sends(client_frame(FINAL_TEXT, b"one"), client_frame(FINAL_BINARY, b"two"))
-    await until(lambda: len(pair.above.messages) == 2, 2, "the messages")
+    await until(lambda: len(pair.above.messages) == 2, what="the messages")
     assert pair.above.messages == [(TEXT, b"one"), (BINARY, b"two")]
     pair.carrier.send_text(b"a")
     pair.carrier.send_texts([b"b", b"c" * 300])
@@ -127,9 +127,9 @@ async def test_what_had_arrived_before_the_connection_changed_hands_comes_first(
     theirs.sendall(client_frame(FINAL_TEXT, b"second"))
     carrier.adopt(transport, MARK_BYTES)
     carrier.start(client_frame(FINAL_TEXT, b"first"))
-    await until(lambda: above.texts() == [b"first", b"second"], 2, "both in order")
+    await until(lambda: above.texts() == [b"first", b"second"], what="both in order")
     carrier.abort()
-    await until(lambda: above.told == ["lost"], 2, "the end")
+    await until(lambda: above.told == ["lost"], what="the end")
     theirs.close()
 
 
@@ -148,11 +148,11 @@ async def test_the_next_message_waits_until_the_last_one_is_handled(pair: Pair) 
     pair.above.answer = lambda data: handle() if data == b"slow" else None
     pair.sends(*(client_frame(FINAL_TEXT, data) for data in (b"slow", b"b", b"c")))
     pair.sends(client_frame(FIN | PING, b"p"))
-    await until(lambda: pair.above.texts() == [b"slow"], 2, "the first message")
+    await until(lambda: pair.above.texts() == [b"slow"], what="the first message")
     pair.sends(client_frame(FINAL_TEXT, b"d"))
     await stays(lambda: pair.above.texts() == [b"slow"], 0.1, "the others wait")
     gate.set()
-    await until(lambda: pair.above.texts() == [b"slow", b"b", b"c", b"d"], 2, "all in order")
+    await until(lambda: pair.above.texts() == [b"slow", b"b", b"c", b"d"], what="all in order")
 
 
 async def test_a_client_that_floods_a_slow_handler_fills_its_own_buffers() -> None:
@@ -165,7 +165,7 @@ async def test_a_client_that_floods_a_slow_handler_fills_its_own_buffers() -> No
         pair.above.answer = lambda data: handle()
         flood = client_frame(FINAL_TEXT, b"x" * 900) * 10_000
         pair.sends(flood)
-        await until(lambda: len(pair.above.messages) == 1, 2, "the first message")
+        await until(lambda: len(pair.above.messages) == 1, what="the first message")
         await stays(lambda: pair.writer.transport.get_write_buffer_size() > 4_000_000, 0.2, "unsent")
         assert len(pair.above.messages) == 1
 
@@ -215,7 +215,7 @@ async def test_a_broken_frame_loses_nothing_before_it(pair: Pair) -> None:
 async def test_the_peers_close_is_answered_with_its_code_and_ends_the_connection(pair: Pair) -> None:
     pair.sends(client_frame(FINAL_TEXT, b"last"), client_frame(FIN | CLOSE, (4001).to_bytes(2) + b"bye"))
     assert await pair.close_code() == 4001
-    await until(lambda: pair.above.told == ["lost"], 2, "the end")
+    await until(lambda: pair.above.told == ["lost"], what="the end")
     assert pair.above.texts() == [b"last"]
     assert await pair.reader.read() == b""
 
@@ -240,7 +240,7 @@ async def test_over_the_mark_it_is_behind_and_drained_when_the_peer_reads() -> N
             pair.carrier.direct_write(b"\x82\x7e\x03\xe8" + bytes(1000))
         assert pair.above.told == ["behind"]
         reading = asyncio.create_task(_read_all(pair))
-        await until(lambda: pair.above.told == ["behind", "drained"], 3, "drained")
+        await until(lambda: pair.above.told == ["behind", "drained"], what="drained")
         reading.cancel()
 
 
@@ -249,7 +249,7 @@ async def test_one_that_does_not_read_is_cut_off_at_the_limit() -> None:
         for _ in range(10_000):
             pair.carrier.send_text(bytes(500))
         assert pair.above.told[0] == "behind"
-        await until(lambda: pair.above.told[-1] == "lost", 2, "cut off")
+        await until(lambda: pair.above.told[-1] == "lost", what="cut off")
 
 
 async def _read_all(pair: Pair) -> None:
@@ -271,7 +271,7 @@ async def test_one_that_was_stopped_still_waits_for_the_peers_close_frame(pair: 
     pair.carrier.close(1001, None)
     assert await pair.close_code() == 1001
     pair.sends(client_frame(FINAL_TEXT, b"unheard"), client_frame(FIN | CLOSE, (1001).to_bytes(2)))
-    await until(lambda: pair.above.told == ["linger", "lost"], 2, "the closing handshake is complete")
+    await until(lambda: pair.above.told == ["linger", "lost"], what="the closing handshake is complete")
     assert pair.above.messages == []
 
 
@@ -284,7 +284,7 @@ async def test_a_handler_that_ends_after_the_stop_takes_nothing_more(pair: Pair)
 
     pair.above.answer = lambda data: handle()
     pair.sends(client_frame(FINAL_TEXT, b"one"), client_frame(FINAL_TEXT, b"two"))
-    await until(lambda: pair.above.texts() == [b"one"], 2, "the first message")
+    await until(lambda: pair.above.texts() == [b"one"], what="the first message")
     pair.carrier.stop_reading()
     gate.set()
     assert await pair.frame() == (TEXT, b"answer")
@@ -293,7 +293,7 @@ async def test_a_handler_that_ends_after_the_stop_takes_nothing_more(pair: Pair)
 
 async def test_a_peer_that_vanishes_is_told_once(pair: Pair) -> None:
     pair.writer.transport.abort()
-    await until(lambda: pair.above.told == ["lost"], 2, "the loss")
+    await until(lambda: pair.above.told == ["lost"], what="the loss")
     pair.carrier.send_text(b"nobody")
     pair.carrier.close(1000, None)
     pair.carrier.abort()

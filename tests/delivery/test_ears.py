@@ -20,9 +20,10 @@ from gateway.state.link import ListenLink
 from gateway.state.store import PrimaryStore
 from tests.system.faults.servers import Valkey
 from tests.system.faults.topologies import standalone
-from tests.waiting import stays, until
+from tests.waiting import stays, tried_again, until
 
 PROBE_S, DEAF_S = 0.2, 0.8
+LIMIT_S = 10.0
 
 
 @pytest.fixture
@@ -69,14 +70,16 @@ async def ears_on(redis_url: str) -> AsyncIterator[tuple[Ears, Heard]]:
     first = ears.subscriptions.want(channel())
     ears.start()
     try:
-        await asyncio.wait_for(asyncio.shield(first), 3)
+        await asyncio.wait_for(asyncio.shield(first), LIMIT_S)
         yield ears, heard
     finally:
         await ears.close()
 
 
 @asynccontextmanager
-async def bus_on(server: Valkey, start_s: float = 3) -> AsyncIterator[tuple[PrimaryBus, PrimaryStore, Heard]]:
+async def bus_on(
+    server: Valkey, start_s: float = LIMIT_S
+) -> AsyncIterator[tuple[PrimaryBus, PrimaryStore, Heard]]:
     """A bus and a store that notice silence soon."""
     finder, worker, heard = FixedFinder(endpoint_of(server.url)), uuid.uuid4().hex, Heard()
     store = PrimaryStore(finder, worker, 2.0, 5.0)
@@ -95,7 +98,7 @@ def channel() -> bytes:
 
 
 async def confirmed(future: asyncio.Future[None]) -> None:
-    await asyncio.wait_for(asyncio.shield(future), 3)
+    await asyncio.wait_for(asyncio.shield(future), LIMIT_S)
 
 
 async def test_what_is_published_after_the_confirmation_is_heard(redis_url: str, client: redis.Redis) -> None:
@@ -104,7 +107,7 @@ async def test_what_is_published_after_the_confirmation_is_heard(redis_url: str,
         await confirmed(ears.subscriptions.want(name))
         for number in range(100):
             await client.publish(name, str(number))
-        await until(lambda: len(heard.messages) == 100, 3, "all messages")
+        await until(lambda: len(heard.messages) == 100, what="all messages")
         assert heard.payloads(name) == [b"%d" % number for number in range(100)]
 
 
@@ -116,7 +119,7 @@ async def test_one_read_hands_on_all_that_it_brought(redis_url: str, client: red
         for number in range(200):
             pipeline.publish(name, str(number))
         await pipeline.execute()
-        await until(lambda: len(heard.messages) == 200, 3, "all messages")
+        await until(lambda: len(heard.messages) == 200, what="all messages")
         assert heard.reads < 50
 
 
@@ -141,7 +144,7 @@ async def test_what_was_dropped_is_not_heard_and_its_waiters_are_told(
         async def is_unsubscribed() -> bool:
             return int(await client.publish(name, "x")) == 0
 
-        await until(is_unsubscribed, 3, "the subscription ends")
+        await until(is_unsubscribed, what="the subscription ends")
         assert heard.backs == 1
 
 
@@ -158,7 +161,7 @@ async def test_giving_up_a_channel_and_taking_it_up_again_at_once_disturbs_nobod
             ears.subscriptions.drop(name)
         await confirmed(ears.subscriptions.want(name))
         assert await client.publish(name, "x") == 1
-        await until(lambda: heard.payloads(name) == [b"x"], 3, "the message")
+        await until(lambda: heard.payloads(name) == [b"x"], what="the message")
         await stays(lambda: heard.backs == 1, 0.2, "the connection was never given up")
 
 
@@ -190,7 +193,7 @@ async def test_after_a_break_everything_is_subscribed_again_before_that_is_told(
 ) -> None:
     async with bus_on(server) as (bus, _, heard):
         names = [channel() for _ in range(700)]
-        await asyncio.wait_for(asyncio.gather(*(bus.subscribe(name) for name in names)), 5)
+        await asyncio.wait_for(asyncio.gather(*(bus.subscribe(name) for name in names)), LIMIT_S)
         assert heard.backs == 1
         counts: list[int] = []
 
@@ -200,26 +203,27 @@ async def test_after_a_break_everything_is_subscribed_again_before_that_is_told(
         counting: list[asyncio.Task[None]] = []
         bus.on_back = lambda: counting.append(asyncio.create_task(count()))
         await server.ask("CLIENT", "KILL", "TYPE", "pubsub")
-        await until(lambda: counts, 3, "everything is back")
+        await until(lambda: counts, what="everything is back")
         assert counts == [2]
-        await until(lambda: heard.payloads(names[-1]) == [b"x"], 3, "it is heard")
+        await until(lambda: heard.payloads(names[-1]) == [b"x"], what="it is heard")
         assert bus.complaint is None
 
 
 async def test_a_wait_for_confirmation_outlives_a_break(server: Valkey, room: str) -> None:
     async with bus_on(server) as (bus, _, _):
         server.kill()
-        await until(lambda: bus.complaint is not None, 3, "the break is noticed")
+        await until(lambda: bus.complaint is not None, what="the break is noticed")
         waiting = bus.subscribe(keys.live(room))
         assert not waiting.done()
         await server.start()
-        await asyncio.wait_for(asyncio.shield(waiting), 5)
+        await asyncio.wait_for(asyncio.shield(waiting), LIMIT_S)
 
 
+@tried_again()
 async def test_a_silent_connection_is_probed_and_stays(server: Valkey) -> None:
     before = deaf.value
     async with bus_on(server) as (bus, _, heard):
-        await until(lambda: any(payload == b"?" for _, payload in heard.messages), 3, "a probe is heard")
+        await until(lambda: any(payload == b"?" for _, payload in heard.messages), what="a probe is heard")
         await stays(lambda: bus.complaint is None, DEAF_S, "it hears")
         assert (heard.backs, deaf.value) == (1, before)
 
@@ -231,12 +235,12 @@ async def test_a_deaf_connection_is_found_out_and_replaced(server: Valkey, room:
         server.freeze()
         try:
             await until(lambda: bus.complaint is not None, DEAF_S + 1.5, "it counts as deaf")
-            await until(lambda: deaf.value > before, 3, "and is dropped")
+            await until(lambda: deaf.value > before, what="and is dropped")
         finally:
             server.thaw()
         await until(lambda: bus.complaint is None and heard.backs >= 2, 8, "it hears again")
         await server.ask("PUBLISH", keys.live(room), "x")
-        await until(lambda: heard.payloads(keys.live(room)) == [b"x"], 3, "the message")
+        await until(lambda: heard.payloads(keys.live(room)) == [b"x"], what="the message")
 
 
 async def test_a_subscription_that_redis_refuses_does_not_spin(server: Valkey) -> None:

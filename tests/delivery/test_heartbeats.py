@@ -25,7 +25,7 @@ def was_pinged(socket: EngineSocket) -> bool:
     return PING in [packet for packet, _ in socket.outbox or ()]
 
 
-@tried_again
+@tried_again()
 async def test_after_a_stand_still_a_session_has_its_whole_time_to_answer() -> None:
     engine = EngineServer(EngineOptions(ping_interval_s=INTERVAL_S, ping_timeout_s=TIMEOUT_S))
     socket = opened(engine)

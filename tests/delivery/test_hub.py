@@ -36,10 +36,10 @@ async def server() -> AsyncIterator[Valkey]:
 async def entered(worker: ChatWorker, room: str) -> tuple[Feed, Recorder]:
     """A room with one member that is live."""
     feed = worker.hub.feed(room)
-    await asyncio.wait_for(worker.hub.subscribed(feed), 3)
+    await asyncio.wait_for(worker.hub.subscribed(feed), 10)
     answers: list[Snapshot | StoreError] = []
     feed.with_snapshot(answers.append)
-    await until(lambda: answers, 3, "the snapshot")
+    await until(lambda: answers, what="the snapshot")
     assert isinstance(answers[0], Snapshot)
     _, recorder = live_member(feed, uuid.uuid4().hex)
     return feed, recorder
@@ -55,7 +55,7 @@ async def test_a_feed_is_made_once_and_is_subscribed_when_that_is_told(
 ) -> None:
     feed = worker.hub.feed(room)
     assert worker.hub.feed(room) is feed
-    await asyncio.wait_for(worker.hub.subscribed(feed), 3)
+    await asyncio.wait_for(worker.hub.subscribed(feed), 10)
     async with redis.Redis.from_url(redis_url) as client:
         assert await client.publish(keys.live(room), "x") == 1
 
@@ -68,7 +68,7 @@ async def test_what_one_read_brings_for_many_rooms_reaches_each_in_order(
         for feed, _ in rooms:
             send(worker, feed, f"m{number}")
     expected = [f"m{number}" for number in range(20)]
-    await until(lambda: all(seen.texts() == expected for _, seen in rooms), 3, "all messages")
+    await until(lambda: all(seen.texts() == expected for _, seen in rooms), what="all messages")
 
 
 async def test_what_is_no_rooms_goes_elsewhere(worker: ChatWorker, redis_url: str, room: str) -> None:
@@ -77,7 +77,7 @@ async def test_what_is_no_rooms_goes_elsewhere(worker: ChatWorker, redis_url: st
     mark = uuid.uuid4().hex
     async with redis.Redis.from_url(redis_url) as client:
         await client.publish("socketio", mark)
-    await until(lambda: mark.encode() in strays, 3, "it is handed on")
+    await until(lambda: mark.encode() in strays, what="it is handed on")
 
 
 async def test_on_the_shared_route_rooms_come_over_one_channel(redis_url: str, room: str) -> None:
@@ -90,7 +90,7 @@ async def test_on_the_shared_route_rooms_come_over_one_channel(redis_url: str, r
         for number in range(10):
             send(here, feed, f"m{number}")
         expected = [f"m{number}" for number in range(10)]
-        await until(lambda: ann.texts() == ben.texts() == expected, 3, "all messages")
+        await until(lambda: ann.texts() == ben.texts() == expected, what="all messages")
 
 
 async def test_nonsense_on_a_rooms_channel_disturbs_nobody(
@@ -101,7 +101,7 @@ async def test_nonsense_on_a_rooms_channel_disturbs_nobody(
         for payload in (b"", b"nonsense", b"a:b {}", b"\xff:1 {}", b":"):
             await client.publish(keys.live(room), payload)
     send(worker, feed, "m1")
-    await until(lambda: "m1" in ann.texts(), 3, "the message")
+    await until(lambda: "m1" in ann.texts(), what="the message")
     assert worker.bus.complaint is None
     assert [one.text for one in ann.seen() if one.kind == "stored"] == ["m1"]
 
@@ -113,12 +113,12 @@ async def test_messages_lost_with_a_subscription_are_brought_up_from_history(
         feed, ann = await entered(here, room)
         other, ben = await entered(there, room)
         send(here, feed, "m1")
-        await until(lambda: ann.texts() == ben.texts() == ["m1"], 3, "the first message")
+        await until(lambda: ann.texts() == ben.texts() == ["m1"], what="the first message")
         await server.ask("CLIENT", "KILL", "TYPE", "pubsub")
         for number in range(2, 8):
             send(there, other, f"m{number}")
         expected = [f"m{number}" for number in range(1, 8)]
-        await until(lambda: ann.texts() == ben.texts() == expected, 5, "all messages")
+        await until(lambda: ann.texts() == ben.texts() == expected, what="all messages")
 
 
 async def test_when_the_bus_is_back_every_room_is_repaired_and_that_is_told(
@@ -130,9 +130,9 @@ async def test_when_the_bus_is_back_every_room_is_repaired_and_that_is_told(
         worker.hub.on_back = lambda: told.append(True)
         before = snapshots.value
         await server.ask("CLIENT", "KILL", "TYPE", "pubsub")
-        await until(lambda: told, 3, "the bus is back")
-        await until(lambda: snapshots.value - before == 100, 3, "each room is read once")
-        await until(lambda: not any(feed.is_reading for feed, _ in rooms), 3, "and settled")
+        await until(lambda: told, what="the bus is back")
+        await until(lambda: snapshots.value - before == 100, what="each room is read once")
+        await until(lambda: not any(feed.is_reading for feed, _ in rooms), what="and settled")
 
 
 async def test_a_read_that_failed_is_tried_again_for_those_who_need_it(server: Valkey, room: str) -> None:
@@ -141,13 +141,13 @@ async def test_a_read_that_failed_is_tried_again_for_those_who_need_it(server: V
         server.freeze()
         try:
             feed.repair()
-            await until(lambda: not feed.is_reading, 3, "the read failed")
+            await until(lambda: not feed.is_reading, what="the read failed")
         finally:
             server.thaw()
-        await until(lambda: worker.store.is_up and worker.bus.complaint is None, 5, "the store is back")
-        await until(lambda: not feed.is_reading, 5, "the room is read")
+        await until(lambda: worker.store.is_up and worker.bus.complaint is None, what="the store is back")
+        await until(lambda: not feed.is_reading, what="the room is read")
         send(worker, feed, "m1")
-        await until(lambda: ann.texts() == ["m1"], 3, "the message")
+        await until(lambda: ann.texts() == ["m1"], what="the message")
 
 
 async def test_a_history_that_cannot_be_understood_does_not_lock_the_room(
@@ -158,12 +158,12 @@ async def test_a_history_that_cannot_be_understood_does_not_lock_the_room(
         feed = worker.hub.feed(room)
         answers: list[Snapshot | StoreError] = []
         feed.with_snapshot(answers.append)
-        await until(lambda: answers, 3, "an answer")
+        await until(lambda: answers, what="an answer")
         assert isinstance(answers[0], StoreError)
         assert not feed.is_reading
         await client.delete(keys.meta(room))
     feed.with_snapshot(answers.append)
-    await until(lambda: len(answers) == 2, 3, "another answer")
+    await until(lambda: len(answers) == 2, what="another answer")
     assert isinstance(answers[1], Snapshot)
 
 
@@ -179,14 +179,14 @@ async def test_an_idle_room_is_given_up_after_a_while_and_not_before(redis_url: 
         feed.add(member)
         feed.remove(member)
         worker.hub.release(feed)
-        await until(lambda: given_up == [room], 3, "it is given up")
+        await until(lambda: given_up == [room], what="it is given up")
         assert room not in worker.hub.feeds
         async with redis.Redis.from_url(redis_url) as client:
 
             async def is_unsubscribed() -> bool:
                 return int(await client.publish(keys.live(room), "x")) == 0
 
-            await until(is_unsubscribed, 3, "the subscription ends")
+            await until(is_unsubscribed, what="the subscription ends")
 
 
 async def test_a_worker_that_closes_tells_those_who_wait(server: Valkey, room: str) -> None:
@@ -196,5 +196,5 @@ async def test_a_worker_that_closes_tells_those_who_wait(server: Valkey, room: s
         await asyncio.sleep(0)
         await worker.bus.close()
         with pytest.raises(StoreUnavailable):
-            await asyncio.wait_for(waiting, 2)
+            await asyncio.wait_for(waiting, 10)
         server.thaw()

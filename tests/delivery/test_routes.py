@@ -53,7 +53,7 @@ async def published(
     answers: list[str | StoreError] = []
     try:
         await listening.subscribe(route.channel(room))
-        await listening.get_message(timeout=3)
+        await listening.get_message(timeout=10)
         publisher = Publisher(store, route, PublishOptions())
         feed = Feed(room, route.channel(room), lambda feed: None)
         publisher.publish(feed, entry('a "text" ]} ', "ann", 7), None, answers.append)
@@ -65,7 +65,7 @@ async def published(
                 heard.append((message["channel"], message["data"]))
             return len(heard) == 2
 
-        await until(both, 3, "both are heard")
+        await until(both, what="both are heard")
         assert isinstance(answers[0], str)
         return heard
     finally:

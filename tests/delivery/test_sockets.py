@@ -67,7 +67,7 @@ async def test_packets_wait_for_a_poll_and_leave_in_order(socket: EngineSocket) 
 
 async def test_a_waiting_poll_ends_with_the_first_packet(socket: EngineSocket) -> None:
     polling = asyncio.create_task(socket.poll())
-    await until(lambda: socket.poller is not None, 1, "it waits")
+    await until(lambda: socket.poller is not None, what="it waits")
     socket.send_text(b"4a")
     socket.send_text(b"4b")
     assert await polling == b"4a\x1e4b"
@@ -161,7 +161,7 @@ def onto(socket: EngineSocket, pair: Pair) -> None:
 async def test_an_upgrade_ends_the_waiting_poll_and_carries_over_what_waited(socket: EngineSocket) -> None:
     async with pair_of() as pair:
         polling = asyncio.create_task(socket.poll())
-        await until(lambda: socket.poller is not None, 1, "it waits")
+        await until(lambda: socket.poller is not None, what="it waits")
         onto(socket, pair)
         assert await polling == b"6"
         socket.send_text(b"4a")
@@ -214,7 +214,7 @@ async def test_the_end_is_announced_once_with_its_reason(socket: EngineSocket, e
     socket.end(engine.reason.PING_TIMEOUT)
     socket.end(engine.reason.TRANSPORT_CLOSE)
     await socket.close()
-    await until(lambda: ends, 1, "it is announced")
+    await until(lambda: ends, what="it is announced")
     assert ends == [("w.sid", "ping timeout")]
     assert socket.sid not in engine.sockets
     await engine.shutdown()
@@ -232,7 +232,7 @@ async def test_over_polling_the_last_packets_can_still_be_fetched(
 
 async def test_a_waiting_poll_is_told_of_the_end(socket: EngineSocket, engine: EngineServer) -> None:
     polling = asyncio.create_task(socket.poll())
-    await until(lambda: socket.poller is not None, 1, "it waits")
+    await until(lambda: socket.poller is not None, what="it waits")
     socket.end(engine.reason.TRANSPORT_CLOSE)
     assert await polling == b"1"
 

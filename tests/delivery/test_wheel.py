@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.delivery.wheel import Wheel
-from tests.waiting import stays, until
+from tests.waiting import stays, tried_again, until
 
 Due = list[tuple[str, float]]
 
@@ -20,23 +20,25 @@ async def wheel() -> AsyncIterator[Wheel]:
     wheel.close()
 
 
+@tried_again()
 async def test_time_outs_of_one_length_fall_due_in_their_order(wheel: Wheel) -> None:
     due = Due()
     lane = wheel.lane(0.05, lambda item, due_s: due.append((item, due_s)))
     began_s = time.monotonic()
     expected = [(name, lane.add(name)) for name in ("a", "b", "c")]
-    await until(lambda: len(due) == 3, 2, "all are due")
+    await until(lambda: len(due) == 3, what="all are due")
     assert due == expected
     assert 0.05 <= time.monotonic() - began_s < 0.5
 
 
+@tried_again()
 async def test_a_shorter_time_out_that_is_set_later_is_due_first(wheel: Wheel) -> None:
     due = Due()
     long = wheel.lane(0.2, lambda item, due_s: due.append((item, due_s)))
     short = wheel.lane(0.02, lambda item, due_s: due.append((item, due_s)))
     long.add("long")
     short.add("short")
-    await until(lambda: len(due) == 2, 2, "both are due")
+    await until(lambda: len(due) == 2, what="both are due")
     assert [item for item, _ in due] == ["short", "long"]
 
 
@@ -50,7 +52,7 @@ async def test_what_falls_due_may_set_the_next_one(wheel: Wheel) -> None:
 
     lane = wheel.lane(0.005, again)
     lane.add(1)
-    await until(lambda: due == [1, 2, 3, 4, 5], 2, "each is due")
+    await until(lambda: due == [1, 2, 3, 4, 5], what="each is due")
 
 
 async def test_a_time_out_of_no_length_is_due_in_another_turn(wheel: Wheel) -> None:
@@ -58,14 +60,14 @@ async def test_a_time_out_of_no_length_is_due_in_another_turn(wheel: Wheel) -> N
     lane = wheel.lane(0.0, lambda item, due_s: due.append((item, due_s)))
     lane.add("now")
     assert due == []
-    await until(lambda: due, 1, "it is due")
+    await until(lambda: due, what="it is due")
 
 
 async def test_a_time_out_may_count_from_an_earlier_moment(wheel: Wheel) -> None:
     due = Due()
     lane = wheel.lane(10.0, lambda item, due_s: due.append((item, due_s)))
     assert lane.add("x", time.monotonic() - 9.98) < time.monotonic() + 0.1
-    await until(lambda: due, 1, "it is due")
+    await until(lambda: due, what="it is due")
 
 
 async def test_thousands_share_one_timer(wheel: Wheel) -> None:
@@ -73,7 +75,7 @@ async def test_thousands_share_one_timer(wheel: Wheel) -> None:
     lane = wheel.lane(0.02, lambda item, due_s: due.append((item, due_s)))
     for number in range(10_000):
         lane.add(str(number))
-    await until(lambda: len(due) == 10_000, 2, "all are due")
+    await until(lambda: len(due) == 10_000, what="all are due")
 
 
 async def test_nothing_falls_due_after_closing(wheel: Wheel) -> None:

@@ -50,7 +50,7 @@ def echo_address(engineio_echo: EchoServer) -> str:
 # -- heartbeat
 
 
-@tried_again
+@tried_again()
 async def test_polling_is_pinged(web: aiohttp.ClientSession, brisk_address: str) -> None:
     session = await Polling.open(web, brisk_address)
     for _ in range(3):
@@ -58,7 +58,7 @@ async def test_polling_is_pinged(web: aiohttp.ClientSession, brisk_address: str)
         assert await session.post("3") == (200, "ok")
 
 
-@tried_again
+@tried_again()
 async def test_polling_ends_when_no_pong_comes(web: aiohttp.ClientSession, brisk_address: str) -> None:
     start_s = time.monotonic()
     session = await Polling.open(web, brisk_address)
@@ -68,14 +68,14 @@ async def test_polling_ends_when_no_pong_comes(web: aiohttp.ClientSession, brisk
     assert await session.is_closed()
 
 
-@tried_again
+@tried_again()
 async def test_a_session_that_nobody_polls_ends(web: aiohttp.ClientSession, brisk_address: str) -> None:
     session = await Polling.open(web, brisk_address)
     await quiet(WHOLE_S)
     assert await session.is_closed()
 
 
-@tried_again
+@tried_again()
 async def test_websocket_is_pinged_in_the_interval(web: aiohttp.ClientSession, brisk_address: str) -> None:
     start_s = time.monotonic()
     socket = await Socket.open_session(web, brisk_address)
@@ -86,7 +86,7 @@ async def test_websocket_is_pinged_in_the_interval(web: aiohttp.ClientSession, b
     await socket.close()
 
 
-@tried_again
+@tried_again()
 async def test_websocket_ends_when_no_pong_comes(web: aiohttp.ClientSession, brisk_address: str) -> None:
     start_s = time.monotonic()
     socket = await Socket.open_session(web, brisk_address)
@@ -94,7 +94,7 @@ async def test_websocket_ends_when_no_pong_comes(web: aiohttp.ClientSession, bri
     assert WHOLE_S <= time.monotonic() - start_s < WHOLE_S + SLACK_S
 
 
-@tried_again
+@tried_again()
 async def test_other_packets_are_no_pong(web: aiohttp.ClientSession, brisk_engineio_echo: EchoServer) -> None:
     socket = await Socket.open_session(web, brisk_engineio_echo.address)
     assert await socket.receive() == "2"
@@ -105,7 +105,7 @@ async def test_other_packets_are_no_pong(web: aiohttp.ClientSession, brisk_engin
 # -- close
 
 
-@tried_again
+@tried_again()
 async def test_close_ends_a_polling_session(web: aiohttp.ClientSession, address: str) -> None:
     session = await Polling.open(web, address)
     waiting = asyncio.create_task(session.get())
@@ -170,7 +170,7 @@ async def test_a_probe_ends_the_waiting_poll(web: aiohttp.ClientSession, address
     await socket.close()
 
 
-@tried_again
+@tried_again()
 async def test_an_upgraded_session_is_pinged_next(web: aiohttp.ClientSession, brisk_address: str) -> None:
     """Nothing comes between the upgrade and the first message or ping."""
     _, socket = await upgraded(web, brisk_address)
@@ -178,7 +178,7 @@ async def test_an_upgraded_session_is_pinged_next(web: aiohttp.ClientSession, br
     await socket.close()
 
 
-@tried_again
+@tried_again()
 async def test_an_upgraded_session_refuses_polling(web: aiohttp.ClientSession, brisk_address: str) -> None:
     session, socket = await upgraded(web, brisk_address)
     await socket.receive()

@@ -81,7 +81,7 @@ async def test_a_refused_namespace_leaves_the_others_alone(web: aiohttp.ClientSe
     await socket.close()
 
 
-@tried_again
+@tried_again()
 async def test_a_session_without_a_namespace_is_closed(
     web: aiohttp.ClientSession, brisk_address: str
 ) -> None:
@@ -91,7 +91,7 @@ async def test_a_session_without_a_namespace_is_closed(
     assert CONNECT_S <= watch.seconds < CONNECT_S + SLACK_S
 
 
-@tried_again
+@tried_again()
 async def test_a_session_whose_namespace_was_refused_is_closed(
     web: aiohttp.ClientSession, brisk_address: str
 ) -> None:
@@ -102,7 +102,7 @@ async def test_a_session_whose_namespace_was_refused_is_closed(
     assert CONNECT_S <= watch.seconds < CONNECT_S + SLACK_S
 
 
-@tried_again
+@tried_again()
 async def test_a_polling_session_without_a_namespace_is_closed(
     web: aiohttp.ClientSession, brisk_address: str
 ) -> None:
@@ -125,7 +125,7 @@ async def test_what_comes_before_connect_closes(
 # -- disconnection from a namespace
 
 
-@tried_again
+@tried_again()
 async def test_the_connection_outlives_the_main_namespace(
     web: aiohttp.ClientSession, brisk_address: str
 ) -> None:
