@@ -21,7 +21,7 @@ from gateway.delivery.publisher import Publisher, PublishOptions
 from gateway.delivery.routes import route_for
 from gateway.delivery.wheel import Wheel
 from gateway.protocol import Position, Sizes
-from gateway.state.endpoints import FixedFinder, endpoint_of
+from gateway.state.endpoints import Finder, FixedFinder, endpoint_of
 from gateway.state.history import NO_POSITION, Histories, Snapshot
 from gateway.state.presence import Presence
 from gateway.state.store import PrimaryStore
@@ -115,10 +115,11 @@ class ChatWorker:
         route: str = "per-room",
         rooms_max: int = 100,
         timeout_s: float = TIMEOUT_S,
+        finder: Finder | None = None,
     ) -> None:
         self.name = uuid.uuid4().hex[:8]
         self.wheel = Wheel()
-        finder, words = FixedFinder(endpoint_of(redis_url)), route_for(route, False)
+        finder, words = finder or FixedFinder(endpoint_of(redis_url)), route_for(route, False)
         self.store = PrimaryStore(finder, f"test-{self.name}", timeout_s, 2.5 * timeout_s)
         self.bus = PrimaryBus(finder, self.store, self.name, words, 0.5, 1.5)
         self.histories = HeldHistories(self.store, 600)
@@ -132,6 +133,9 @@ class ChatWorker:
             self.hub, self.publisher, self.roster, self.histories, Sizes(), rooms_max, timeout_s * 0.95
         )
         self.hub.on_given_up = self.roster.given_up
+        self.hub.on_begun = self.publisher.tell_position
+        self.store.on_up.append(self.hub.repair_all)
+        self.store.on_moved.append(self.hub.moved)
 
     def connect(self, **how: int) -> Client:
         """A new client in `/`."""
