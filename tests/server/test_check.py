@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,7 +22,11 @@ from gateway.server.check import check
 from gateway.server.embedded import EmbeddedValkey
 from gateway.server.findings import Facts, Wrong, describe, facts_of, refuse_unfit, warnings
 from gateway.settings import Settings
+from tests.system.gateways import Port
 from tests.waiting import until
+
+REFUSED_WITHIN_S = 5.0
+TRIES = 3
 
 Capture = pytest.CaptureFixture[str]
 
@@ -42,10 +45,12 @@ def admin(server: EmbeddedValkey | ValkeyServer) -> Iterator[Any]:
         yield client
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    """A port on which nobody listens, kept so that nobody else will; a server of the test's own may."""
+    kept = Port()
+    yield kept.number
+    kept.release()
 
 
 def seen(url: str, capsys: Capture) -> dict[str, str]:
@@ -60,10 +65,15 @@ def seen(url: str, capsys: Capture) -> dict[str, str]:
 
 def refusal(url: str, capsys: Capture) -> str:
     """The sentence with which a check ends badly, after nothing that claims otherwise."""
-    begun = time.monotonic()
-    assert check(Settings(redis_url=url)) == 1
-    assert time.monotonic() - begun < 5
-    (sentence,) = capsys.readouterr().err.splitlines()
+    taken_s, sentence = REFUSED_WITHIN_S, ""
+    for _ in range(TRIES):
+        begun = time.monotonic()
+        assert check(Settings(redis_url=url)) == 1
+        taken_s = time.monotonic() - begun
+        (sentence,) = capsys.readouterr().err.splitlines()
+        if taken_s < REFUSED_WITHIN_S:
+            break
+    assert taken_s < REFUSED_WITHIN_S
     assert sentence.startswith("Error: ")
     assert sentence.endswith(".")
     return sentence
@@ -101,9 +111,12 @@ def test_it_leaves_nothing_behind(server: EmbeddedValkey, capsys: Capture) -> No
 
 
 def test_it_names_workers_that_live_and_no_others(server: EmbeddedValkey, capsys: Capture) -> None:
+    now = time.time()
     with admin(server) as client:
-        client.zadd(keys.WORKERS, {"alive": time.time() - 2, "dead": time.time() - 60})
-    assert seen(server.url, capsys)["workers"] == "1 live: alive (heard 2 s ago)"
+        client.zadd(keys.WORKERS, {"alive": now - 2, "dead": now - 60})
+    told = seen(server.url, capsys)["workers"]
+    longest_s = round(time.time() - now) + 2
+    assert told in [f"1 live: alive (heard {ago_s} s ago)" for ago_s in range(2, longest_s + 1)]
 
 
 def test_without_a_url_it_looks_at_the_embedded_valkey_that_runs(
@@ -128,9 +141,8 @@ def test_it_reaches_a_server_by_its_unix_socket(tmp_path: Path, capsys: Capture)
         assert str(tmp_path / "v.sock") in seen(f"unix://{tmp_path}/v.sock", capsys)["server"]
 
 
-def test_a_closed_port_is_one_sentence(capsys: Capture) -> None:
-    port = free_port()
-    assert f"127.0.0.1:{port} cannot be reached" in refusal(f"redis://127.0.0.1:{port}", capsys)
+def test_a_closed_port_is_one_sentence(free_port: int, capsys: Capture) -> None:
+    assert f"127.0.0.1:{free_port} cannot be reached" in refusal(f"redis://127.0.0.1:{free_port}", capsys)
 
 
 def test_a_stopped_server_is_one_sentence_within_seconds(server: EmbeddedValkey, capsys: Capture) -> None:
@@ -160,9 +172,9 @@ def test_a_url_that_cannot_be_read_is_one_sentence_without_its_password(capsys: 
     assert "sec" not in sentence
 
 
-def test_a_replica_is_refused(server: EmbeddedValkey, capsys: Capture) -> None:
+def test_a_replica_is_refused(server: EmbeddedValkey, free_port: int, capsys: Capture) -> None:
     with admin(server) as client:
-        client.replicaof("127.0.0.1", free_port())
+        client.replicaof("127.0.0.1", free_port)
     assert "is a read-only replica of 127.0.0.1:" in refusal(server.url, capsys)
 
 
@@ -190,8 +202,8 @@ def test_a_server_that_evicts_is_warned_about(server: EmbeddedValkey, capsys: Ca
     assert "maxmemory-policy allkeys-lru" in seen(server.url, capsys)["warning"]
 
 
-async def test_a_cluster_is_named_with_its_primaries(capsys: Capture) -> None:
-    with ValkeyServer(config={"cluster-enabled": "yes"}) as node, admin(node) as client:
+async def test_a_cluster_is_named_with_its_primaries(free_port: int, capsys: Capture) -> None:
+    with cluster_node() as node, admin(node) as client:
         place = f"127.0.0.1:{node.port}"
         assert "is a node of a Redis Cluster" in refusal(f"redis://{place}", capsys)
         assert refusal(f"redis+cluster://{place}", capsys)
@@ -199,7 +211,7 @@ async def test_a_cluster_is_named_with_its_primaries(capsys: Capture) -> None:
         await until(
             lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", 10, "all slots served"
         )
-        shown = seen(f"redis+cluster://127.0.0.1:{free_port()},{place}", capsys)
+        shown = seen(f"redis+cluster://127.0.0.1:{free_port},{place}", capsys)
         assert shown["topology"] == f"Cluster of 1 primaries ({place}) and 0 replicas"
         assert (shown["scripts"], shown["pub/sub"]) == ("work", "works")
 
@@ -209,19 +221,33 @@ def test_a_server_that_is_no_cluster_is_not_taken_for_one(server: EmbeddedValkey
 
 
 @contextmanager
+def cluster_node() -> Iterator[ValkeyServer]:
+    """A node of a Cluster that has no slots yet."""
+    port, bus = Port(), Port()
+    config = {"cluster-enabled": "yes", "cluster-port": str(bus.number)}
+    try:
+        with ValkeyServer(port=port.number, config=config) as node:
+            yield node
+    finally:
+        port.release()
+        bus.release()
+
+
+@contextmanager
 def sentinel(primary: EmbeddedValkey, folder: Path) -> Iterator[int]:
     """The port of one Sentinel that watches the server as the service `chat`."""
-    port, settings = free_port(), folder / "sentinel.conf"
+    kept, settings = Port(), folder / "sentinel.conf"
     settings.write_text(
-        f"port {port}\nbind 127.0.0.1\ndir {folder}\nsentinel monitor chat 127.0.0.1 {primary.port} 1\n"
+        f"port {kept.number}\nbind 127.0.0.1\ndir {folder}\nsentinel monitor chat 127.0.0.1 {primary.port} 1\n"
     )
     with subprocess.Popen(
         [get_binary_path(), settings, "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
     ) as process:
         try:
-            yield port
+            yield kept.number
         finally:
             process.terminate()
+            kept.release()
 
 
 def answers(port: int) -> bool:
@@ -233,11 +259,11 @@ def answers(port: int) -> bool:
 
 
 async def test_sentinel_is_named_with_its_primary(
-    server: EmbeddedValkey, tmp_path: Path, capsys: Capture
+    server: EmbeddedValkey, tmp_path: Path, free_port: int, capsys: Capture
 ) -> None:
     with sentinel(server, tmp_path) as port:
         await until(lambda: answers(port), 10, "Sentinel answers")
-        shown = seen(f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{port}/0/chat", capsys)
+        shown = seen(f"redis+sentinel://127.0.0.1:{free_port},127.0.0.1:{port}/0/chat", capsys)
         assert (
             shown["topology"]
             == f"Sentinel, service chat: primary 127.0.0.1:{server.port}, healthy replicas none"
@@ -287,6 +313,6 @@ def test_a_valkey_is_never_too_old() -> None:
 
 def test_a_check_is_a_command(server: EmbeddedValkey) -> None:
     command = [sys.executable, "-m", "gateway", "check", "--redis", server.url]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert f"at 127.0.0.1:{server.port}" in ran.stdout

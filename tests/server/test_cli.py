@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import termios
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -24,11 +23,11 @@ import pytest
 import socketio
 
 from tests.system.gateways import Port, fetch_json
-from tests.waiting import until
+from tests.waiting import Stopwatch, until
 
 GONE_WITHIN_S = 10.0
 """The promise: Ctrl-C stops all of it within seconds."""
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 60.0
 
 pytestmark = pytest.mark.system
 
@@ -293,12 +292,10 @@ async def test_ctrl_c_on_a_terminal_stops_all_of_it(folder: Path, port: int) -> 
         assert b"embedded_valkey_started" in shown
         assert b'{"timestamp"' not in shown
         os.write(ours, b"\x03")
-        begun = time.monotonic()
-        await until(
-            lambda: _is_shown(ours, shown, b"embedded_valkey_stopped"), GONE_WITHIN_S, "Valkey is stopped"
-        )
-        assert await gateway.ended() == 0
-        assert time.monotonic() - begun < GONE_WITHIN_S
+        async with Stopwatch() as watch:
+            await until(lambda: _is_shown(ours, shown, b"embedded_valkey_stopped"), what="Valkey is stopped")
+            assert await gateway.ended() == 0
+        assert watch.calm_seconds < GONE_WITHIN_S
         assert b"Traceback" not in shown
     finally:
         if process.poll() is None:
@@ -343,7 +340,7 @@ def test_a_bad_value_is_one_sentence_and_exit_status_2(
         env=environment(folder, **variables),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert ran.returncode == 2
     assert ran.stdout == ""
@@ -358,7 +355,7 @@ def test_the_procfiles_line_refuses_a_bad_value_with_a_sentence_too(folder: Path
         env=environment(folder, GATEWAY_GRACE_S="soon"),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert ran.returncode == 1
     assert ran.stderr.strip() == "Error: GATEWAY_GRACE_S='soon' is not allowed: seconds from 0 to 3600"
@@ -377,7 +374,7 @@ def test_a_socket_folder_that_is_open_or_too_deep_is_refused(
         env=environment(folder, GATEWAY_RUN_DIR=str(folder / run_dir)),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert ran.returncode == 1
     assert sentence in ran.stderr

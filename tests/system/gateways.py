@@ -24,7 +24,7 @@ from tests.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = ("-m", "gunicorn", "-c", "python:gateway.server.gunicorn_conf", "gateway.server.app:create_app")
-START_LIMIT_S = 30.0
+START_LIMIT_S = 60.0
 STOP_MARGIN_S = 5.0
 
 
@@ -100,7 +100,7 @@ class Gateway:
         return (await self.readiness())[0] == 200
 
     async def readiness(self) -> tuple[int, dict[str, Any]]:
-        """Status and JSON of /readyz, on a connection of its own; (0, {}) when nobody answers within 2 s."""
+        """Status and JSON of /readyz, on a connection of its own; (0, {}) when nobody answers within 5 s."""
         return await fetch_json(f"{self.url}/readyz")
 
     async def ready_workers(self) -> set[str]:
@@ -108,7 +108,7 @@ class Gateway:
         answers = await asyncio.gather(*(self.readiness() for _ in range(2 * self.workers)))
         return {told["worker"] for status, told in answers if status == 200}
 
-    async def worker_names(self, limit_s: float = 10.0) -> set[str]:
+    async def worker_names(self, limit_s: float = 30.0) -> set[str]:
         """Names of all workers, as they call themselves in /readyz. Fails when not all are ready in time."""
         names: set[str] = set()
 
@@ -212,7 +212,7 @@ class Gateway:
         return {**kept, **chosen, **redis, **self._environment}
 
 
-async def fetch_json(url: str, limit_s: float = 2.0) -> tuple[int, dict[str, Any]]:
+async def fetch_json(url: str, limit_s: float = 5.0) -> tuple[int, dict[str, Any]]:
     """Status and JSON object of a GET on a fresh connection; (0, {}) when nobody answers in time."""
     timeout = aiohttp.ClientTimeout(total=limit_s)
     try:

@@ -102,7 +102,7 @@ async def test_a_frame_over_the_limit_closes_only_its_own_connection(
     big, other = await connect(gateway.url), await connect(gateway.url)
     await other.join("other", room)
     await big.emit("send", {"room": room, "message": "x" * 70_000})
-    await until(big.closed.is_set, 2, "the connection with the frame of 70,000 bytes is closed")
+    await until(big.closed.is_set, what="the connection with the frame of 70,000 bytes is closed")
     assert (await other.send(room, "x"))["ok"] is True
 
 

@@ -99,7 +99,7 @@ async def test_a_gateway_that_is_gone_gets_no_members_and_those_it_had_return(
         assert (await member.join(f"user-{number}", room, since=sent))["recovered"] is True
         assert member.sid.partition(".")[0] in names
     await gone.start()
-    await until(lambda: _is_offered(site, gone, connect), what="the gateway that came back gets members")
+    await until(lambda: _is_offered(site, gone, connect), 30, "the gateway that came back gets members")
 
 
 async def _holds_some(gateway: Gateway, members: list[Member]) -> bool:

@@ -28,7 +28,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-LIMIT_S = 40.0
+LIMIT_S = 80.0
 TEXTS = ["short", "beyond ASCII: € 😀", "long enough to be compressed: " + "abcdefgh" * 400]
 
 

@@ -25,7 +25,7 @@ async def test_stock_clients_come_back_after_a_rolling_restart(
         await asyncio.gather(*(client.connect(gateway.url, way) for client in clients))
         os.kill(gateway.master_pid, signal.SIGHUP)
         # A CLOSE packet over polling would be final for python-engineio's clients.
-        await until(lambda: all(client.connects >= 2 for client in clients), 20, "both are connected again")
+        await until(lambda: all(client.connects >= 2 for client in clients), 40, "both are connected again")
         for number, client in enumerate(clients):
             assert (await client.call("join", {"username": f"user-{number}", "room": room}))["ok"] is True
         await asyncio.gather(*(client.close() for client in clients))

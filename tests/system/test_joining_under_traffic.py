@@ -49,7 +49,7 @@ async def test_a_crowd_that_joins_at_once_sees_the_same(routed: Gateway, room: s
             _is_whole(member, 0, answer["id"])
         last = await feeder.stop()
         await until(
-            lambda: all(_seq(m.ids(room)[-1]) == last for m in crowd), what="the last message for all"
+            lambda: all(_seq(m.ids(room)[-1]) == last for m in crowd), 30, "the last message for all"
         )
     for member in crowd:
         seqs = [_seq(position) for position in member.ids(room)]

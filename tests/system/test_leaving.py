@@ -50,12 +50,13 @@ async def test_what_is_sent_while_it_stops_is_stored_or_refused(
 
 
 async def test_new_handshakes_are_refused_with_a_time_to_come_back(redis_url: str, connect: Opener) -> None:
-    async with Gateway(redis_url, workers=1, **LIMITS) as gateway:
+    async with Gateway(redis_url, workers=1, GATEWAY_DRAIN_S="20") as gateway:
         held = [await connect(gateway.url) for _ in range(10)]
         os.kill(gateway.master_pid, signal.SIGTERM)
         await until(lambda: any(member.closed.is_set() for member in held), what="the drain has begun")
         status, told = await gateway.readiness()
         refusals = [await _refusal(gateway.url, way) for way in ("websocket", "polling")]
+        gateway.kill()  # nobody waits for the rest of the drain
     assert (status, told["reasons"]) == (503, ["draining"])
     for refusal in refusals:
         assert refusal.status == 503

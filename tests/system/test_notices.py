@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 
 import pytest
 
@@ -14,9 +15,10 @@ from tests.system.clients import Member
 from tests.system.conftest import Opener
 from tests.system.gateways import Gateway
 from tests.system.spread import one_on_each
-from tests.waiting import stays, until
+from tests.waiting import HeldUp, Stopwatch, in_time, stays, tried_again, until
 
 GRACE_S = 1.0
+TOLD_WITHIN_S = 4.0
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ async def test_a_second_tab_is_silent_and_so_is_its_end(
         assert (await tab.join("ada", room))["count"] == 2
     await tabs[0].call("leave", {"username": "ada", "room": room})
     await tabs[1].send(room, "still here")
-    await until(lambda: watcher.messages(room), what="the message after all that")
+    await until(lambda: watcher.messages(room) and watcher.notices(room), what="the message after all that")
     assert watcher.notices(room) == ["ada has joined the room"]
     await tabs[1].call("leave", {"username": "ada", "room": room})
     await until(lambda: len(watcher.notices(room)) == 2, what="the last tab's leave is told")
@@ -55,26 +57,31 @@ async def test_a_closed_tab_of_two_is_never_a_leave(
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
-async def test_a_reload_is_silent(
-    transport: str, watcher: Member, gateway: Gateway, room: str, connect: Opener
-) -> None:
+@tried_again(HeldUp)
+async def test_a_reload_is_silent(transport: str, gateway: Gateway, connect: Opener) -> None:
+    room, watcher = await _fresh_room(gateway, connect)
     page = await connect(gateway.url, transport)
     await page.join("ada", room)
     await until(lambda: watcher.notices(room), what="the join is told")
+    closed_at = time.monotonic()
     await page.close()
     again = await connect(gateway.url, transport)
-    assert (await again.join("ada", room))["count"] == 2
+    answer = await again.join("ada", room)
+    in_time(closed_at, GRACE_S)
+    assert answer["count"] == 2
     await stays(lambda: watcher.notices(room) == ["ada has joined the room"], GRACE_S + 0.7, "no notice")
 
 
-async def test_moving_to_another_worker_is_silent(
-    watcher: Member, gateway: Gateway, room: str, connect: Opener
-) -> None:
+@tried_again(HeldUp)
+async def test_moving_to_another_worker_is_silent(gateway: Gateway, connect: Opener) -> None:
+    room, watcher = await _fresh_room(gateway, connect)
     here, there = (await one_on_each(gateway, connect))[:2]
     await here.join("ada", room)
     await until(lambda: watcher.notices(room), what="the join is told")
+    dropped_at = time.monotonic()
     here.abort()
     await there.join("ada", room)
+    in_time(dropped_at, GRACE_S)
     await stays(lambda: watcher.notices(room) == ["ada has joined the room"], GRACE_S + 0.7, "no notice")
 
 
@@ -84,10 +91,11 @@ async def test_who_drops_and_stays_away_has_left_after_the_grace_period(
     ada = await connect(gateway.url)
     await ada.join("ada", room)
     await until(lambda: watcher.notices(room), what="the join is told")
-    ada.abort()
-    dropped_at = time.monotonic()
-    await until(lambda: len(watcher.notices(room)) == 2, GRACE_S + 4, "the leave is told")
-    assert time.monotonic() - dropped_at > GRACE_S * 0.9
+    async with Stopwatch() as watch:
+        ada.abort()
+        await until(lambda: len(watcher.notices(room)) == 2, what="the leave is told")
+    assert watch.seconds > GRACE_S * 0.9
+    assert watch.calm_seconds < GRACE_S + TOLD_WITHIN_S
     assert watcher.notices(room)[1] == "ada has left the room"
     assert (await watcher.call("members", {"room": room}))["members"] == ["watcher"]
 
@@ -100,7 +108,7 @@ async def test_all_tabs_dropped_at_once_are_one_leave(
         await tab.join("ada", room)
     for tab in tabs:
         tab.abort()
-    await until(lambda: len(watcher.notices(room)) == 2, GRACE_S + 4, "joined, left")
+    await until(lambda: len(watcher.notices(room)) == 2, GRACE_S + TOLD_WITHIN_S, "joined, left")
     await stays(lambda: len(watcher.notices(room)) == 2, 0.5, "no second notice")
     assert watcher.notices(room) == ["ada has joined the room", "ada has left the room"]
 
@@ -111,8 +119,10 @@ async def test_first_sessions_at_once_are_one_join(
     tabs = await one_on_each(gateway, connect)
     await asyncio.gather(*(tab.join("ada", room) for tab in tabs))
     await watcher.send(room, "after")
-    await until(lambda: watcher.messages(room), what="the message after")
-    assert watcher.notices(room) == ["ada has joined the room"]
+    await until(
+        lambda: watcher.messages(room) and watcher.notices(room), what="the message after, the notice"
+    )
+    await stays(lambda: watcher.notices(room) == ["ada has joined the room"], 0.3, "no second notice")
 
 
 async def test_a_crowd_is_counted_and_not_told_of_one_by_one(
@@ -126,6 +136,16 @@ async def test_a_crowd_is_counted_and_not_told_of_one_by_one(
     assert (len(set(answer["members"])), answer["count"]) == (200, 204)
     await crowd[-1].send(room, "after")
     await until(lambda: all(member.messages(room) for member in crowd), what="the message after the joins")
-    told = {notice for member in crowd for notice in member.notices(room)}
-    assert told <= {f"user-{number} has joined the room" for number in range(200)}
-    assert len(told) >= 199, "all but the first are told to those who were there"
+
+    def told() -> set[str]:
+        return {notice for member in crowd for notice in member.notices(room)}
+
+    await until(lambda: len(told()) >= 199, what="all but the first are told to those who were there")
+    assert told() <= {f"user-{number} has joined the room" for number in range(200)}
+
+
+async def _fresh_room(gateway: Gateway, connect: Opener) -> tuple[str, Member]:
+    """A room for one try, and somebody who is in it all the time."""
+    room, watcher = f"room-{uuid.uuid4().hex}", await connect(gateway.url)
+    await watcher.join("watcher", room)
+    return room, watcher

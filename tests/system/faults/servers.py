@@ -26,7 +26,8 @@ PERSISTENCE: dict[str, tuple[str, ...]] = {
     "everysec": ("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
     "none": ("--appendonly", "no", "--save", ""),
 }
-START_LIMIT_S = 10.0
+START_LIMIT_S = 30.0
+ASK_LIMIT_S = 5.0
 STOP_LIMIT_S = 5.0
 
 
@@ -97,8 +98,8 @@ class Valkey:
         """Sends one command on a connection of its own. Raises RedisError or OSError."""
         client = redis.Redis(
             port=self.port,
-            socket_timeout=2,
-            socket_connect_timeout=2,
+            socket_timeout=ASK_LIMIT_S,
+            socket_connect_timeout=ASK_LIMIT_S,
             decode_responses=True,
             retry=Retry(NoBackoff(), 0),
         )

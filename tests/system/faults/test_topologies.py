@@ -11,7 +11,7 @@ import pytest
 from tests.system.faults.conftest import Record
 from tests.system.faults.repeated import repeated
 from tests.system.faults.servers import Valkey
-from tests.system.faults.topologies import Cluster, cluster, sentinels
+from tests.system.faults.topologies import Cluster, SentinelSet, cluster, sentinels
 from tests.system.faults.traffic import Traffic
 from tests.system.gateways import Gateway
 from tests.waiting import stays, until
@@ -78,15 +78,73 @@ async def test_sentinel_failover_while_the_primary_stands_still_loses_nothing_in
         resumed_s = 0.0
         for _ in range(times):
             await traffic.flow()
-            old = await store.primary()
-            old.freeze()
-            try:
-                await store.until_switched(old)
-            finally:
-                old.thaw()
+            old = await _replaced_while_it_stood_still(store)
             resumed_s = max(resumed_s, await _resumed_s(traffic, time.monotonic()))
             await until(old.follows, DEMOTED_WITHIN_S, "the old primary is a replica")
             await stays(lambda: traffic.is_running, for_s=2)
+        report = await traffic.verdict(limit_s=30)
+        record(report, times, traffic.connections, resumed_s=resumed_s)
+        traffic.assert_clean(report)
+        assert resumed_s <= RESUMED_WITHIN_S
+
+
+@repeated(quick=None, long=2)
+async def test_a_primary_that_stood_still_acknowledges_nothing_that_no_replica_has_with_wait(
+    seed: int, times: int, record: Record
+) -> None:
+    """With one replica and a WAIT for it the old primary, which nobody follows any more, can acknowledge nothing; nor
+    can the new one until the old one follows it."""
+    async with (
+        sentinels() as store,
+        Gateway(store.url, GATEWAY_PUBLISH_WAIT_REPLICAS="1") as gateway,
+        Traffic([gateway.url], seed) as traffic,
+    ):
+        for _ in range(times):
+            await traffic.flow()
+            await _replaced_while_it_stood_still(store)
+            await traffic.flow(rounds=1, limit_s=60)
+        report = await traffic.verdict(limit_s=60)
+        record(report, times, traffic.connections)
+        traffic.assert_clean(report)
+        assert report.lost == 0
+
+
+@repeated(quick=None, long=2)
+async def test_a_primary_that_stood_still_and_misses_its_replica_loses_nothing_in_silence(
+    seed: int, times: int, record: Record
+) -> None:
+    async with (
+        sentinels(options=("--min-replicas-to-write", "1", "--min-replicas-max-lag", "2")) as store,
+        Gateway(store.url) as gateway,
+        Traffic([gateway.url], seed) as traffic,
+    ):
+        for _ in range(times):
+            await traffic.flow()
+            await _replaced_while_it_stood_still(store)
+            await traffic.flow(rounds=1, limit_s=60)
+        report = await traffic.verdict(limit_s=60)
+        record(report, times, traffic.connections)
+        traffic.assert_clean(report)
+
+
+@repeated(quick=None, long=3)
+async def test_a_cluster_primary_that_stood_still_loses_nothing_in_silence(
+    seed: int, times: int, record: Record
+) -> None:
+    async with cluster() as store, Gateway(store.url) as gateway, Traffic([gateway.url], seed) as traffic:
+        resumed_s = 0.0
+        for _ in range(times):
+            await traffic.flow()
+            slot, victim = await _busiest(store, traffic)
+            victim.freeze()
+            try:
+                await until(partial(_is_served, store, slot), 30, "a replica took over")
+            finally:
+                victim.thaw()
+            await store.until_whole()
+            resumed_s = max(resumed_s, await _resumed_s(traffic, time.monotonic()))
+            await until(victim.follows, DEMOTED_WITHIN_S, "it is a replica")
+            await stays(lambda: traffic.is_running, for_s=3)
         report = await traffic.verdict(limit_s=30)
         record(report, times, traffic.connections, resumed_s=resumed_s)
         traffic.assert_clean(report)
@@ -129,6 +187,17 @@ async def test_slots_that_move_under_traffic_lose_nothing(seed: int, times: int,
         record(report, times, traffic.connections)
         traffic.assert_clean(report)
         assert (report.lost, report.gaps, report.epochs) == (0, 0, 1)
+
+
+async def _replaced_while_it_stood_still(store: SentinelSet) -> Valkey:
+    """Stops the primary, lets it go on as soon as another took over, and returns it."""
+    old = await store.primary()
+    old.freeze()
+    try:
+        await store.until_switched(old)
+    finally:
+        old.thaw()
+    return old
 
 
 async def _busiest(store: Cluster, traffic: Traffic) -> tuple[int, Valkey]:

@@ -65,14 +65,13 @@ class SentinelSet:
 
 @asynccontextmanager
 async def sentinels(
-    persistence: str = "always", replicas: int = 1, count: int = 3
+    persistence: str = "always", replicas: int = 1, count: int = 3, options: tuple[str, ...] = ()
 ) -> AsyncIterator[SentinelSet]:
-    """A primary with replicas in step, watched by Sentinels that take it for down after a second."""
-    primary = Valkey(*PERSISTENCE[persistence], *_REPLICATION)
-    followers = [
-        Valkey(*PERSISTENCE[persistence], *_REPLICATION, "--replicaof", f"127.0.0.1 {primary.port}")
-        for _ in range(replicas)
-    ]
+    """A primary with replicas in step, watched by Sentinels that take it for down after a second. `options` are
+    given to each server."""
+    given = (*PERSISTENCE[persistence], *_REPLICATION, *options)
+    primary = Valkey(*given)
+    followers = [Valkey(*given, "--replicaof", f"127.0.0.1 {primary.port}") for _ in range(replicas)]
     watchers = [Valkey(sentinel=_sentinel_configuration(primary.port)) for _ in range(count)]
     everything = [primary, *followers, *watchers]
     found = SentinelSet((primary, *followers), tuple(watchers))
