@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Coroutine
-from typing import Any, cast
+from typing import Any
 
 import structlog
 
+from gateway.chat.entrance import Entrance
 from gateway.chat.roster import Roster
 from gateway.chat.session import Session
 from gateway.delivery.feed import Feed, Membership
 from gateway.delivery.hub import Hub
-from gateway.delivery.positions import is_ahead, since
+from gateway.delivery.pace import Pace
 from gateway.delivery.publisher import Publisher
 from gateway.delivery.sockets import EngineSocket
 from gateway.protocol import (
@@ -35,9 +36,8 @@ from gateway.protocol import (
     parse,
     receive_json,
 )
-from gateway.state.history import Histories, Snapshot
+from gateway.state.history import Histories
 from gateway.state.link import StoreError, StoreUnavailable
-from gateway.state.presence import Change
 
 log = structlog.get_logger("gateway.chat")
 
@@ -57,8 +57,10 @@ class Chat:
         sizes: Sizes,
         rooms_max: int,
         limit_s: float,
+        pace: Pace | None = None,
     ) -> None:
-        """`rooms_max` is per connection; `limit_s` is the longest that an event may wait for the store."""
+        """`rooms_max` is per connection; `limit_s` is the longest that an event may wait for the store; joins keep
+        to the `pace`."""
         self._hub = hub
         self._publisher = publisher
         self._roster = roster
@@ -66,6 +68,7 @@ class Chat:
         self._sizes = sizes
         self._rooms_max = rooms_max
         self._limit_s = limit_s
+        self._pace = pace or Pace()
         self.sessions: dict[str, Session] = {}
 
     def open(self, sid: str, socket: EngineSocket) -> Session:
@@ -119,6 +122,8 @@ class Chat:
     async def _guarded(self, session: Session, name: str, event: Any, ack: int | None) -> None:
         """Runs an event that waits for the store; every failure becomes an answer."""
         room = event.room
+        if type(event) is Join and (waits := self._pace.turn()) is not None:
+            await waits
         try:
             try:
                 async with asyncio.timeout(self._limit_s):
@@ -185,7 +190,7 @@ class Chat:
             feed.park(known)
         feed.joining += 1
         try:
-            change = await self._enter(session, member, event, ack)
+            change = await Entrance(session, member, event, ack).enter(self._hub, self._roster)
         except BaseException:
             if known is not None and not session.is_over:
                 feed.put_back(known)
@@ -198,66 +203,6 @@ class Chat:
         if known is None and not session.is_over:
             log.info("joined", session=session.sid, room=room, user=username, count=change.count)
             self._roster.announce_joined(room, session.sid, username, change)
-
-    async def _enter(self, session: Session, member: Membership, event: Join, ack: int | None) -> Change:
-        """Presence, then history and live joined without a seam: what the snapshot holds, what the channel brought
-        after it, the acknowledgement, and live, in one turn of the event loop."""
-        feed, sid = member.feed, session.sid
-        arrived: list[Change | StoreError] = []
-        self._roster.come(feed.room, sid, member.username, arrived.append)
-        await self._hub.subscribed(feed)
-        done: asyncio.Future[Change] = asyncio.get_running_loop().create_future()
-
-        asked_again = False
-
-        def with_snapshot(snapshot: Snapshot | StoreError) -> None:
-            nonlocal asked_again
-            failed = next((one for one in (snapshot, *arrived) if isinstance(one, StoreError)), None)
-            if done.done():
-                return
-            if failed is not None:
-                done.set_exception(failed)
-            elif not arrived or (not asked_again and is_ahead(event.since, snapshot)):
-                asked_again = True  # the snapshot was shared, and asked for before this member came
-                feed.with_snapshot(with_snapshot)
-            else:
-                change = cast(Change, arrived[0])
-                if not session.is_over:
-                    self._go_live(session, member, cast(Snapshot, snapshot), event.since, change, ack)
-                done.set_result(change)
-
-        feed.with_snapshot(with_snapshot)
-        try:
-            change = await done
-        except asyncio.CancelledError:
-            if done.cancelled() or not done.done():
-                raise
-            change = done.result()  # the time was over in the very turn in which the member went live
-        if session.is_over:
-            self._roster.drop(feed.room, sid, member.username)
-        return change
-
-    def _go_live(
-        self, session: Session, member: Membership, snapshot: Snapshot, position: Position | None,
-        change: Change, ack: int | None,
-    ) -> None:  # fmt: skip
-        feed = member.feed
-        entries, recovered = since(position, snapshot)
-        packets = feed.history_packets(entries, snapshot.epoch) + feed.packets_after(snapshot.seq)
-        if ack is not None:
-            recovery = (
-                b"" if recovered is None else b',"recovered":true' if recovered else b',"recovered":false'
-            )
-            answer = b'{"ok":true,"room":%b,"id":"%b","count":%d%b}' % (
-                feed.room_json, str(feed.position).encode(), change.count, recovery,
-            )  # fmt: skip
-            packets.append(acknowledgement_packet(ack, answer))
-        session.rooms[feed.room] = member
-        feed.add(member)
-        if packets:
-            session.socket.send_texts(packets)
-        if session.socket.is_behind:  # since before: it is not told again
-            feed.hold_back(member)
 
     # -- leave, members, history
 

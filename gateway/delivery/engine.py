@@ -26,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 import engineio
@@ -37,6 +38,7 @@ from gateway.delivery.deflate import Inflater, negotiate
 from gateway.delivery.frames import FrameParser, check_handshake, text_frame
 from gateway.delivery.heartbeats import Heartbeats
 from gateway.delivery.options import EngineOptions
+from gateway.delivery.pace import Pace
 from gateway.delivery.packets import MalformedPacket
 from gateway.delivery.proxies import Proxies
 from gateway.delivery.sockets import EngineSocket, open_packet
@@ -47,15 +49,15 @@ log = structlog.get_logger("gateway.delivery")
 
 _INFLATER = Inflater()  # keeps nothing between messages, so one serves all connections
 
-Gate = Callable[[web.Request], web.StreamResponse | None]
+Gate = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 Passing = Callable[[web.Request, str | None], Awaitable[bool]]
 
 
 class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
     """Engine.IO over aiohttp, with `EngineSocket`s.
 
-    `gate` may answer a new handshake with a refusal. `pass_on` may give a request whose session is another
-    worker's to that worker; it returns whether it did.
+    `gate` may hold up a new handshake, or answer it with a refusal. `pass_on` may give a request whose session is
+    another worker's to that worker; it returns whether it did.
     """
 
     def __init__(self, options: EngineOptions | None = None, **kwargs: Any) -> None:
@@ -72,6 +74,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.gate: Gate | None = None
         self.pass_on: Passing | None = None
+        self.pace = Pace()
         self.attachment_awaited: dict[str, Any] = {}
         self._proxies = Proxies(self.options.trusted_proxies)
         self._times: Heartbeats | None = None
@@ -130,7 +133,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
     async def _open(self, request: web.Request, transport: str) -> web.StreamResponse:
         if request.method != "GET":
             return self._refuse(request, 2, "Bad handshake method")
-        if self.gate is not None and (refusal := self.gate(request)) is not None:
+        if self.gate is not None and (refusal := await self.gate(request)) is not None:
             if self.pass_on is not None and await self.pass_on(request, None):
                 return Gone()
             refusal.headers.extend(self._cors(request))
@@ -289,6 +292,8 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
     async def message_up(self, socket: EngineSocket, data: str | bytes) -> None:
         """Hands a message to the handler above. Raises MalformedPacket if the handler finds it so."""
         handler = self.handlers.get("message")
+        if not socket.connects and (waits := self.pace.turn()) is not None:
+            await waits
         if handler is not None and not socket.closed:
             await handler(socket.sid, data)
 
@@ -304,14 +309,16 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         else:
             self.sockets.pop(socket.sid, None)
         if "disconnect" in self.handlers:
-            task = asyncio.ensure_future(
-                self._trigger_event("disconnect", socket.sid, reason, run_async=False)
-            )
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self.pace.do(partial(self._announce_end, socket.sid, reason))
+
+    def _announce_end(self, sid: str, reason: str) -> None:
+        task = asyncio.ensure_future(self._trigger_event("disconnect", sid, reason, run_async=False))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def shutdown(self) -> None:
         """Waits for announcements that are under way, then stops the wheel and ends what lingers."""
+        self.pace.flush()
         if self._closing:
             await asyncio.wait(self._closing, timeout=5)
         if self._times is not None:

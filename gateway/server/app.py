@@ -26,6 +26,7 @@ from gateway.delivery.cluster_bus import ClusterBus
 from gateway.delivery.hub import Hub
 from gateway.delivery.namespaces import SocketServer
 from gateway.delivery.options import EngineOptions
+from gateway.delivery.pace import WAIT_MAX_S, Pace
 from gateway.delivery.publisher import Publisher, PublishOptions
 from gateway.delivery.routes import Route, route_for
 from gateway.metrics import connects, disconnects
@@ -49,6 +50,9 @@ log = structlog.get_logger("gateway.server")
 START_S = 3.0
 """How long a starting worker waits for the store before it serves without (and says that it is not ready)."""
 
+COME_BACK_S = 2
+"""Retry-After of a handshake that was refused: what is in the queue is let in or refused within a second."""
+
 IDLE_S = 5.0
 """How long a room stays subscribed after its last member's grace period."""
 
@@ -64,7 +68,7 @@ class Gateway:
             options=engine_options(settings, self.worker), client_manager=self.backplane, namespaces=["/"]
         )
         self.engine = self.sio.eio
-        self._new = Bucket(settings.handshakes_per_s, 2 * settings.handshakes_per_s, time.monotonic())
+        self.engine.pace = pace_of(settings.handshakes_per_s)
         self.handoff: Handoff | None = None
         self.drain = Drain(self.engine, self._begin_drain, settings.drain_s)
 
@@ -99,7 +103,7 @@ class Gateway:
         )  # fmt: skip
         self.chat = Chat(
             self.hub, publisher, self.roster, histories, settings.sizes, settings.rooms_per_connection,
-            settings.redis_timeout_s * 0.95,
+            settings.redis_timeout_s * 0.95, self.engine.pace,
         )  # fmt: skip
         self.hub.on_given_up = self.roster.given_up
         self.hub.on_back = lambda: self.roster.register_again(self.chat.everyone(), self.chat.is_in)
@@ -150,12 +154,14 @@ class Gateway:
         self.sio.on("connect", self._connected)
         self.sio.on("disconnect", self._disconnected)
 
-    def _gate(self, request: web.Request) -> web.Response | None:
-        """Refuses a new handshake while draining, and above the rate."""
+    async def _gate(self, request: web.Request) -> web.Response | None:
+        """Refuses a new handshake while draining; lets it wait for its turn, and refuses it when that is too long."""
         if self.health.is_draining:
             return _come_back("draining", 1)
-        wait_s = self._new.take(time.monotonic())
-        return _come_back("too many new connections", max(1, round(wait_s))) if wait_s else None
+        is_let_in = self.engine.pace.let_in()
+        if is_let_in is True or (is_let_in is not False and await is_let_in):
+            return None
+        return _come_back("too many new connections", COME_BACK_S)
 
     async def _connected(self, sid: str, environ: dict[str, str], auth: object = None) -> None:
         socket = self.engine.sockets.get(self.backplane.eio_sid_from_sid(sid, "/"))
@@ -226,6 +232,15 @@ def engine_options(settings: Settings, worker: str) -> EngineOptions:
         origins=settings.origins,
         trusted_proxies=settings.trusted_proxies,
     )
+
+
+def pace_of(handshakes_per_s: int) -> Pace:
+    """At most so many new sessions a second, a tenth of them at once; 0 is no limit. Whoever would have to wait for
+    longer than is allowed is refused at once."""
+    if handshakes_per_s == 0:
+        return Pace()
+    bucket = Bucket(handshakes_per_s, max(1.0, handshakes_per_s / 10), time.monotonic())
+    return Pace(bucket.take, handshakes_per_s * WAIT_MAX_S)
 
 
 def publish_options(settings: Settings) -> PublishOptions:
