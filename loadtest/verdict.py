@@ -68,9 +68,11 @@ class RoomJudge:
     def verdict(self) -> RoomReport:
         """All rules, one after another."""
         for member, views in self._views.items():
+            had = set[tuple[Position, str]]()
             for view in views:
                 self._judge_view(member, view)
-                self._judge_due(member, view)
+                self._judge_due(member, view, had)
+                had.update(view.entries)
         self._judge_positions()
         self._judge_senders()
         self._judge_phantoms()
@@ -145,8 +147,9 @@ class RoomJudge:
             owed = first.seq - 1
         return Position(view.opening.epoch, owed)
 
-    def _judge_due(self, member: str, view: View) -> None:
-        """All that is known to have been stored while the view lasted is in it, at its place."""
+    def _judge_due(self, member: str, view: View, had: set[tuple[Position, str]]) -> None:
+        """All that is known to have been stored while the view lasted is in it, at its place; or had come before, as
+        what is sent again with its idempotency key may be acknowledged late."""
         if view.is_announced_at_end:
             return
         late, other, swapped = set[Position](), set[Position](), set[Position]()
@@ -157,6 +160,8 @@ class RoomJudge:
             if position in held:
                 if text is not None and held[position] != text:
                     (swapped if text in texts else other).add(position)
+            elif (position, text) in had:
+                continue
             elif view.is_live and (last is None or position.epoch != last.epoch or position.seq > last.seq):
                 late.add(position)
         if late:

@@ -392,6 +392,22 @@ def test_a_gap_excuses_nothing_that_comes_after_it() -> None:
     assert faults(room.judge()) == (1, 0, 0, 0)
 
 
+@pytest.mark.parametrize(("had", "missing"), [(["ann", "ben"], 0), (["ann"], 1)])
+def test_what_came_before_a_gap_may_be_acknowledged_after_it_to_those_who_had_it(
+    had: list[str], missing: int
+) -> None:
+    room = Room("ann", "ben")
+    room.ledger.sent("sue", "r", "m1", room.tick())
+    for member in had:
+        room.got(member, 1)
+    room.epoch = "f"
+    for member in ("ann", "ben"):
+        room.ledger.gap(member, "r")
+    room.stored(1, "ann", "ben", text="new")
+    room.ledger.acknowledged("sue", "r", "m1", "e:1")
+    assert faults(room.judge()) == (missing, 0, 0, 0)
+
+
 def test_a_new_epoch_without_a_gap_is_found() -> None:
     room = Room("ann")
     room.stored(1, "ann")

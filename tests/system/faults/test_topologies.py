@@ -138,7 +138,7 @@ async def test_a_cluster_primary_that_stood_still_loses_nothing_in_silence(
             slot, victim = await _busiest(store, traffic)
             victim.freeze()
             try:
-                await until(partial(_is_served, store, slot), 30, "a replica took over")
+                await until(partial(_is_served, store, slot, victim), 30, "a replica took over")
             finally:
                 victim.thaw()
             await store.until_whole()
@@ -208,8 +208,8 @@ async def _busiest(store: Cluster, traffic: Traffic) -> tuple[int, Valkey]:
     return slots[owners.index(busiest)], busiest
 
 
-async def _is_served(store: Cluster, slot: int) -> bool:
+async def _is_served(store: Cluster, slot: int, but: Valkey | None = None) -> bool:
     try:
-        return bool(await store.owner(slot))
+        return await store.owner(slot) is not but
     except AssertionError:
         return False
