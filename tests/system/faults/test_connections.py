@@ -30,8 +30,9 @@ BEHIND_MESSAGES = 90
 """Messages of 4 kB after the system's buffers are full: 64 of them are the mark, 164 would be a gap."""
 UNCHANGED_LOOKS = 12
 """Looks at a buffer, 50 ms apart, that must show the same before it counts as full."""
-SLOWED_AT_MOST_S = 1.0
-"""What a storm may do to the 99th percentile of the others' latency, with all of it on two cores."""
+SLOWED_AT_MOST_S = 0.2
+"""What a storm may do to the 99th percentile of the others' latency, with all of it on two cores, where it was 0.03 to
+0.1 s when nothing else slowed the calm; or three times the calm's, on a machine that has other things to do."""
 
 
 @repeated(quick=5, long=100)
@@ -76,7 +77,7 @@ async def test_a_storm_of_two_thousand_members_loses_nothing_and_leaves_others_a
             assert verdict.report.is_clean, str(verdict.report)
             steady.assert_clean(others)
             assert steady.connections == len(steady.people) + steady.cuts
-            assert storm_s < SLOWED_AT_MOST_S
+            assert storm_s < max(SLOWED_AT_MOST_S, 3 * calm_s)
 
 
 @repeated(quick=None, long=2)
