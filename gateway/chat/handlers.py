@@ -230,7 +230,7 @@ class Chat:
 
     async def _history(self, session: Session, event: History, ack: int | None) -> None:
         feed = self._membership(session, event.room).feed
-        snapshot = await self._histories.snapshot(event.room, feed.seen, feed.doubt)
+        snapshot = await self._histories.snapshot(event.room, *feed.claim)
         numbered = snapshot.after(0)
         if event.before is not None:
             if event.before.epoch != snapshot.epoch:

@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 
 import orjson
 
-from gateway.delivery.claims import Claims
+from gateway.delivery.evidence import Evidence
 from gateway.delivery.fanout import Targets
 from gateway.delivery.positions import Arrival, Missed, Seen, judge, missed
 from gateway.delivery.sockets import EngineSocket
 from gateway.metrics import delivered, gaps, holes
 from gateway.protocol import Position, Refusal, event_packet, receive_json
-from gateway.state.history import NO_POSITION, OTHER, Snapshot
+from gateway.state.history import NO_POSITION, Snapshot
 from gateway.state.link import StoreError
 
 RECEIVE = b'42["receive",'
@@ -48,16 +48,13 @@ class Feed:
     """One room on one worker. Members are live (they get what comes) or held back (behind, or not yet brought up)."""
 
     __slots__ = (
-        "_acknowledged",
         "_asked",
         "_asked_data",
         "_before",
         "_buffer",
-        "_claims",
-        "_clock",
+        "_evidence",
         "_last_data",
         "_must_read_again",
-        "_other_epoch",
         "_read",
         "_targets",
         "_waiting",
@@ -82,7 +79,6 @@ class Feed:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`read` asks for a snapshot, which comes back by `snapshot_came`."""
-        self._clock = clock
         self.room = room
         self.room_json = orjson.dumps(room)
         self.channel = channel
@@ -102,9 +98,7 @@ class Feed:
         self._last_data: bytes | None = None
         self._asked = self._before = NO_POSITION
         self._asked_data: bytes | None = None
-        self._acknowledged = Seen(NO_POSITION)
-        self._claims = Claims()
-        self._other_epoch = ""
+        self._evidence = Evidence(self.room_json, clock)
 
     @property
     def position(self) -> Position:
@@ -112,39 +106,22 @@ class Feed:
         return Position(self.epoch, self.seq)
 
     @property
-    def seen(self) -> Position:
-        """The highest position that is known to have existed, and that the store must be told: delivered, or
-        acknowledged to a sender, at a server that was left if there was one."""
-        epoch = self._other_epoch or self._claims.epoch(self.epoch)
-        known = [self.position, self._acknowledged.position]
-        seqs = [position.seq for position in known if position.epoch == epoch]
-        return Position(epoch, max([*seqs, self._claims.seq(epoch)]))
-
-    @property
-    def doubt(self) -> bytes:
-        """Why the store may not hold what `seen` says, as the scripts are told."""
-        other = OTHER if self._other_epoch else b""
-        latest_s = self._claims.latest_s(self.seen.epoch) if self._claims else None
-        return other if latest_s is None else b"%b%d" % (other, max(0.0, self._clock() - latest_s) * 1000)
+    def claim(self) -> tuple[Position, bytes]:
+        """What a publisher tells the store: the highest position that is known to have existed, and why the store may
+        not hold it."""
+        return self._evidence.claim(self.position)
 
     def tell(self) -> tuple[Position, bytes]:
-        """What the store is told with the reading of a snapshot; `snapshot_came` follows."""
-        seen = self.seen
-        self._claims.tell(seen.epoch)
-        return seen, self.doubt
+        """The same for who reads the snapshot; `snapshot_came` follows."""
+        return self._evidence.tell(self.position)
 
     def acknowledged(self, epoch: str, seq: int, entry: bytes) -> None:
         """A message of this room, as it is stored, got this position."""
-        last = self._acknowledged.position
-        if epoch != last.epoch or seq > last.seq:
-            self._acknowledged = Seen(Position(epoch, seq), entry)
+        self._evidence.acknowledged(epoch, seq, entry)
 
     def moved(self, at_s: float) -> None:
-        """The store, or the channel, is another server than before: it may lack what was seen there, until `at_s`."""
-        position, entry = self._acknowledged.position, self._acknowledged.data
-        if entry is not None:
-            self._claims.add(Seen(position, receive_json(entry, self.room_json, position)), at_s)
-        self._claims.add(Seen(self.position, self._last_data), at_s)
+        """The store, or the channel, is another server than before, which was last heard at `at_s`."""
+        self._evidence.left(self.position, self._last_data, at_s)
 
     @property
     def is_idle(self) -> bool:
@@ -237,7 +214,7 @@ class Feed:
             self._buffer.append((epoch, seq, data))
         arrival = judge(self.position, epoch, seq)
         if epoch == self._before.epoch and seq <= self._before.seq:
-            self._other_epoch = epoch  # numbered again: the store must begin a new epoch
+            self._evidence.suspect(epoch)
             self.repair()
         elif arrival is Arrival.NEXT:
             self._deliver(seq, data)
@@ -275,7 +252,7 @@ class Feed:
         """The channel was away: a snapshot that is asked for from now on shows what it did not bring."""
         if self.is_reading:
             self._must_read_again = True
-        elif not self.is_idle or self._claims:  # what was seen here, others may have to be told
+        elif not self.is_idle or self._evidence.has_claims:  # what was seen here, others may have to be told
             self.start_reading()
 
     def start_reading(self) -> None:
@@ -303,12 +280,11 @@ class Feed:
     def _take(self, snapshot: Snapshot | StoreError, is_settled: bool) -> bool:
         """Deals with a snapshot; returns whether another one is needed."""
         if isinstance(snapshot, Snapshot):
-            is_other = self._is_on_another_branch(snapshot)
-            self._other_epoch = snapshot.epoch if is_other else ""
-            if is_other:
-                return True  # the store must begin a new epoch
+            last = Seen(self._asked, self._asked_data) if self.members else None
+            if self._evidence.is_contradicted(snapshot, last):
+                return True
             if is_settled:
-                self._claims.settle()
+                self._evidence.settle()
             self._align(snapshot)
             for member in list(self.members.values()):
                 if not member.is_live and not member.socket.is_behind:
@@ -319,15 +295,8 @@ class Feed:
         is_late = isinstance(snapshot, Snapshot) and any(
             judge(self.position, epoch, seq) is Arrival.HOLE for epoch, seq, _ in self._buffer
         )
-        has_claims = is_settled and bool(self._claims)
+        has_claims = is_settled and self._evidence.has_claims
         return bool(self._waiting) or has_claims or ((is_late or self._must_read_again) and not self.is_idle)
-
-    def _is_on_another_branch(self, snapshot: Snapshot) -> bool:
-        """Whether the store has other messages where live members, or senders before it took over, know theirs."""
-        if self._claims.are_contradicted(snapshot, self.room_json):
-            return True
-        asked = Seen(self._asked, self._asked_data)
-        return bool(self.members) and asked.is_contradicted(snapshot, self.room_json)
 
     def _align(self, snapshot: Snapshot) -> None:
         """Brings the position and the live members to the snapshot, then over what the channel brought after it."""

@@ -177,7 +177,7 @@ class Hub:
                 if answer.has_begun:
                     self.on_begun(feed)
                 return
-        if feed.members or feed.doubt:
+        if feed.members or feed.claim[1]:
             asyncio.get_running_loop().call_later(RETRY_S, feed.repair)
 
     async def close(self) -> None:

@@ -46,8 +46,8 @@ class Publisher:
         """Stores an entry, tells the room, and calls `then` with the position `<epoch>:<seq>` or the error."""
         published.add(1)
         history = keys.history(feed.room)
-        epoch, seq = feed.seen
-        tail = _bulk(epoch.encode()) + _bulk(b"%d" % seq) + _bulk(feed.doubt) + _bulk(entry)
+        (epoch, seq), doubt = feed.claim
+        tail = _bulk(epoch.encode()) + _bulk(b"%d" % seq) + _bulk(doubt) + _bulk(entry)
         if idempotency_key is None:
             command = (feed.publish_head or self._head(feed, None)) + tail
         else:

@@ -41,6 +41,16 @@ class Turned:
     on_reply: OnReply
     until_s: float
     ask: Address | None = None
+    limit: asyncio.TimerHandle | None = None
+    is_answered: bool = False
+
+    def answer(self, reply: Reply) -> None:
+        """Hands on the first reply; one that comes after the time is up, or after that, is nobody's."""
+        if not self.is_answered:
+            self.is_answered = True
+            self.on_reply(reply)
+        if self.limit is not None:
+            self.limit.cancel()
 
 
 @dataclass(slots=True)
@@ -114,6 +124,7 @@ class ClusterStore(Commands):
         waiting = Turned(command, on_reply, time.monotonic() + self._timeout_s)
         if (detour := self._detours.get(slot)) is not None:
             detour.held.append(waiting)
+            self._limit(waiting)
         else:
             self._send(slot, waiting)
 
@@ -149,9 +160,11 @@ class ClusterStore(Commands):
         address = waiting.ask or self._owners[slot]
         node = self._nodes.get(address) if address is not None else None
         link = node.kept.link if node is not None else None
+        if waiting.is_answered:
+            return
         if link is None:
             self._look.set()
-            waiting.on_reply(StoreUnavailable("no connection to the node that holds the room"))
+            waiting.answer(StoreUnavailable("no connection to the node that holds the room"))
             return
         self._under_way[slot] = self._under_way.get(slot, 0) + 1
         if waiting.ask is not None:
@@ -167,7 +180,7 @@ class ClusterStore(Commands):
         if self._is_turned(reply) and time.monotonic() < waiting.until_s:
             self._turn(slot, waiting, str(reply))
         else:
-            waiting.on_reply(StoreUnavailable(str(reply)) if isinstance(reply, StoreMoved) else reply)
+            waiting.answer(StoreUnavailable(str(reply)) if isinstance(reply, StoreMoved) else reply)
         if not left and slot in self._detours:
             self._end_detour(slot)
 
@@ -181,6 +194,7 @@ class ClusterStore(Commands):
         detour = self._detours.setdefault(slot, Detour())
         detour.turned.append(waiting)
         waiting.ask = None
+        self._limit(waiting)
         kind, *rest = words.split()
         if kind == "TRYAGAIN":
             detour.not_before_s = time.monotonic() + AGAIN_S
@@ -194,6 +208,13 @@ class ClusterStore(Commands):
             self._look.set()
         if self._nodes[address].kept.link is None:
             detour.not_before_s = time.monotonic() + AGAIN_S
+
+    def _limit(self, waiting: Turned) -> None:
+        """The time that a command has counts from when it was submitted, whatever it waits for on its way."""
+        if waiting.limit is None:
+            late = StoreUnavailable("the store did not answer in time")
+            wait_s = max(0.0, waiting.until_s - time.monotonic())
+            waiting.limit = asyncio.get_running_loop().call_later(wait_s, waiting.answer, late)
 
     def _end_detour(self, slot: int) -> None:
         """Sends what waited, in its order; a little later if the keys are moving at this moment."""

@@ -128,8 +128,8 @@ class CommandLink(Link):
         self._in_flight: deque[tuple[OnReply, float, bytes]] = deque()
         self._expired = 0  # leading entries of _in_flight that were already answered as timed out
         self._turn_s = 0.0
-        self._again: list[tuple[OnReply, bytes]] | None = None
-        self._held: list[tuple[OnReply, bytes]] = []
+        self._again: list[tuple[OnReply, float, bytes]] | None = None
+        self._held: list[tuple[OnReply, float, bytes]] = []
         self._sweep: asyncio.TimerHandle | None = None
 
     def submit(self, command: bytes, on_reply: OnReply) -> None:
@@ -138,7 +138,7 @@ class CommandLink(Link):
         if self.transport is None or len(self._in_flight) >= IN_FLIGHT_MAX:
             on_reply(StoreUnavailable("no connection to the store"))
         elif self._again is not None:
-            self._held.append((on_reply, command))
+            self._held.append((on_reply, time.monotonic(), command))
         else:
             self._send(command, on_reply)
 
@@ -162,7 +162,7 @@ class CommandLink(Link):
         lost = StoreUnavailable("the connection to the store broke")
         for on_reply, _, _ in waiting:
             on_reply(lost)
-        for on_reply, _ in unsent:
+        for on_reply, _, _ in unsent:
             on_reply(lost)
         super().connection_lost(exc)
 
@@ -175,11 +175,11 @@ class CommandLink(Link):
         reader = self._reader
         reader.feed(data)
         while (reply := reader.gets()) is not False:
-            on_reply, _, command = self._in_flight.popleft()
+            on_reply, since_s, command = self._in_flight.popleft()
             if self._expired:
                 self._expired -= 1
             elif isinstance(reply, hiredis.ReplyError):
-                self._failed(reply, on_reply, command)
+                self._failed(reply, on_reply, since_s, command)
             else:
                 on_reply(reply)
         if self._again is not None and not self._in_flight:
@@ -193,11 +193,11 @@ class CommandLink(Link):
         self._in_flight.append((on_reply, self._turn_s, command))
         self.write(command)
 
-    def _failed(self, error: Exception, on_reply: OnReply, command: bytes) -> None:
+    def _failed(self, error: Exception, on_reply: OnReply, since_s: float, command: bytes) -> None:
         text = str(error)
         if text.startswith("NOSCRIPT"):
             self._again = self._again if self._again is not None else []
-            self._again.append((on_reply, command))
+            self._again.append((on_reply, since_s, command))
             return
         on_reply(as_store_error(text))
         if text.startswith(_WRONG_SERVER):
@@ -207,7 +207,7 @@ class CommandLink(Link):
         again = [*(self._again or ()), *self._held]
         self._again, self._held = None, []
         self.load_scripts()
-        for on_reply, command in again:
+        for on_reply, _, command in again:
             self._send(command, on_reply)
 
     def load_scripts(self) -> None:
@@ -226,6 +226,10 @@ class CommandLink(Link):
         while self._expired < len(self._in_flight) and self._in_flight[self._expired][1] <= limit:
             late.append(self._in_flight[self._expired][0])
             self._expired += 1
+        for waiting in (self._again, self._held):
+            if waiting:  # for the scripts to be loaded again
+                late += [on_reply for on_reply, since_s, _ in waiting if since_s <= limit]
+                waiting[:] = [one for one in waiting if one[1] > limit]
         for on_reply in late:
             on_reply(StoreUnavailable("the store did not answer in time"))
         if self._in_flight:

@@ -162,7 +162,7 @@ class Worker:
         if fails:
             self.read = None
             self.feed.snapshot_came(StoreUnavailable("away"))
-            self.retry_is_due = bool(self.feed.members) or bool(self.feed.doubt)
+            self.retry_is_due = bool(self.feed.members) or bool(self.feed.claim[1])
         elif self.read.seen is None:
             self.read.seen, self.read.doubt = self.feed.tell()
             self.read.servers = self._servers()
@@ -326,7 +326,7 @@ class World:
         """A member of this worker sends; the acknowledgement may overtake the channel."""
         if not worker.feed.members:
             return
-        position, text = worker.store.publish(worker.feed.seen, worker.feed.doubt)
+        position, text = worker.store.publish(*worker.feed.claim)
         self._tell(worker.store, f"{position} ".encode() + receive_json(entry(text), ROOM_JSON, position))
         if self.random.random() < 0.5:
             worker.answered_s = self.truth.now_ms / 1000

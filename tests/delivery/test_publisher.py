@@ -72,7 +72,7 @@ def test_a_message_that_was_stored_before_says_nothing_about_the_rooms_position(
     store, feed, outcomes = HandStore(), feed_at(), Outcomes()
     publisher_of(store).publish(feed, ENTRY, "k1", outcomes.append)
     store.answer(b"=a:9")
-    assert (outcomes, feed.seen) == (["a:9"], Position("a", 4))
+    assert (outcomes, feed.claim[0]) == (["a:9"], Position("a", 4))
 
 
 def test_a_doubt_is_told_with_the_next_message() -> None:

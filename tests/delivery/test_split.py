@@ -81,7 +81,7 @@ class Side:
                 await until(lambda at=at: places[at]() == server, what="it has moved")  # type: ignore[misc]
         await until(lambda: places[0]() == places[1]() == server, what="both have moved")
         await until(lambda: bus.complaint is None and not self.feed.is_reading, what="it listens")
-        await until(lambda: not self.feed.doubt, what="the new primary has been told")
+        await until(lambda: not self.feed.claim[1], what="the new primary has been told")
 
 
 async def two_sides(stack: AsyncExitStack, old: Valkey, room: str) -> list[Side]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -74,3 +75,25 @@ async def test_commands_reach_their_node_and_keep_their_order_while_the_slot_mov
         meta = b"{" + key + b"}:meta"
         assert (await store.run(SNAPSHOT, (key, meta), "e", 9, "", 0, ""))[0] == b"e", "scripts are there too"
         await store.close()
+
+
+async def test_a_command_on_its_way_to_a_slots_new_node_is_answered_in_its_time(room: str) -> None:
+    async with topologies.cluster(persistence="none") as cluster:
+        store = ClusterStore(cluster.url, "test-cluster", 1.0, 5.0)
+        await store.start(5)
+        history = f"chat_history_{room}"
+        slot = await cluster.slot_of(room)
+        source = await cluster.owner(slot)
+        target = next(node for node in cluster.nodes[:3] if node is not source)
+        await target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", cluster.ids[source])
+        await source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", cluster.ids[target])
+        target.freeze()
+        try:
+            began_s = time.monotonic()
+            waits = [store.call(history.encode(), "RPUSH", history, number) for number in range(3)]
+            answers = await asyncio.gather(*waits, return_exceptions=True)
+            assert time.monotonic() - began_s < 1.7
+            assert all(isinstance(answer, StoreUnavailable) for answer in answers), answers
+        finally:
+            target.thaw()
+            await store.close()

@@ -52,9 +52,11 @@ class Ledger:
 
 
 @asynccontextmanager
-async def opened(url: str, life: Life | None = None) -> AsyncIterator[CommandLink]:
+async def opened(
+    url: str, life: Life | None = None, timeout_s: float = TIMEOUT_S
+) -> AsyncIterator[CommandLink]:
     life = life or Life()
-    link = await open_link(endpoint_of(url), lambda: CommandLink(life.on_lost, TIMEOUT_S, DEAF_S), "test")
+    link = await open_link(endpoint_of(url), lambda: CommandLink(life.on_lost, timeout_s, DEAF_S), "test")
     try:
         yield link
     finally:
@@ -246,3 +248,21 @@ async def test_more_commands_than_a_link_holds_are_refused_at_once(
             link.submit(pack("ECHO", number), ledger.expects(number))
         assert ledger.numbers() == [10, 11]
         await until(lambda: len(ledger.answers) == 12, 2, "the others are answered")
+
+
+async def test_what_waits_for_scripts_to_be_loaded_again_is_answered_in_time(server: Valkey) -> None:
+    async with opened(server.url, timeout_s=0.5) as link:
+        ledger = Ledger()
+        await server.ask("SCRIPT", "FLUSH")
+        link.submit(SNAPSHOT.command((b"list", b"meta"), "e", 9, "", 0, ""), ledger.expects(0))
+        waiting = link.call("CLIENT", "PAUSE", "3000", "ALL")
+        slow = link.call("PING")
+        await until(lambda: link._again is not None, what="the script is missing")
+        assert await waiting == b"OK"
+        began_s = time.monotonic()
+        link.submit(pack("ECHO", "held"), ledger.expects(1))
+        with pytest.raises(StoreUnavailable):
+            await slow
+        await until(lambda: len(ledger.answers) == 2, what="both are answered")
+        assert time.monotonic() - began_s < 1.5
+        assert all(isinstance(reply, StoreUnavailable) for reply in ledger.replies())
