@@ -33,6 +33,11 @@ Where this differs from the design, because it turned out better:
 - A hash `{chat_history_<room>}:users` counts each user's sessions, so that a join need not read all members.
 - The publish script gets the position that its caller has seen. A Redis behind it has lost data, and the room gets
   a new epoch in the same step; a feed that finds another message in the place of its last one forces that too.
+- Two primaries may live at once: one that was replaced goes on until it hears of that. So an answer that took over
+  a second is not believed where another server can take over, the Sentinel with the highest configuration epoch is,
+  and a primary is left as soon as its replacement begins. What a worker heard or had acknowledged at a server that it
+  left is held against the next one (`delivery/evidence`): where that lacks it, or began its epoch before it was seen
+  (the meta hash knows when, in `begun`), the room begins one more epoch, and all members are told again.
 - The channel is no KEY of the publish script: on a Cluster a script with a missing key is turned away while the
   slot moves.
 - The Unix sockets of the handoff are streams, so that a request of any size passes.
