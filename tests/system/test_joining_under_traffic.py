@@ -48,9 +48,7 @@ async def test_a_crowd_that_joins_at_once_sees_the_same(routed: Gateway, room: s
         for member, answer in zip(crowd, answers, strict=True):
             _is_whole(member, 0, answer["id"])
         last = await feeder.stop()
-        await until(
-            lambda: all(_seq(m.ids(room)[-1]) == last for m in crowd), 30, "the last message for all"
-        )
+        await until(lambda: all(_seq(m.ids(room)[-1]) == last for m in crowd), 30, "the last message for all")
     for member in crowd:
         seqs = [_seq(position) for position in member.ids(room)]
         assert seqs == list(range(seqs[0], last + 1))
