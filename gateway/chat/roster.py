@@ -29,6 +29,9 @@ log = structlog.get_logger("gateway.chat")
 Everyone = list[tuple[str, str, str]]
 """(room, session, username) of memberships."""
 
+STOOD_STILL = 1.2
+"""A heartbeat that took longer than so many of its intervals was stopped on the way."""
+
 AGAIN_S = 1.0
 """Wait before something that the store did not take is tried again."""
 
@@ -67,6 +70,8 @@ class Roster:
         self._rooms: set[str] = set()
         self._away: dict[tuple[str, str], Away] = {}
         self._registering: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
+        self.on_taken_for_dead: Callable[[], None] = lambda: None
 
     def come(
         self, room: str, session: str, username: str, then: Callable[[Change | StoreError], None]
@@ -147,16 +152,37 @@ class Roster:
     # -- the others
 
     async def run(self) -> None:
-        """Woken every `heartbeat_s`, with jitter; ended by cancellation. Beats, and looks for dead workers; what the
-        store does not take is tried again at the next turn."""
+        """Woken every `heartbeat_s`, with jitter, and by `beat_soon`; ended by cancellation. Beats, and looks for dead
+        workers; what the store does not take is tried again at the next turn."""
+        is_known = False
         while True:
+            self._hurry.clear()
+            began_s = time.monotonic()
             try:
-                await self._workers.beat()
+                if await self._workers.beat() and is_known:
+                    log.warning("taken_for_dead", worker=self._workers.worker)
+                    self.on_taken_for_dead()
+                is_known = True
                 for worker in await self._workers.dead():
                     await self._clean_up(worker)
             except StoreError as error:
                 log.debug("heartbeat_failed", reason=str(error))
-            await asyncio.sleep(self._options.heartbeat_s * random.uniform(0.8, 1.2))
+            await self._pause(began_s)
+
+    def beat_soon(self) -> None:
+        """The next heartbeat need not wait: the store is back."""
+        self._hurry.set()
+
+    async def _pause(self, began_s: float) -> None:
+        """Until the next heartbeat; not at all if this worker stood still during the last one."""
+        pause_s = self._options.heartbeat_s * random.uniform(0.8, 1.2)
+        if time.monotonic() - began_s > STOOD_STILL * self._options.heartbeat_s:
+            pause_s = self._options.heartbeat_s / 10
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
 
     async def _clean_up(self, worker: str) -> None:
         if worker == self._workers.worker:

@@ -9,7 +9,6 @@ one, with the time when that was last heard (as `time.monotonic` counts).
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -119,8 +118,8 @@ class PrimaryBus:
         self.on_back()
 
     def _probe(self) -> None:
-        """Behind a write, which only a primary accepts: a demoted one is found out."""
-        self._store.submit(keys.WORKERS, pack(b"ZADD", keys.WORKERS, time.time(), self._worker), nobody)
+        """Behind a write, which only a primary accepts and which changes nothing: a demoted one is found out."""
+        self._store.submit(keys.WORKERS, pack(b"ZADD", keys.WORKERS, b"XX", b"GT", 0, self._worker), nobody)
         self._store.submit(keys.WORKERS, pack(b"PUBLISH", self._probe_channel, b"?"), nobody)
 
 

@@ -106,7 +106,9 @@ class Gateway:
             settings.redis_timeout_s * 0.95, self.engine.pace,
         )  # fmt: skip
         self.hub.on_given_up = self.roster.given_up
-        self.hub.on_back = lambda: self.roster.register_again(self.chat.everyone(), self.chat.is_in)
+        self.hub.on_back = self._register_again
+        self.roster.on_taken_for_dead = self._register_again
+        store.on_up.append(self.roster.beat_soon)
         # The bus may be back before the store has left a demoted primary, whose history is an old one.
         store.on_up.append(self.hub.repair_all)
         store.on_moved.append(self.hub.moved)
@@ -146,6 +148,9 @@ class Gateway:
         self.health.is_draining = True
         if self.handoff is not None:
             self.handoff.begin_drain()
+
+    def _register_again(self) -> None:
+        self.roster.register_again(self.chat.everyone(), self.chat.is_in)
 
     # -- clients
 

@@ -1,15 +1,16 @@
 """Which workers live, and in which rooms each has sessions.
 
-Owns the heartbeats and the sets by which survivors clean up after a dead worker.
+Owns the heartbeats and the sets by which survivors clean up after a dead worker. All times are the store's own, so
+that a host with a wrong clock is neither dead nor live for ever.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from gateway import keys
 from gateway.state.link import Reply, pack
+from gateway.state.scripts import WORKER_BEAT, WORKERS_DEAD
 from gateway.state.store import Store
 
 
@@ -21,25 +22,26 @@ class Workers:
         self._dead_after_s = dead_after_s
         self.worker = worker
 
-    async def beat(self) -> None:
-        """Says that this worker lives."""
-        await self._store.call(keys.WORKERS, "ZADD", keys.WORKERS, time.time(), self.worker)
+    async def beat(self) -> bool:
+        """Says that this worker lives; returns whether it was not known: it is new, or was taken for dead and cleaned
+        up after."""
+        return bool(await self._store.run(WORKER_BEAT, (keys.WORKERS,), self.worker, 0))
 
     async def depart(self, sweep_in_s: float) -> None:
         """Ages this worker's heartbeat so that it counts as dead in `sweep_in_s`."""
-        at = time.time() - self._dead_after_s + sweep_in_s
-        await self._store.call(keys.WORKERS, "ZADD", keys.WORKERS, at, self.worker)
+        age_s = self._dead_after_s - sweep_in_s
+        await self._store.run(WORKER_BEAT, (keys.WORKERS,), self.worker, f"{age_s:.3f}")
 
     async def dead(self) -> list[str]:
-        """Workers whose last heartbeat is older than the limit."""
-        oldest = time.time() - self._dead_after_s
-        reply = await self._store.call(keys.WORKERS, "ZRANGEBYSCORE", keys.WORKERS, "-inf", oldest)
+        """Workers whose last heartbeat is older than the limit, by the store's clock."""
+        reply = await self._store.run(WORKERS_DEAD, (keys.WORKERS,), f"{self._dead_after_s:.3f}")
         return [name.decode() for name in reply]
 
     async def forget(self, worker: str) -> None:
-        """Takes a worker out of the list once it has been cleaned up after."""
-        await self._store.call(keys.WORKERS, "ZREM", keys.WORKERS, worker)
+        """Takes a worker out of the list once it has been cleaned up after; last, so that one that lives after all
+        notices at its next heartbeat and puts back everything that was taken."""
         await self._store.call(keys.worker_rooms(worker), "DEL", keys.worker_rooms(worker))
+        await self._store.call(keys.WORKERS, "ZREM", keys.WORKERS, worker)
 
     async def rooms_of(self, worker: str) -> list[str]:
         """The rooms in which a worker had sessions."""

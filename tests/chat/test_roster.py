@@ -6,11 +6,13 @@ import asyncio
 import time
 import uuid
 
+from gateway.chat.roster import Roster, RosterOptions
 from tests.chat.workers import ChatWorker, chat_worker
 from tests.waiting import HeldUp, in_time, stays, tried_again, until
 
 GRACE_S = 0.3
 DEAD_S = 1.0
+SELDOM = RosterOptions(system_name="ChatBot", notices_users_max=3, grace_s=GRACE_S, heartbeat_s=60)
 
 
 async def test_a_user_is_announced_once_however_many_tabs(worker: ChatWorker, room: str) -> None:
@@ -155,3 +157,36 @@ async def test_a_room_given_up_and_taken_up_again_stays_registered(redis_url: st
         worker.roster.given_up(room)
         await ann.join(room)
         assert await worker.workers.rooms_of(worker.name) == [room]
+
+
+async def test_a_worker_taken_for_dead_puts_its_sessions_back_at_its_next_heartbeat(
+    redis_url: str, room: str
+) -> None:
+    async with chat_worker(redis_url) as worker, chat_worker(redis_url) as other:
+        chat = worker.chat
+        worker.roster.on_taken_for_dead = lambda: worker.roster.register_again(chat.everyone(), chat.is_in)
+        ann = worker.connect()
+        await ann.join(room)
+        beating = asyncio.create_task(worker.roster.run())
+        await until(worker.has_beaten, what="the first heartbeat")
+        await other.presence.sweep(room, worker.name)
+        await other.workers.forget(worker.name)
+
+        async def is_back() -> bool:
+            return await other.users(room) == ["ann"] and await other.workers.rooms_of(worker.name) == [room]
+
+        await until(is_back, what="the session is back")
+        assert ann.notices() == []
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+
+
+async def test_when_the_store_is_back_the_next_heartbeat_does_not_wait(worker: ChatWorker) -> None:
+    roster = Roster(worker.presence, worker.workers, worker.publisher, worker.wheel, SELDOM)
+    beating = asyncio.create_task(roster.run())
+    await until(worker.has_beaten, what="the first heartbeat")
+    await worker.workers.forget(worker.name)
+    roster.beat_soon()
+    await until(worker.has_beaten, what="a heartbeat long before it is due")
+    beating.cancel()
+    await asyncio.gather(beating, return_exceptions=True)

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from gateway import keys
 from gateway.chat.handlers import Chat
 from gateway.chat.roster import Roster, RosterOptions
 from gateway.delivery.bus import PrimaryBus
@@ -140,6 +141,10 @@ class ChatWorker:
     def connect(self, **how: int) -> Client:
         """A new client in `/`."""
         return Client(self.chat, **how)
+
+    async def has_beaten(self) -> bool:
+        """Whether the store knows this worker."""
+        return await self.store.call(keys.WORKERS, "ZSCORE", keys.WORKERS, self.name) is not None
 
     async def users(self, room: str) -> list[str]:
         """Who is in a room, as the store has it."""

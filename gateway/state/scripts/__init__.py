@@ -38,5 +38,17 @@ PRESENCE_LEAVE = _load("presence_leave")
 PRESENCE_AWAY = _load("presence_away")
 PRESENCE_SWEEP = _load("presence_sweep")
 MEMBERS = _load("members")
+WORKER_BEAT = _load("worker_beat")
+WORKERS_DEAD = _load("workers_dead")
 
-ALL = (PUBLISH, SNAPSHOT, PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_AWAY, PRESENCE_SWEEP, MEMBERS)
+ALL = (
+    PUBLISH,
+    SNAPSHOT,
+    PRESENCE_JOIN,
+    PRESENCE_LEAVE,
+    PRESENCE_AWAY,
+    PRESENCE_SWEEP,
+    MEMBERS,
+    WORKER_BEAT,
+    WORKERS_DEAD,
+)
