@@ -17,7 +17,7 @@ from tests.system.faults.topologies import standalone
 async def store(redis_url: str) -> AsyncIterator[PrimaryStore]:
     """A connected store."""
     store = PrimaryStore(FixedFinder(endpoint_of(redis_url)), "test-state", 2.0, 5.0)
-    await store.start(3)
+    await store.start(10)
     yield store
     await store.close()
 

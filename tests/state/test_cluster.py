@@ -48,7 +48,7 @@ async def test_without_nodes_commands_are_answered_at_once() -> None:
 async def test_commands_reach_their_node_and_keep_their_order_while_the_slot_moves(room: str) -> None:
     async with topologies.cluster(persistence="none") as cluster:
         store = ClusterStore(cluster.url, "test-cluster", 2.0, 5.0)
-        await store.start(5)
+        await store.start(10)
         assert store.is_up
         assert len(store.primaries()) == 3
         names = [f"key-{number}".encode() for number in range(60)]
@@ -80,7 +80,7 @@ async def test_commands_reach_their_node_and_keep_their_order_while_the_slot_mov
 async def test_a_command_on_its_way_to_a_slots_new_node_is_answered_in_its_time(room: str) -> None:
     async with topologies.cluster(persistence="none") as cluster:
         store = ClusterStore(cluster.url, "test-cluster", 1.0, 5.0)
-        await store.start(5)
+        await store.start(10)
         history = f"chat_history_{room}"
         slot = await cluster.slot_of(room)
         source = await cluster.owner(slot)

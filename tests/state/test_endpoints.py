@@ -19,7 +19,7 @@ from gateway.state.store import PrimaryStore
 from tests.binaries import program
 from tests.system.faults.servers import Valkey
 from tests.system.gateways import Port
-from tests.waiting import until
+from tests.waiting import tried_again, until
 
 
 async def ask(url: str, *command: str) -> object:
@@ -92,7 +92,7 @@ def test_only_cluster_urls_name_a_cluster() -> None:
 async def test_one_server_stays_where_it_is() -> None:
     finder = FixedFinder(endpoint_of("redis://h:1"))
     assert (await finder.find()).port == 1
-    await asyncio.wait_for(finder.watch(lambda reason: None), 1)
+    await asyncio.wait_for(finder.watch(lambda reason: None), 10)
 
 
 # -- real servers
@@ -151,6 +151,7 @@ async def test_nobody_listening_is_unavailable() -> None:
         await ask("redis://127.0.0.1:1/0", "PING")
 
 
+@tried_again()
 async def test_a_server_that_accepts_and_never_answers_is_unavailable_after_a_second(server: Valkey) -> None:
     endpoint = endpoint_of(server.url)
     server.freeze()
@@ -213,7 +214,7 @@ async def test_tls_works_and_strangers_are_not_believed() -> None:
                 await ask(url, "PING")
         assert await ask(f"rediss://:secret@127.0.0.1:{port}/0?ssl_cert_reqs=none", "PING") == b"PONG"
         store = PrimaryStore(FixedFinder(endpoint_of(trusted)), "test-tls", 1.0, 3.0)
-        await store.start(3)
+        await store.start(10)
         answers = await asyncio.gather(*(store.call(b"k", "ECHO", str(number)) for number in range(200)))
         assert answers == [b"%d" % number for number in range(200)]
         await store.close()

@@ -21,7 +21,7 @@ from gateway.state.link import (
 )
 from gateway.state.scripts import SNAPSHOT
 from tests.system.faults.servers import Valkey
-from tests.waiting import until
+from tests.waiting import tried_again, until
 
 TIMEOUT_S, DEAF_S = 1.0, 1.8
 
@@ -161,6 +161,7 @@ async def test_scripts_that_are_flushed_all_the_time_lose_no_command(server: Val
 # -- silence and loss
 
 
+@tried_again()
 async def test_a_server_that_hangs_is_answered_for_in_time_and_once(server: Valkey) -> None:
     async with opened(server.url) as link:
         assert await link.call("PING") == b"PONG"
@@ -179,6 +180,7 @@ async def test_a_server_that_hangs_is_answered_for_in_time_and_once(server: Valk
         assert ledger.numbers() == list(range(50))
 
 
+@tried_again()
 async def test_commands_sent_while_it_hangs_get_their_own_time(server: Valkey) -> None:
     async with opened(server.url) as link:
         server.freeze()

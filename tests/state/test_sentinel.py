@@ -12,9 +12,10 @@ from gateway.state.sentinel import SentinelFinder
 from gateway.state.store import PrimaryStore
 from tests.system.faults import topologies
 from tests.system.faults.servers import Valkey
-from tests.waiting import until
+from tests.waiting import tried_again, until
 
 
+@tried_again()
 async def test_without_sentinels_the_primary_is_unavailable() -> None:
     finder = SentinelFinder("redis+sentinel://127.0.0.1:1,127.0.0.1:2/0/mymaster")
     began_s = time.monotonic()
@@ -24,6 +25,7 @@ async def test_without_sentinels_the_primary_is_unavailable() -> None:
     await finder.close()
 
 
+@tried_again()
 async def test_a_dead_sentinel_costs_no_time(server: Valkey) -> None:
     watcher = Valkey(sentinel=f"sentinel monitor mymaster 127.0.0.1 {server.port} 1\n")
     try:
@@ -51,7 +53,7 @@ async def test_the_primary_is_followed_when_another_takes_over() -> None:
     async with topologies.sentinels("none") as servers:
         finder, reasons = SentinelFinder(servers.url), list[str]()
         store = PrimaryStore(finder, "test-sentinel", 1.0, 3.0)
-        await store.start(3)
+        await store.start(10)
         assert await store.call(b"k", "SET", "k", "v") == b"OK"
 
         def moved(reason: str) -> None:

@@ -13,7 +13,7 @@ from gateway.state.link import CommandLink, StoreUnavailable
 from gateway.state.scripts import SNAPSHOT
 from gateway.state.store import PrimaryStore
 from tests.system.faults.servers import Valkey
-from tests.waiting import stays, until
+from tests.waiting import stays, tried_again, until
 
 
 def store_of(url: str) -> PrimaryStore:
@@ -28,6 +28,7 @@ def test_waits_grow_from_50_ms_to_2_s_with_full_jitter(attempt: int) -> None:
     assert longest * 0.8 < max(waits) <= longest
 
 
+@tried_again()
 async def test_starting_without_a_server_ends_in_time_and_commands_are_answered_at_once() -> None:
     store = store_of("redis://127.0.0.1:1/0")
     began_s = time.monotonic()
@@ -57,7 +58,7 @@ async def test_each_break_is_told_and_mended(server: Valkey) -> None:
     store, told = store_of(server.url), list[str]()
     store.on_up.append(lambda: told.append("up"))
     store.on_down.append(lambda: told.append("down"))
-    await store.start(3)
+    await store.start(10)
     for _ in range(2):
         server.kill()
         await until(lambda: told[-1] == "down", 3, "the break is told")
@@ -75,7 +76,7 @@ async def test_dropping_opens_another_connection(server: Valkey) -> None:
     store, told = store_of(server.url), list[str]()
     store.on_up.append(lambda: told.append("up"))
     store.on_down.append(lambda: told.append("down"))
-    await store.start(3)
+    await store.start(10)
     first = await store.call(b"k", "CLIENT", "ID")
     store.drop("because the test says so")
     await until(lambda: told == ["up", "down", "up"], 2, "the old one ends and a new one stands")
@@ -85,20 +86,20 @@ async def test_dropping_opens_another_connection(server: Valkey) -> None:
 
 async def test_closing_answers_what_is_under_way_and_ends_the_keeping(server: Valkey) -> None:
     store = store_of(server.url)
-    await store.start(3)
+    await store.start(10)
     server.freeze()
     try:
         waiting = store.call(b"k", "PING")
         await store.close()
         with pytest.raises(StoreUnavailable):
-            await asyncio.wait_for(waiting, 1)
+            await asyncio.wait_for(waiting, 10)
     finally:
         server.thaw()
 
 
 async def test_a_connection_carries_its_name(server: Valkey) -> None:
     store = store_of(server.url)
-    await store.start(3)
+    await store.start(10)
     assert await store.call(b"k", "CLIENT", "GETNAME") == b"test-store"
     await store.close()
 
