@@ -31,11 +31,43 @@ except ZeroDivisionError:
     logging.getLogger("gunicorn.error").exception("Theirs broke")
 """
 
+BROKEN_REQUESTS = """
+import asyncio
+from aiohttp import web
+from gateway.server import logs
+from gateway.settings import Settings
 
-def lines_of(log_format: str, level: str = "info") -> list[str]:
+logs.configure(Settings.from_environment())
+
+async def read(request):
+    await request.read()
+
+async def fail(request):
+    raise RuntimeError("a fault of ours")
+
+async def main():
+    app = web.Application()
+    app.router.add_post("/", read)
+    app.router.add_get("/fail", fail)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    chunked = b"POST / HTTP/1.1\\r\\nHost: x\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\nnot a length\\r\\n"
+    for request in (b"not HTTP\\r\\n\\r\\n", chunked, b"GET /fail HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"):
+        reader, writer = await asyncio.open_connection(*runner.addresses[0])
+        writer.write(request)
+        await asyncio.wait_for(reader.readuntil(b"\\r\\n\\r\\n"), 10)
+        writer.close()
+    await runner.cleanup()
+
+asyncio.run(main())
+"""
+
+
+def lines_of(log_format: str, level: str = "info", program: str = OURS_AND_THEIRS) -> list[str]:
     """What a process of its own writes to standard error; nothing may go to standard output."""
     ran = subprocess.run(
-        [sys.executable, "-c", OURS_AND_THEIRS],
+        [sys.executable, "-c", program],
         env={"GATEWAY_LOG_FORMAT": log_format, "GATEWAY_LOG_LEVEL": level},
         capture_output=True,
         text=True,
@@ -84,6 +116,22 @@ def test_lines_below_the_level_are_left_out() -> None:
 def test_the_stamp_puts_time_level_event_and_process_first() -> None:
     stamped = stamp(logging.getLogger(), "info", {"room": "lobby", "event": "member_joined"})
     assert list(stamped) == ["timestamp", "level", "event", "pid", "room"]
+
+
+def test_requests_that_are_not_http_are_a_line_each_and_no_fault_of_ours() -> None:
+    *broken, ours = [json.loads(line) for line in lines_of("json", program=BROKEN_REQUESTS)]
+    assert broken, "they are told of"
+    for line in broken:
+        assert (line["level"], line["logger"]) == ("info", "aiohttp.server")
+        assert "exception" not in line
+        assert len(line["event"]) < 400
+    assert ours["level"] == "error"
+    assert "a fault of ours" in ours["exception"]
+
+
+def test_above_info_requests_that_are_not_http_are_not_told_of() -> None:
+    (ours,) = [json.loads(line) for line in lines_of("json", "warning", BROKEN_REQUESTS)]
+    assert "a fault of ours" in ours["exception"]
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
