@@ -131,7 +131,7 @@ class Settings:
 
     loop: str = _choice("auto", "auto", "asyncio", "uvloop")
     drain_s: float = _seconds(0, 3600, 20.0)
-    handshakes_per_s: int = _whole(0, 1_000_000, 1000)
+    handshakes_per_s: int = _whole(0, 1_000_000, 2000)
     heartbeat_s: float = _seconds(0.1, 60, 3.0)
     worker_dead_s: float = _seconds(1, 600, 15.0)
     probe_s: float = _seconds(0.1, 60, 2.0)
