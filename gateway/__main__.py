@@ -1,5 +1,18 @@
-"""`python -m gateway` is the command `gateway`."""
+"""`gateway`, which `python -m gateway` is too.
 
-from gateway.server.cli import main
+Promises that Ctrl-C ends it without a traceback, at whatever moment.
+"""
 
-main()
+import signal
+
+
+def main() -> None:
+    """Runs the command line, which takes a while to import: until it is there Ctrl-C just ends the process."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from gateway.server.cli import main as command
+
+    command()
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ else: it puts its options into the environment and becomes gunicorn.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 
@@ -58,6 +59,8 @@ def serve(host: str | None, port: str | None, workers: str | None, redis_url: st
     """Runs the gateway until Ctrl-C or SIGTERM."""
     given = {"host": host, "port": port, "workers": workers, "redis_url": redis_url}
     _with_options(given)
+    # Ctrl-C waits from here until gunicorn reads its configuration: it outlives the exec, unlike a handler.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.execv(sys.executable, [sys.executable, *GUNICORN])
 
 

@@ -31,6 +31,10 @@ from gateway.settings import Settings, SettingsError, variable_of
 SOCKET_FOLDER_MAX = 70
 """Longest path of the workers' folder in bytes; a Unix socket's has room for 103 (macOS) or 107 (Linux)."""
 
+# Until there is something to undo, Ctrl-C just ends the process; `gateway serve` has held it back for this moment.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
 _settings = Settings.from_environment()
 logs.configure(_settings)
 _log = logs.get_logger(__name__)
@@ -59,6 +63,7 @@ logger_class = logs.GunicornLogger
 
 def on_starting(server: Any) -> None:
     """Makes what the workers share. Ends the start with a plain sentence when that is not possible."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     atexit.register(_release, os.getpid())
     try:
         settings = Settings.from_environment()

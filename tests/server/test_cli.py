@@ -23,7 +23,7 @@ import pytest
 import socketio
 
 from tests.system.gateways import Port, fetch_json
-from tests.waiting import Stopwatch, until
+from tests.waiting import Stopwatch, stays, until
 
 GONE_WITHIN_S = 10.0
 """The promise: Ctrl-C stops all of it within seconds."""
@@ -173,6 +173,16 @@ async def test_ctrl_c_leaves_no_process_and_no_socket_folder_behind(folder: Path
         os.killpg(gateway.process.pid, signal.SIGINT)
         assert await gateway.ended() == 0
         assert not list(folder.glob("gateway-*"))
+        assert "Traceback" not in gateway.text("err")
+
+
+@pytest.mark.parametrize("after_s", [0.1, 0.3, 0.6, 0.9, 1.2, 1.5])
+async def test_an_early_ctrl_c_ends_it_without_a_traceback(folder: Path, port: int, after_s: float) -> None:
+    with started(folder, "--port", str(port), port=port) as gateway:
+        await stays(lambda: gateway.process.poll() is None, for_s=after_s)
+        gateway.valkeys()
+        os.killpg(gateway.process.pid, signal.SIGINT)
+        await gateway.ended()
         assert "Traceback" not in gateway.text("err")
 
 
