@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from statistics import median
 
 import aiohttp
 import psutil
@@ -30,9 +31,9 @@ BEHIND_MESSAGES = 90
 """Messages of 4 kB after the system's buffers are full: 64 of them are the mark, 164 would be a gap."""
 UNCHANGED_LOOKS = 12
 """Looks at a buffer, 50 ms apart, that must show the same before it counts as full."""
-SLOWED_AT_MOST_S = 0.2
-"""What a storm may do to the 99th percentile of the others' latency, with all of it on two cores, where it was 0.03 to
-0.1 s when nothing else slowed the calm; or three times the calm's, on a machine that has other things to do."""
+SLOWED_AT_MOST_S = 0.25
+"""What a storm may do to the 99th percentile of the others' latency, in the median of the storms, with all of it on two
+cores: it was 0.03 to 0.1 s there, and 0.1 to 0.2 s when others kept the machine three times as busy as it can be."""
 
 
 @repeated(quick=5, long=100)
@@ -62,17 +63,22 @@ async def test_a_storm_of_two_thousand_members_loses_nothing_and_leaves_others_a
             Traffic([gateway.url], seed) as steady,
             Crowd(gateway.url, seed, CROWD_ROOMS, CROWD_PEOPLE) as crowd,
         ):
-            calm_s = storm_s = back_s = 0.0
+            back_s, calms_s, storms_s = 0.0, list[float](), list[float]()
             for _ in range(times):
                 calm_from = time.monotonic()
                 await steady.flow(rounds=20)
                 cut_at = time.monotonic()
                 back_s = max(back_s, await crowd.cut_all())
-                calm_s = max(calm_s, steady.latency_s(steady.people, calm_from, cut_at))
-                storm_s = max(storm_s, steady.latency_s(steady.people, cut_at, time.monotonic()))
+                calms_s.append(steady.latency_s(steady.people, calm_from, cut_at))
+                storms_s.append(steady.latency_s(steady.people, cut_at, time.monotonic()))
+            calm_s, storm_s = median(calms_s), median(storms_s)
             verdict, others = await crowd.verdict(), await steady.verdict()
             record(verdict.report, times, verdict.connections, back_s=back_s)
-            record(others, times, steady.connections, calm_p99_s=calm_s, storm_p99_s=storm_s)
+            worst_s = max(storms_s)
+            record(
+                others, times, steady.connections,
+                calm_p99_s=calm_s, storm_p99_s=storm_s, worst_storm_p99_s=worst_s,
+            )  # fmt: skip
             assert not verdict.unsettled, verdict.unsettled
             assert verdict.report.is_clean, str(verdict.report)
             steady.assert_clean(others)
