@@ -17,7 +17,7 @@ Every seam into a library is named here; `tests/delivery/test_seams.py` fails wh
                              basic_leave_room, basic_disconnect, get_participants, get_rooms (backplane.py)
     aiohttp 3.14.5           RequestHandler: transport, connection_lost, _message_tail; a ConnectionError in
                              Response.prepare ends a request quietly (take_over, request_tail, Gone)
-                             GunicornWebWorker: _run, wsgi, _notify_waiter_done (server/worker.py)
+                             GunicornWebWorker: _run, wsgi, _notify_waiter_done, _wait_next_notify (server/worker.py)
                              aiohttp._websocket.mask (frames.py)
 """
 

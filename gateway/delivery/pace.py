@@ -55,7 +55,7 @@ class Pace:
 
     def do(self, work: Work) -> None:
         """Does something for a session, now or later; `work` must not raise."""
-        if self._spent < WORK_AT_ONCE:
+        if self._spent < WORK_AT_ONCE and not self._work:
             self._spend()
             work()
         else:
@@ -63,7 +63,7 @@ class Pace:
 
     def turn(self) -> asyncio.Future[None] | None:
         """None if something that a session asks for may be done now, else what ends when it may."""
-        if self._spent < WORK_AT_ONCE:
+        if self._spent < WORK_AT_ONCE and not self._work:
             self._spend()
             return None
         told: asyncio.Future[None] = asyncio.get_running_loop().create_future()

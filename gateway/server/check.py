@@ -217,7 +217,8 @@ def _publish_to_self(store: Store) -> str:
 
 
 def _workers(client: Any, worker_dead_s: float) -> str:
-    now = time.time()
+    seconds, microseconds = client.time()
+    now = seconds + microseconds / 1e6
     beats = client.zrange(keys.WORKERS, 0, -1, withscores=True)
     live = sorted((name.decode(), now - at) for name, at in beats if now - at < worker_dead_s)
     if not live:

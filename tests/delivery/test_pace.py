@@ -63,6 +63,21 @@ async def test_who_has_gone_away_meanwhile_takes_no_place_from_the_others() -> N
     await asyncio.wait_for(asyncio.gather(*others), 5)
 
 
+async def test_what_comes_while_others_wait_overtakes_none_of_them() -> None:
+    pace, done = Pace(lambda now_s: 1.0, 10), list[int]()  # newcomers leave their place empty
+    newcomer = pace.let_in()
+    for number in range(2 * WORK_AT_ONCE):
+        pace.do(lambda number=number: done.append(number))  # type: ignore[misc]
+    async with asyncio.timeout(5):
+        while len(done) <= WORK_AT_ONCE:
+            await asyncio.sleep(0)  # the moment after the next stretch, not later
+    pace.do(lambda: done.append(2 * WORK_AT_ONCE))
+    await until(lambda: len(done) == 2 * WORK_AT_ONCE + 1, 5)
+    assert done == list(range(2 * WORK_AT_ONCE + 1))
+    pace.flush()
+    assert newcomer.done() if isinstance(newcomer, asyncio.Future) else not newcomer
+
+
 async def test_newcomers_get_in_while_sessions_have_much_to_do() -> None:
     pace, done = Pace(), list[int]()
     for number in range(100 * WORK_AT_ONCE):

@@ -100,6 +100,7 @@ SEAMS: list[tuple[Any, str, tuple[str, ...], bool]] = [
     (BaseManager, "eio_sid_from_sid", ("self", "sid", "namespace"), False),
     (web_protocol.RequestHandler, "connection_lost", ("self", "exc"), False),
     (GunicornWebWorker, "_run", ("self",), True),
+    (GunicornWebWorker, "_wait_next_notify", ("self",), False),
     (GunicornWebWorker, "_notify_waiter_done", ("self", "waiter"), False),
     (GunicornWebWorker, "handle_exit", ("self", "sig", "frame"), False),
     (GunicornWebWorker, "handle_quit", ("self", "sig", "frame"), False),
