@@ -14,7 +14,7 @@ from tests.system.faults.servers import Valkey
 from tests.system.faults.topologies import Cluster, SentinelSet, cluster, sentinels
 from tests.system.faults.traffic import Traffic
 from tests.system.gateways import Gateway
-from tests.waiting import stays, until
+from tests.waiting import Stopwatch, stays, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.system]
 
@@ -23,8 +23,9 @@ DEMOTED_WITHIN_S = 40.0
 
 
 async def _resumed_s(traffic: Traffic, at: float) -> float:
-    await traffic.flow(rounds=1, limit_s=30)
-    return traffic.ledger.resumed_after_s(at)
+    async with Stopwatch() as watch:
+        await traffic.flow(rounds=1, limit_s=30)
+    return traffic.ledger.resumed_after_s(at) - watch.held_up_s
 
 
 @repeated(quick=1, long=4)
