@@ -40,6 +40,9 @@ Where this differs from the design, because it turned out better:
   (the meta hash knows when, in `begun`), the room begins one more epoch, and all members are told again.
 - The channel is no KEY of the publish script: on a Cluster a script with a missing key is turned away while the
   slot moves.
+- New connections, joins and ends keep to a pace (`delivery/pace`): a few per millisecond, a session's own work before
+  newcomers, so that members never wait for a storm. A handshake that cannot be let in within a second gets 503.
+- Heartbeats of workers are told by the store's clock, so that hosts need not agree on the time.
 - The Unix sockets of the handoff are streams, so that a request of any size passes.
 - A draining worker passes new handshakes to one of its host's ready workers, and refuses with 503 if there is none.
 - On the shared route messages have the form of python-socketio's own emits: stock servers deliver them too.

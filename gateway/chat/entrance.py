@@ -11,9 +11,10 @@ import asyncio
 
 from gateway.chat.roster import Roster
 from gateway.chat.session import Session
-from gateway.delivery.feed import Membership
 from gateway.delivery.hub import Hub
+from gateway.delivery.membership import Membership
 from gateway.delivery.positions import is_ahead, since
+from gateway.delivery.replays import history_packets
 from gateway.protocol import Join, acknowledgement_packet
 from gateway.state.history import Snapshot
 from gateway.state.link import StoreError
@@ -72,7 +73,7 @@ class Entrance:
         session, member = self._session, self._member
         feed = member.feed
         entries, recovered = since(self._since, snapshot)
-        packets = feed.history_packets(entries, snapshot.epoch) + feed.packets_after(snapshot.seq)
+        packets = history_packets(feed.room_json, entries, snapshot.epoch) + feed.packets_after(snapshot.seq)
         if self._ack is not None:
             recovery = (
                 b"" if recovered is None else b',"recovered":true' if recovered else b',"recovered":false'

@@ -16,8 +16,9 @@ import structlog
 from gateway.chat.entrance import Entrance
 from gateway.chat.roster import Roster
 from gateway.chat.session import Session
-from gateway.delivery.feed import Feed, Membership
+from gateway.delivery.feed import Feed
 from gateway.delivery.hub import Hub
+from gateway.delivery.membership import Membership
 from gateway.delivery.pace import Pace
 from gateway.delivery.publisher import Publisher
 from gateway.delivery.sockets import EngineSocket

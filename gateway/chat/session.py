@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway.delivery.feed import Membership
+from gateway.delivery.membership import Membership
 from gateway.delivery.sockets import EngineSocket
 from gateway.metrics import refusals
 from gateway.protocol import Refusal, acknowledgement_packet, event_packet

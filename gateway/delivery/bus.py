@@ -16,7 +16,8 @@ from gateway import keys
 from gateway.delivery.ears import Ears
 from gateway.delivery.routes import Route
 from gateway.state.endpoints import Finder, open_link
-from gateway.state.link import Listener, ListenLink, Reply, pack
+from gateway.state.link import Reply, pack
+from gateway.state.listening import Listener, ListenLink
 from gateway.state.store import Store
 
 

@@ -16,9 +16,11 @@ from gateway import keys
 from gateway.delivery.bus import nobody
 from gateway.delivery.ears import Ears
 from gateway.delivery.routes import Route
-from gateway.state.cluster import Address, ClusterStore
+from gateway.state.cluster import ClusterStore
 from gateway.state.endpoints import open_link
-from gateway.state.link import Listener, ListenLink, pack
+from gateway.state.link import pack
+from gateway.state.listening import Listener, ListenLink
+from gateway.state.slots import Address
 
 
 class ClusterBus:

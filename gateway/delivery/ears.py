@@ -16,7 +16,7 @@ import structlog
 from gateway import keys
 from gateway.metrics import deaf
 from gateway.state.kept import KeptLink
-from gateway.state.link import Listener, ListenLink
+from gateway.state.listening import Listener, ListenLink
 
 log = structlog.get_logger("gateway.bus")
 

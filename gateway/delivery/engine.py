@@ -40,8 +40,9 @@ from gateway.delivery.heartbeats import Heartbeats
 from gateway.delivery.options import EngineOptions
 from gateway.delivery.pace import Pace
 from gateway.delivery.packets import MalformedPacket
+from gateway.delivery.payloads import open_packet
 from gateway.delivery.proxies import Proxies
-from gateway.delivery.sockets import EngineSocket, open_packet
+from gateway.delivery.sockets import EngineSocket
 from gateway.delivery.takeover import Gone, read_body, request_tail, take_over
 from gateway.delivery.upgrade import WebSocketSink
 

@@ -16,29 +16,13 @@ import orjson
 
 from gateway.delivery.evidence import Evidence
 from gateway.delivery.fanout import Targets
+from gateway.delivery.membership import Membership
 from gateway.delivery.positions import Arrival, Missed, Seen, judge, missed
-from gateway.delivery.sockets import EngineSocket
-from gateway.metrics import delivered, gaps, holes
-from gateway.protocol import Position, Refusal, event_packet, receive_json
+from gateway.delivery.replays import RECEIVE, gap_packet, history_packets
+from gateway.metrics import delivered, holes
+from gateway.protocol import Position, receive_json
 from gateway.state.history import NO_POSITION, Snapshot
 from gateway.state.link import StoreError
-
-RECEIVE = b'42["receive",'
-
-
-class Membership:
-    """A session's place in a room. `position` is only kept while it is behind."""
-
-    __slots__ = ("feed", "is_live", "position", "session", "socket", "username")
-
-    def __init__(self, feed: Feed, session: str, socket: EngineSocket, username: str) -> None:
-        self.feed = feed
-        self.session = session
-        self.socket = socket
-        self.username = username
-        self.is_live = False
-        self.position: Position | None = None
-
 
 Waiting = Callable[[Snapshot | StoreError], None]
 """Somebody who waits for a snapshot: called with it, or with the error, synchronously."""
@@ -302,11 +286,11 @@ class Feed:
         """Brings the position and the live members to the snapshot, then over what the channel brought after it."""
         found = self._missed_by_live(snapshot) if self.epoch and self.members else None
         if found is None or found.is_gap:
-            packets = [self.gap_packet(found.trusted)] if found is not None else []
-            packets += self.history_packets(found.entries if found is not None else (), snapshot.epoch)
+            packets = [gap_packet(self.room, found.trusted)] if found is not None else []
+            packets += self._replayed(found.entries if found is not None else (), snapshot)
             self._move_to(snapshot)
         else:
-            packets = self.history_packets(found.entries, snapshot.epoch)
+            packets = self._replayed(found.entries, snapshot)
             if snapshot.seq > self.seq:
                 self._move_to(snapshot)
         if packets:
@@ -341,8 +325,8 @@ class Feed:
             )  # it was held back while the snapshot was under way
         else:
             found = missed(position, snapshot)
-        packets = [self.gap_packet(found.trusted)] if found.is_gap else []
-        packets += self.history_packets(found.entries, snapshot.epoch)
+        packets = [gap_packet(self.room, found.trusted)] if found.is_gap else []
+        packets += self._replayed(found.entries, snapshot)
         packets += self.packets_after(after)
         self.add(member)
         if packets:
@@ -350,10 +334,8 @@ class Feed:
 
     # -- packets
 
-    def history_packets(self, entries: Sequence[tuple[int, bytes]], epoch: str) -> list[bytes]:
-        """The `receive` packets of stored entries."""
-        room = self.room_json
-        return [RECEIVE + receive_json(entry, room, Position(epoch, seq)) + b"]" for seq, entry in entries]
+    def _replayed(self, entries: Sequence[tuple[int, bytes]], snapshot: Snapshot) -> list[bytes]:
+        return history_packets(self.room_json, entries, snapshot.epoch)
 
     def packets_after(self, after: int) -> list[bytes]:
         """The `receive` packets of what the channel brought, and live members got, after a seq of the snapshot's
@@ -363,10 +345,3 @@ class Feed:
             for epoch, seq, data in self._buffer
             if epoch == self.epoch and after < seq <= self.seq
         ]
-
-    def gap_packet(self, trusted: Position | None) -> bytes:
-        """The `error` packet that announces a gap; `id` is the last position that still holds, if one does."""
-        known = str(trusted) if trusted is not None and trusted.epoch else None
-        gaps.add(1)
-        error = Refusal("gap").as_error(room=self.room, id=known)
-        return event_packet("error", orjson.dumps(error))

@@ -10,39 +10,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import orjson
-from engineio import packet as engineio_packet
 from engineio.async_socket import AsyncSocket
 
-from gateway.delivery.frames import BINARY, text_frame
+from gateway.delivery.frames import BINARY
+from gateway.delivery.owner import Owner
 from gateway.delivery.packets import MalformedPacket, decode_event, decode_payload
+from gateway.delivery.payloads import encode_payload
 
 if TYPE_CHECKING:
     from gateway.delivery.carrier import Carrier
     from gateway.delivery.engine import EngineServer
 
 CLOSE, PING, NOOP = b"1", b"2", b"6"
-SEPARATOR = b"\x1e"
 POLLED_MOST = 16
 """Packets in one polling response: python-engineio's clients refuse more (`max_decode_packets` of its payload.py)."""
-
-
-class Owner(Protocol):
-    """Who takes the events of `/` from a socket (a chat session)."""
-
-    def on_event(self, name: Any, arguments: list[Any], ack: int | None) -> Awaitable[None] | None:
-        """Handles an event; what it returns must end before the client's next one is handled."""
-
-    def on_behind(self) -> None:
-        """The socket holds more unsent bytes than the mark."""
-
-    def on_drained(self) -> None:
-        """The socket has room again."""
-
-    def on_carrier(self) -> None:
-        """The socket's way of writing has changed."""
 
 
 class EngineSocket(AsyncSocket):  # type: ignore[misc]
@@ -320,25 +303,3 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
     async def check_ping_timeout(self) -> bool:
         """python-engineio asks this before sending; the wheel does it here."""
         return not self.closed
-
-
-def encode_payload(packets: Sequence[tuple[bytes, bool]]) -> bytes:
-    """Engine.IO payload: packets with a record separator between them, binary ones in base64 after a `b`."""
-    encoded = engineio_packet.Packet
-    parts = [encoded(4, data).encode(b64=True).encode() if is_binary else data for data, is_binary in packets]
-    return SEPARATOR.join(parts)
-
-
-def open_packet(sid: str, upgrades: list[str], interval_s: float, timeout_s: float, max_bytes: int) -> bytes:
-    """The handshake packet; times in whole milliseconds, as the protocol says."""
-    handshake = {
-        "sid": sid,
-        "upgrades": upgrades,
-        "pingInterval": round(interval_s * 1000),
-        "pingTimeout": round(timeout_s * 1000),
-        "maxPayload": max_bytes,
-    }
-    return b"0" + orjson.dumps(handshake)
-
-
-__all__ = ["CLOSE", "PING", "EngineSocket", "Owner", "encode_payload", "open_packet", "text_frame"]

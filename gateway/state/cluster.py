@@ -10,19 +10,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import structlog
 from redis.crc import key_slot
 
-from gateway.state.endpoints import Endpoint, endpoint_of, open_link, with_address
+from gateway.state.detours import Detour, Turned
+from gateway.state.endpoints import Endpoint, open_link, with_address
 from gateway.state.kept import KeptLink
 from gateway.state.link import CommandLink, OnReply, Reply, StoreError, StoreMoved, StoreUnavailable, pack
+from gateway.state.slots import Address, address_of, read_slots, seeds_of
 from gateway.state.store import Commands
 
 log = structlog.get_logger("gateway.store")
-
-Address = tuple[str, int]
 
 REFRESH_S = 1.0
 """Time between two looks at the map of slots when nothing asks for one sooner."""
@@ -31,35 +30,6 @@ AGAIN_S = 0.02
 """Wait before a command is tried again whose keys are moving at this moment."""
 
 ASKING = pack(b"ASKING")
-
-
-@dataclass(slots=True)
-class Turned:
-    """A command that was sent or waits: what it is, who hears of it, and until when it may be tried."""
-
-    command: bytes
-    on_reply: OnReply
-    until_s: float
-    ask: Address | None = None
-    limit: asyncio.TimerHandle | None = None
-    is_answered: bool = False
-
-    def answer(self, reply: Reply) -> None:
-        """Hands on the first reply; one that comes after the time is up, or after that, is nobody's."""
-        if not self.is_answered:
-            self.is_answered = True
-            self.on_reply(reply)
-        if self.limit is not None:
-            self.limit.cancel()
-
-
-@dataclass(slots=True)
-class Detour:
-    """One slot on the move: what a node turned away, then what was submitted meanwhile."""
-
-    turned: list[Turned] = field(default_factory=list)
-    held: list[Turned] = field(default_factory=list)
-    not_before_s: float = 0.0
 
 
 class Node:
@@ -124,7 +94,7 @@ class ClusterStore(Commands):
         waiting = Turned(command, on_reply, time.monotonic() + self._timeout_s)
         if (detour := self._detours.get(slot)) is not None:
             detour.held.append(waiting)
-            self._limit(waiting)
+            waiting.begin_to_wait()
         else:
             self._send(slot, waiting)
 
@@ -194,12 +164,12 @@ class ClusterStore(Commands):
         detour = self._detours.setdefault(slot, Detour())
         detour.turned.append(waiting)
         waiting.ask = None
-        self._limit(waiting)
+        waiting.begin_to_wait()
         kind, *rest = words.split()
         if kind == "TRYAGAIN":
             detour.not_before_s = time.monotonic() + AGAIN_S
             return
-        address = _address(rest[1], self._owners[slot])
+        address = address_of(rest[1], self._owners[slot])
         self._node(address)
         if kind == "ASK":
             waiting.ask = address
@@ -208,13 +178,6 @@ class ClusterStore(Commands):
             self._look.set()
         if self._nodes[address].kept.link is None:
             detour.not_before_s = time.monotonic() + AGAIN_S
-
-    def _limit(self, waiting: Turned) -> None:
-        """The time that a command has counts from when it was submitted, whatever it waits for on its way."""
-        if waiting.limit is None:
-            late = StoreUnavailable("the store did not answer in time")
-            wait_s = max(0.0, waiting.until_s - time.monotonic())
-            waiting.limit = asyncio.get_running_loop().call_later(wait_s, waiting.answer, late)
 
     def _end_detour(self, slot: int) -> None:
         """Sends what waited, in its order; a little later if the keys are moving at this moment."""
@@ -326,31 +289,6 @@ class ClusterStore(Commands):
         self._look.set()
         for tell in self.on_down:
             tell()
-
-
-def seeds_of(url: str) -> list[Endpoint]:
-    """The nodes named in `redis+cluster://[user:password@]host:port[,host:port…]`. Raises ValueError."""
-    scheme, _, rest = url.partition("://")
-    credentials, at, hosts = rest.split("/", 1)[0].rpartition("@")
-    plain = "rediss" if scheme.startswith("rediss") else "redis"
-    seeds = [endpoint_of(f"{plain}://{credentials}{at}{host}") for host in hosts.split(",") if host]
-    if not seeds:
-        raise ValueError("a Cluster's URL names at least one node: redis+cluster://host:port")
-    return seeds
-
-
-def read_slots(reply: Reply, asked: Address) -> list[Address | None]:
-    """The owner of each slot from CLUSTER SLOTS; a node without a host name is the one that was asked."""
-    owners: list[Address | None] = [None] * 16384
-    for first, last, primary, *_ in reply:
-        host = primary[0].decode() if primary[0] else asked[0]
-        owners[first : last + 1] = [(host, int(primary[1]))] * (last + 1 - first)
-    return owners
-
-
-def _address(text: str, known: Address | None) -> Address:
-    host, _, port = text.rpartition(":")
-    return host or (known[0] if known is not None else "127.0.0.1"), int(port)
 
 
 def _ignore(reply: Reply) -> None:

@@ -15,7 +15,8 @@ from typing import Any, Protocol, TypeVar
 
 from redis.asyncio.connection import parse_url
 
-from gateway.state.link import CommandLink, Link, ListenLink, StoreError, StoreUnavailable
+from gateway.state.link import CommandLink, Link, StoreError, StoreUnavailable
+from gateway.state.listening import ListenLink
 
 AnyLink = TypeVar("AnyLink", CommandLink, ListenLink)
 

@@ -10,8 +10,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from gateway.delivery.feed import Feed, Membership
+from gateway.delivery.feed import Feed
 from gateway.delivery.frames import text_frame
+from gateway.delivery.membership import Membership
 from gateway.protocol import Position
 
 

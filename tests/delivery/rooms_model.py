@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from gateway.delivery.feed import Feed, Membership
+from gateway.delivery.feed import Feed
+from gateway.delivery.membership import Membership
 from gateway.delivery.positions import since
+from gateway.delivery.replays import history_packets
 from gateway.protocol import Position, receive_json
 from gateway.state.history import OTHER, Snapshot
 from gateway.state.link import StoreError, StoreUnavailable
@@ -249,7 +251,7 @@ class Worker:
                     self.people.remove(person)
                 return
             entries, recovered = since(position, snapshot)
-            packets = self.feed.history_packets(entries, snapshot.epoch)
+            packets = history_packets(ROOM_JSON, entries, snapshot.epoch)
             packets += self.feed.packets_after(snapshot.seq)
             person.joins.append((len(person.recorder.packets), recovered is True))
             self.feed.add(person.member)

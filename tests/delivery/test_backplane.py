@@ -12,7 +12,7 @@ import pytest
 import socketio
 
 from gateway.delivery.backplane import RoomBackplane
-from gateway.delivery.feed import Membership
+from gateway.delivery.membership import Membership
 from gateway.delivery.namespaces import SocketServer
 from gateway.delivery.options import EngineOptions
 from tests.chat.workers import ChatWorker, chat_worker

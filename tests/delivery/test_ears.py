@@ -16,7 +16,7 @@ from gateway.delivery.ears import Ears, Subscriptions
 from gateway.delivery.routes import RoomRoute
 from gateway.metrics import deaf
 from gateway.state.endpoints import FixedFinder, endpoint_of, open_link
-from gateway.state.link import ListenLink
+from gateway.state.listening import ListenLink
 from gateway.state.store import PrimaryStore
 from tests.system.faults.servers import Valkey
 from tests.system.faults.topologies import standalone

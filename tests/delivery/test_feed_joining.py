@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.delivery.feed import Feed, Membership
+from gateway.delivery.feed import Feed
+from gateway.delivery.membership import Membership
 from gateway.delivery.positions import since
+from gateway.delivery.replays import history_packets
 from gateway.protocol import Position
 from gateway.state.history import Snapshot
 from gateway.state.link import StoreError, StoreUnavailable
@@ -21,7 +23,7 @@ def join(feed: Feed, session: str, position: Position | None = None) -> tuple[Re
             errors.append(snapshot)
             return
         entries, _ = since(position, snapshot)
-        packets = feed.history_packets(entries, snapshot.epoch) + feed.packets_after(snapshot.seq)
+        packets = history_packets(feed.room_json, entries, snapshot.epoch) + feed.packets_after(snapshot.seq)
         feed.add(member)
         recorder.send_texts(packets)
 

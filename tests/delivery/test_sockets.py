@@ -13,7 +13,8 @@ from gateway.delivery.fanout import Targets
 from gateway.delivery.frames import BINARY, TEXT
 from gateway.delivery.options import EngineOptions
 from gateway.delivery.packets import MalformedPacket
-from gateway.delivery.sockets import EngineSocket, encode_payload, open_packet
+from gateway.delivery.payloads import encode_payload, open_packet
+from gateway.delivery.sockets import EngineSocket
 from tests.delivery.test_carrier import Pair, pair_of
 from tests.waiting import until
 

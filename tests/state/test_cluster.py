@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from gateway.state.cluster import ClusterStore, read_slots, seeds_of
+from gateway.state.cluster import ClusterStore
 from gateway.state.link import StoreUnavailable
 from gateway.state.scripts import SNAPSHOT
+from gateway.state.slots import read_slots, seeds_of
 from tests.system.faults import topologies
 from tests.waiting import until
 

@@ -6,13 +6,13 @@ import pytest
 
 from gateway.state.endpoints import endpoint_of, open_link
 from gateway.state.link import (
-    ListenLink,
     StoreError,
     StoreMoved,
     StoreRefused,
     StoreUnavailable,
     as_store_error,
 )
+from gateway.state.listening import ListenLink
 from tests.state.test_link import Life, opened
 from tests.system.faults.servers import Valkey
 from tests.waiting import until
