@@ -37,6 +37,7 @@ class Feed:
         "_before",
         "_buffer",
         "_evidence",
+        "_is_told",
         "_last_data",
         "_must_read_again",
         "_read",
@@ -47,6 +48,7 @@ class Feed:
         "epoch_bytes",
         "idle_since_s",
         "is_reading",
+        "is_unsure",
         "joining",
         "members",
         "publish_head",
@@ -72,9 +74,10 @@ class Feed:
         self.seq = 0
         self.members: dict[str, Membership] = {}
         self.is_reading = False
+        self.is_unsure = False  # after a move, until a snapshot of the server that the channel leads to
         self.joining = 0  # members that are on their way in
         self.idle_since_s = 0.0
-        self._must_read_again = False
+        self._must_read_again = self._is_told = False
         self._read = read
         self._targets: Targets | None = None
         self._buffer: list[tuple[str, int, bytes]] = []
@@ -97,6 +100,7 @@ class Feed:
 
     def tell(self) -> tuple[Position, bytes]:
         """The same for who reads the snapshot; `snapshot_came` follows."""
+        self._is_told = True
         return self._evidence.tell(self.position)
 
     def acknowledged(self, epoch: str, seq: int, entry: bytes) -> None:
@@ -106,6 +110,7 @@ class Feed:
     def moved(self, at_s: float) -> None:
         """The store, or the channel, is another server than before, which was last heard at `at_s`."""
         self._evidence.left(self.position, self._last_data, at_s)
+        self.is_unsure, self._is_told = bool(self.epoch), False
 
     @property
     def is_idle(self) -> bool:
@@ -165,7 +170,8 @@ class Feed:
                 self._told(head)
                 continue
             epoch, _, number = head.partition(b":")
-            if epoch == self.epoch_bytes and number and int(number) == self.seq + 1 and not self.is_reading:
+            is_next = epoch == self.epoch_bytes and number and int(number) == self.seq + 1
+            if is_next and not self.is_reading and not self.is_unsure:
                 self.seq += 1
                 self._last_data = data
                 packets.append(RECEIVE + data + b"]")
@@ -200,6 +206,8 @@ class Feed:
         if epoch == self._before.epoch and seq <= self._before.seq:
             self._evidence.suspect(epoch)
             self.repair()
+        elif self.is_unsure:
+            return  # the number may be another message's: the snapshot will show it
         elif arrival is Arrival.NEXT:
             self._deliver(seq, data)
         elif arrival is Arrival.HOLE and not self.is_reading:
@@ -269,6 +277,7 @@ class Feed:
                 return True
             if is_settled:
                 self._evidence.settle()
+            self.is_unsure = not is_settled or (self.is_unsure and not self._is_told)
             self._align(snapshot)
             for member in list(self.members.values()):
                 if not member.is_live and not member.socket.is_behind:
@@ -296,7 +305,7 @@ class Feed:
         if packets:
             self._write(packets)
         for epoch, seq, data in self._buffer:
-            if judge(self.position, epoch, seq) is Arrival.NEXT:
+            if not self.is_unsure and judge(self.position, epoch, seq) is Arrival.NEXT:
                 self._deliver(seq, data)
 
     def _missed_by_live(self, snapshot: Snapshot) -> Missed:

@@ -8,8 +8,8 @@ when the bus is back.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
@@ -31,11 +31,9 @@ RETRY_S = 0.5
 """Wait before a snapshot that failed is read again for members who need it."""
 
 
-@dataclass(frozen=True, slots=True)
-class RoomEnd:
-    """A room that may be given up."""
-
-    room: str
+SAME_AFTER_S = 6.0
+"""Time after a move from which commands and channel count as leading to one server, whatever it calls itself (a proxy
+may on each connection): had they not, the bus would have been found deaf."""
 
 
 class Hub:
@@ -49,6 +47,7 @@ class Hub:
         self._idle = wheel.lane(idle_s, self._idle_due)
         self._turns = asyncio.Semaphore(READS_AT_ONCE)
         self._reads: set[asyncio.Task[None]] = set()
+        self._moved_at_s = 0.0
         self.feeds: dict[str, Feed] = {}
         self._by_channel: dict[bytes, Feed] = {}
         self.on_given_up: Callable[[str], None] = lambda room: None
@@ -136,13 +135,18 @@ class Hub:
             if feed.channel in lost:
                 feed.channel_lost()
 
+    def _is_one(self, command: str, channel: str) -> bool:
+        return command == channel or time.monotonic() - self._moved_at_s > SAME_AFTER_S
+
     def _servers(self, feed: Feed) -> tuple[str, str]:
         return self._histories.server(feed.room), self._bus.server(feed.channel)
 
     def moved(self, at_s: float) -> None:
         """A connection leads to another server than the one before it, which was last heard at `at_s`."""
+        self._moved_at_s = time.monotonic()
         for feed in self.feeds.values():
             feed.moved(at_s)
+            feed.repair()
 
     def repair_all(self) -> None:
         """Brings every room up by its position: the bus or the store was away."""
@@ -168,14 +172,14 @@ class Hub:
                 log.exception("snapshot_not_understood", room=feed.room)
                 answer = StoreRefused(f"not understood: {error}")
         try:
-            command, channel = self._servers(feed)
-            feed.snapshot_came(answer, before == (command, channel) and command == channel)
+            is_settled = before == self._servers(feed) and self._is_one(*before)
+            feed.snapshot_came(answer, is_settled)
         except Exception:
             log.exception("room_failed", room=feed.room)
         else:
-            if isinstance(answer, Snapshot):
-                if answer.has_begun:
-                    self.on_begun(feed)
+            if isinstance(answer, Snapshot) and answer.has_begun:
+                self.on_begun(feed)
+            if isinstance(answer, Snapshot) and not feed.is_unsure:
                 return
         if feed.members or feed.claim[1]:
             asyncio.get_running_loop().call_later(RETRY_S, feed.repair)

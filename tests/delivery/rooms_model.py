@@ -175,6 +175,7 @@ class Worker:
             read, self.read = self.read, None
             found = read.found
             self.feed.snapshot_came(found, read.servers == self._servers() and self.store is self.heard)
+            self.retry_is_due = self.retry_is_due or self.feed.is_unsure
             if found.has_begun:
                 self.begun(self)
 
@@ -197,6 +198,7 @@ class Worker:
             if self.is_restarted:
                 self.is_restarted = False
                 self.feed.moved(self.heard_s)
+                self.feed.repair()
             self.feed.repair()
 
     def move_commands(self, store: Store) -> None:
@@ -213,6 +215,7 @@ class Worker:
             self.lose_channel()
             self.heard = store
             self.feed.moved(self.heard_s)
+            self.feed.repair()
 
     def come(self) -> None:
         """Somebody new joins, or joins again on the same connection, or comes back on another with `since`."""

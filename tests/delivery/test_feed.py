@@ -206,6 +206,36 @@ def test_a_claim_stays_until_commands_and_channel_lead_to_the_same_server() -> N
     assert (room.feed.claim[1], room.reads) == (b"", 2)
 
 
+def test_after_a_move_nothing_is_delivered_that_no_snapshot_has_confirmed() -> None:
+    room = Room().at(2)
+    _, ann = live_member(room.feed)
+    room.feed.moved(0.0)
+    room.hears(3)
+    assert (ann.texts(), room.feed.position) == ([], Position("a", 2))
+    room.feed.repair()
+    room.feed.tell()
+    room.hears(4)
+    room.feed.snapshot_came(stored(3), is_settled=False)
+    assert (ann.texts(), room.feed.is_unsure) == (["a3"], True), "the channel leads elsewhere still"
+    room.feed.repair()
+    room.feed.tell()
+    room.hears(5)
+    room.feed.snapshot_came(stored(4), is_settled=True)
+    room.hears(6)
+    assert ann.texts() == ["a3", "a4", "a5", "a6"]
+
+
+def test_a_snapshot_that_was_asked_for_before_a_move_confirms_nothing() -> None:
+    room = Room().at(2)
+    _, ann = live_member(room.feed)
+    room.feed.repair()
+    room.feed.tell()
+    room.feed.moved(0.0)
+    room.hears(3)
+    room.feed.snapshot_came(stored(2), is_settled=True)
+    assert (ann.texts(), room.feed.is_unsure) == ([], True)
+
+
 def test_claims_of_several_epochs_are_told_one_after_another() -> None:
     room = Room().at(2)
     live_member(room.feed)

@@ -10,27 +10,22 @@ STEPS = 400
 
 
 def judge(person: Person, truth: Truth) -> list[str]:
-    """What is wrong with what a member saw.
-
-    Between two announced breaks (a gap, or a join that did not recover) the positions count up by one and every
-    message was published right after the one before. Where it was not, because the store came back with other
-    messages in the same places, a gap must follow.
-    """
+    """What is wrong with what a member saw: between two announced breaks (a gap, or a join that did not recover) the
+    positions count up by one, and every message was published right after the one before."""
     breaks = {at for at, is_whole in person.joins if not is_whole}
-    wrong, owed, last, last_text = [], "", None, ""
+    wrong, last, last_text = [], None, ""
     for at, one in enumerate(person.recorder.seen()):
         if at in breaks or one.kind == "gap":
-            owed, last = "", None
+            last = None
         if one.kind != "stored":
             continue
         assert one.position is not None
-        if last is not None:
-            if one.position != (last.epoch, last.seq + 1):
-                wrong.append(f"{last} {last_text} is followed by {one.position} {one.text}")
-            if truth.parents[one.text] != last_text:
-                owed = f"{one.text} was not published after {last_text}, and no gap tells"
+        if last is not None and one.position != (last.epoch, last.seq + 1):
+            wrong.append(f"{last} {last_text} is followed by {one.position} {one.text}")
+        elif last is not None and truth.parents[one.text] != last_text:
+            wrong.append(f"{one.text} was not published after {last_text}, and no gap tells")
         last, last_text = one.position, one.text
-    return [*wrong, *([owed] if owed else [])]
+    return wrong
 
 
 def unannounced(person: Person, world: World) -> list[str]:
