@@ -149,7 +149,8 @@ class RoomJudge:
 
     def _judge_due(self, member: str, view: View, had: set[tuple[Position, str]]) -> None:
         """All that is known to have been stored while the view lasted is in it, at its place; or had come before, as
-        what is sent again with its idempotency key may be acknowledged late."""
+        what is sent again with its idempotency key may be acknowledged late; or is in it by another epoch's number,
+        where others got it before that epoch began."""
         if view.is_announced_at_end:
             return
         late, other, swapped = set[Position](), set[Position](), set[Position]()
@@ -160,7 +161,7 @@ class RoomJudge:
             if position in held:
                 if text is not None and held[position] != text:
                     (swapped if text in texts else other).add(position)
-            elif (position, text) in had:
+            elif (position, text) in had or (text in texts and position.epoch != (last or position).epoch):
                 continue
             elif view.is_live and (last is None or position.epoch != last.epoch or position.seq > last.seq):
                 late.add(position)

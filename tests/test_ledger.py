@@ -408,6 +408,29 @@ def test_what_came_before_a_gap_may_be_acknowledged_after_it_to_those_who_had_it
     assert faults(room.judge()) == (missing, 0, 0, 0)
 
 
+@pytest.mark.parametrize("replayed", [True, False])
+def test_what_others_got_in_an_epoch_that_a_member_skipped_is_not_missed_if_it_is_in_the_next(
+    replayed: bool,
+) -> None:
+    room = Room("ann", "ben")
+    room.ledger.sent("sue", "r", "m1", room.tick())
+    room.ledger.gap("ann", "r")
+    room.epoch = "g"
+    if replayed:
+        room.got("ann", 1)
+    room.ledger.gap("ben", "r")
+    room.epoch = "f"
+    room.got("ben", 1)
+    room.ledger.acknowledged("sue", "r", "m1", "f:1")
+    room.ledger.gap("ben", "r")
+    room.epoch = "g"
+    room.got("ben", 1)
+    room.stored(2, "ann", "ben")
+    report = room.judge()
+    assert (report.missing > 0) is not replayed
+    assert (report.doubled, report.misordered, report.phantom) == (0, 0, 0)
+
+
 def test_a_new_epoch_without_a_gap_is_found() -> None:
     room = Room("ann")
     room.stored(1, "ann")
