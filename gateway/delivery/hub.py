@@ -139,7 +139,9 @@ class Hub:
         return command == channel or time.monotonic() - self._moved_at_s > SAME_AFTER_S
 
     def _servers(self, feed: Feed) -> tuple[str, str]:
-        return self._histories.server(feed.room), self._bus.server(feed.channel)
+        """Where the room's messages are numbered, or where the one channel of all rooms belongs; and what brings them."""
+        key = keys.history(feed.room) if self._route.is_per_room else feed.channel
+        return self._histories.server(key), self._bus.server(feed.channel)
 
     def moved(self, at_s: float) -> None:
         """A connection leads to another server than the one before it, which was last heard at `at_s`."""

@@ -70,9 +70,9 @@ class Histories:
         self._store = store
         self._position_ttl_s = position_ttl_s
 
-    def server(self, room: str) -> str:
-        """Which server process holds a room; empty while there is no connection to it."""
-        return self._store.server(keys.history(room))
+    def server(self, key: bytes) -> str:
+        """Which server process holds a key; empty while there is no connection to it."""
+        return self._store.server(key)
 
     async def snapshot(self, room: str, seen: Position = NO_POSITION, doubt: bytes = b"") -> Snapshot:
         """Reads a room's position and entries in one step; raises a StoreError when that fails.

@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from loadtest.ledger import Report
 from tests.system.faults.conftest import Record
 from tests.system.faults.repeated import repeated
 from tests.system.faults.servers import Valkey
@@ -28,6 +29,18 @@ async def _resumed_s(traffic: Traffic, at: float) -> float:
     return traffic.ledger.resumed_after_s(at) - watch.held_up_s
 
 
+async def _judge(
+    traffic: Traffic, record: Record, times: int, resumed_s: float | None = None, limit_s: float = 30
+) -> Report:
+    """What every test here ends with."""
+    report = await traffic.verdict(limit_s=limit_s)
+    figures = {} if resumed_s is None else {"resumed_s": resumed_s}
+    record(report, times, traffic.connections, **figures)
+    traffic.assert_clean(report)
+    assert resumed_s is None or resumed_s <= RESUMED_WITHIN_S
+    return report
+
+
 @repeated(quick=1, long=4)
 async def test_sentinel_failover_by_kill_loses_nothing_in_silence(
     seed: int, times: int, record: Record
@@ -44,10 +57,7 @@ async def test_sentinel_failover_by_kill_loses_nothing_in_silence(
                 await old.start()
                 await until(old.follows, DEMOTED_WITHIN_S, "the old primary is a replica")
                 await stays(lambda: traffic.is_running, for_s=2)
-        report = await traffic.verdict(limit_s=30)
-        record(report, times, traffic.connections, resumed_s=resumed_s)
-        traffic.assert_clean(report)
-        assert resumed_s <= RESUMED_WITHIN_S
+        await _judge(traffic, record, times, resumed_s)
 
 
 @repeated(quick=None, long=1)
@@ -64,11 +74,8 @@ async def test_sentinel_failover_with_wait_loses_nothing_at_all(
         old.kill()
         await store.until_switched(old)
         resumed_s = await _resumed_s(traffic, time.monotonic())
-        report = await traffic.verdict(limit_s=30)
-        record(report, times, traffic.connections, resumed_s=resumed_s)
-        traffic.assert_clean(report)
+        report = await _judge(traffic, record, times, resumed_s)
         assert report.lost == 0
-        assert resumed_s <= RESUMED_WITHIN_S
 
 
 @repeated(quick=None, long=3)
@@ -83,49 +90,31 @@ async def test_sentinel_failover_while_the_primary_stands_still_loses_nothing_in
             resumed_s = max(resumed_s, await _resumed_s(traffic, time.monotonic()))
             await until(old.follows, DEMOTED_WITHIN_S, "the old primary is a replica")
             await stays(lambda: traffic.is_running, for_s=2)
-        report = await traffic.verdict(limit_s=30)
-        record(report, times, traffic.connections, resumed_s=resumed_s)
-        traffic.assert_clean(report)
-        assert resumed_s <= RESUMED_WITHIN_S
+        await _judge(traffic, record, times, resumed_s)
 
 
+LAGGING = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "2")
+
+
+@pytest.mark.parametrize(("wait", "options"), [("1", ()), ("0", LAGGING)], ids=["wait", "min-replicas"])
 @repeated(quick=None, long=2)
-async def test_a_primary_that_stood_still_acknowledges_nothing_that_no_replica_has_with_wait(
-    seed: int, times: int, record: Record
+async def test_a_primary_that_stood_still_and_has_no_replica_any_more_takes_nothing(
+    wait: str, options: tuple[str, ...], seed: int, times: int, record: Record
 ) -> None:
-    """With one replica and a WAIT for it the old primary, which nobody follows any more, can acknowledge nothing; nor
-    can the new one until the old one follows it."""
+    """With one replica the old primary, which nobody follows any more, can acknowledge nothing with a WAIT; nor can the
+    new one until the old one follows it."""
     async with (
-        sentinels() as store,
-        Gateway(store.url, GATEWAY_PUBLISH_WAIT_REPLICAS="1") as gateway,
+        sentinels(options=options) as store,
+        Gateway(store.url, GATEWAY_PUBLISH_WAIT_REPLICAS=wait) as gateway,
         Traffic([gateway.url], seed) as traffic,
     ):
         for _ in range(times):
             await traffic.flow()
             await _replaced_while_it_stood_still(store)
             await traffic.flow(rounds=1, limit_s=60)
-        report = await traffic.verdict(limit_s=60)
-        record(report, times, traffic.connections)
-        traffic.assert_clean(report)
-        assert report.lost == 0
-
-
-@repeated(quick=None, long=2)
-async def test_a_primary_that_stood_still_and_misses_its_replica_loses_nothing_in_silence(
-    seed: int, times: int, record: Record
-) -> None:
-    async with (
-        sentinels(options=("--min-replicas-to-write", "1", "--min-replicas-max-lag", "2")) as store,
-        Gateway(store.url) as gateway,
-        Traffic([gateway.url], seed) as traffic,
-    ):
-        for _ in range(times):
-            await traffic.flow()
-            await _replaced_while_it_stood_still(store)
-            await traffic.flow(rounds=1, limit_s=60)
-        report = await traffic.verdict(limit_s=60)
-        record(report, times, traffic.connections)
-        traffic.assert_clean(report)
+        report = await _judge(traffic, record, times, limit_s=60)
+        if wait != "0":
+            assert report.lost == 0
 
 
 @repeated(quick=None, long=3)
@@ -146,10 +135,7 @@ async def test_a_cluster_primary_that_stood_still_loses_nothing_in_silence(
             resumed_s = max(resumed_s, await _resumed_s(traffic, time.monotonic()))
             await until(victim.follows, DEMOTED_WITHIN_S, "it is a replica")
             await stays(lambda: traffic.is_running, for_s=3)
-        report = await traffic.verdict(limit_s=30)
-        record(report, times, traffic.connections, resumed_s=resumed_s)
-        traffic.assert_clean(report)
-        assert resumed_s <= RESUMED_WITHIN_S
+        await _judge(traffic, record, times, resumed_s)
 
 
 @repeated(quick=1, long=3)
@@ -169,10 +155,7 @@ async def test_a_cluster_primary_killed_loses_nothing_in_silence(
                 await victim.start()
                 await until(victim.follows, DEMOTED_WITHIN_S, "it is a replica")
                 await stays(lambda: traffic.is_running, for_s=3)
-        report = await traffic.verdict(limit_s=30)
-        record(report, times, traffic.connections, resumed_s=resumed_s)
-        traffic.assert_clean(report)
-        assert resumed_s <= RESUMED_WITHIN_S
+        await _judge(traffic, record, times, resumed_s)
 
 
 @repeated(quick=None, long=20)
@@ -184,9 +167,7 @@ async def test_slots_that_move_under_traffic_lose_nothing(seed: int, times: int,
             others = [node for node in store.nodes if node is not source and await node.role() == "master"]
             await store.move_slot(slot, traffic.random.choice(others))
             await traffic.flow(rounds=1)
-        report = await traffic.verdict(limit_s=30)
-        record(report, times, traffic.connections)
-        traffic.assert_clean(report)
+        report = await _judge(traffic, record, times)
         assert (report.lost, report.gaps, report.epochs) == (0, 0, 1)
 
 
