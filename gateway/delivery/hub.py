@@ -139,7 +139,7 @@ class Hub:
         return command == channel or time.monotonic() - self._moved_at_s > SAME_AFTER_S
 
     def _servers(self, feed: Feed) -> tuple[str, str]:
-        """Where the room's messages are numbered, or where the one channel of all rooms belongs; and what brings them."""
+        """Where the room is numbered, or where the one channel of all rooms belongs; and what brings its messages."""
         key = keys.history(feed.room) if self._route.is_per_room else feed.channel
         return self._histories.server(key), self._bus.server(feed.channel)
 
