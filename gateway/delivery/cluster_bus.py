@@ -123,7 +123,9 @@ class ClusterBus:
             if address not in self._ears:
                 self._ears[address] = self._listen_at(address, slot)
         for address in [one for one in self._ears if one not in primaries]:
-            task = asyncio.create_task(self._ears.pop(address).close())
+            left = self._ears.pop(address)
+            self._left_at_s = max(self._left_at_s, left.heard_at_s)
+            task = asyncio.create_task(left.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
         moved = [
