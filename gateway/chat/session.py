@@ -6,46 +6,47 @@ answer, never in an exception that leaves its connection.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import orjson
 
-from gateway.delivery.membership import Membership
-from gateway.delivery.sockets import EngineSocket
 from gateway.metrics import refusals
 from gateway.protocol import Refusal, acknowledgement_packet, event_packet
+from gateway.rooms.member import Member
+from gateway.rooms.room import Room
+from gateway.transport.socket import EngineSocket
 
-if TYPE_CHECKING:
-    from gateway.chat.handlers import Chat
+EventHandler = Callable[["Session", Any, list[Any], int | None], Awaitable[None] | None]
+"""Handles an event of a session: its name, its arguments, and the number of the acknowledgement asked for."""
 
 
 class Session:
     """A connected client; the socket's owner."""
 
-    __slots__ = ("chat", "is_over", "rooms", "sid", "socket")
+    __slots__ = ("_handle", "is_over", "rooms", "sid", "socket")
 
-    def __init__(self, chat: Chat, sid: str, socket: EngineSocket) -> None:
-        self.chat = chat
+    def __init__(self, handle: EventHandler, sid: str, socket: EngineSocket) -> None:
+        self._handle = handle
         self.sid = sid
         self.socket = socket
-        self.rooms: dict[str, Membership] = {}
+        self.rooms: dict[str, Member[Room]] = {}
         self.is_over = False
 
     def on_event(self, name: Any, arguments: list[Any], ack: int | None) -> Awaitable[None] | None:
-        return self.chat.on_event(self, name, arguments, ack)
+        return self._handle(self, name, arguments, ack)
 
     def on_behind(self) -> None:
         for member in self.rooms.values():
-            member.feed.hold_back(member)
+            member.room.hold_back(member)
 
     def on_drained(self) -> None:
         for member in self.rooms.values():
-            member.feed.catch_up(member)
+            member.room.catch_up(member)
 
-    def on_carrier(self) -> None:
+    def on_transport_changed(self) -> None:
         for member in self.rooms.values():
-            member.feed.refresh_targets()
+            member.room.refresh_targets()
 
     def acknowledge(self, ack: int | None, answer: dict[str, Any]) -> None:
         """Sends an acknowledgement if one was asked for."""

@@ -17,33 +17,35 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from gateway.access.limits import Bucket
+from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.chat.handlers import Chat
-from gateway.chat.limits import Bucket
-from gateway.chat.roster import Roster, RosterOptions
-from gateway.delivery.backplane import RoomBackplane
-from gateway.delivery.bus import Bus, PrimaryBus
-from gateway.delivery.cluster_bus import ClusterBus
-from gateway.delivery.hub import Hub
-from gateway.delivery.namespaces import SocketServer
-from gateway.delivery.options import EngineOptions
-from gateway.delivery.pace import WAIT_MAX_S, Pace
-from gateway.delivery.publisher import Publisher, PublishOptions
-from gateway.delivery.routes import Route, route_for
+from gateway.chat.presence_tracker import PresenceOptions, PresenceTracker
+from gateway.interfaces import CommandStore, PrimaryFinder, PubSub
 from gateway.metrics import connects, disconnects
+from gateway.redis.address import Endpoint, FixedFinder, endpoint_of, is_cluster
+from gateway.redis.cluster.commands import ClusterCommands
+from gateway.redis.cluster.pubsub import ClusterPubSub
+from gateway.redis.commands import PrimaryCommands
+from gateway.redis.connection import STALE_S
+from gateway.redis.pubsub import PrimaryPubSub
+from gateway.redis.sentinel import SentinelFinder
+from gateway.rooms.hub import Hub
+from gateway.rooms.publisher import Publisher, PublishOptions
+from gateway.rooms.routes import Route, route_for
 from gateway.server import logs
 from gateway.server.drain import Drain
 from gateway.server.embedded import EmbeddedValkey, state_folder
 from gateway.server.handoff import Handoff
 from gateway.server.health import Health
 from gateway.settings import Settings
-from gateway.state.cluster import ClusterStore
-from gateway.state.endpoints import Finder, FixedFinder, endpoint_of, is_cluster
+from gateway.socketio.client_manager import ClientManager
+from gateway.socketio.server import SocketServer
 from gateway.state.history import Histories
-from gateway.state.link import STALE_S
 from gateway.state.presence import Presence
-from gateway.state.sentinel import SentinelFinder
-from gateway.state.store import PrimaryStore, Store
+from gateway.state.scripts import ALL
 from gateway.state.workers import Workers
+from gateway.transport.options import EngineOptions
 
 log = structlog.get_logger("gateway.server")
 
@@ -63,12 +65,14 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.worker = secrets.token_hex(4)
-        self.backplane = RoomBackplane()
+        self.client_manager = ClientManager()
         self.sio = SocketServer(
-            options=engine_options(settings, self.worker), client_manager=self.backplane, namespaces=["/"]
+            options=engine_options(settings, self.worker),
+            client_manager=self.client_manager,
+            namespaces=["/"],
         )
         self.engine = self.sio.eio
-        self.engine.pace = pace_of(settings.handshakes_per_s)
+        self.engine.admission = admission_of(settings.handshakes_per_s)
         self.handoff: Handoff | None = None
         self.drain = Drain(self.engine, self._begin_drain, settings.drain_s)
 
@@ -82,7 +86,7 @@ class Gateway:
             if self.handoff is not None:
                 await self.handoff.close()
             await self.engine.shutdown()
-            await self.roster.depart()
+            await self.tracker.depart()
         log.info("worker_stopped", worker=self.worker)
 
     async def leave(self, app: web.Application) -> None:
@@ -93,38 +97,38 @@ class Gateway:
         settings, worker = self.settings, self.worker
         url = settings.redis_url or self._start_embedded(stack)
         route = route_for(settings.route, is_cluster(url))
-        store, bus, finder = connections(url, worker, route, settings)
+        store, pubsub, finder = connections(url, worker, route, settings)
         histories = Histories(store, settings.position_ttl_s)
-        self.hub = Hub(bus, route, histories, self.engine.times.wheel, settings.grace_s + IDLE_S)
+        self.hub = Hub(pubsub, route, histories, self.engine.times.timers, settings.grace_s + IDLE_S)
         publisher = Publisher(store, route, publish_options(settings))
-        self.roster = Roster(
+        self.tracker = PresenceTracker(
             Presence(store, worker), Workers(store, worker, settings.worker_dead_s), publisher,
-            self.engine.times.wheel, roster_options(settings),
+            self.engine.times.timers, presence_options(settings),
         )  # fmt: skip
         self.chat = Chat(
-            self.hub, publisher, self.roster, histories, settings.sizes, settings.rooms_per_connection,
-            settings.redis_timeout_s * 0.95, self.engine.pace,
+            self.hub, publisher, self.tracker, histories, settings.sizes, settings.rooms_per_connection,
+            settings.redis_timeout_s * 0.95, self.engine.admission,
         )  # fmt: skip
-        self.hub.on_given_up = self.roster.given_up
+        self.hub.on_room_closed = self.tracker.on_room_closed
         self.hub.on_back = self._register_again
-        self.roster.on_taken_for_dead = self._register_again
-        store.on_up.append(self.roster.beat_soon)
+        self.tracker.on_taken_for_dead = self._register_again
+        store.on_up.append(self.tracker.beat_soon)
         # The bus may be back before the store has left a demoted primary, whose history is an old one.
         store.on_up.append(self.hub.repair_all)
         store.on_moved.append(self.hub.moved)
         self.hub.on_begun = publisher.tell_position
-        self.health = Health(worker, store, bus)
+        self.health = Health(worker, store, pubsub)
         self._listen_to_clients()
-        await asyncio.gather(store.start(START_S), bus.start(START_S))
+        await asyncio.gather(store.start(START_S), pubsub.start(START_S))
         stack.push_async_callback(store.close)
-        stack.push_async_callback(bus.close)
+        stack.push_async_callback(pubsub.close)
         stack.push_async_callback(self.hub.close)
-        self.backplane.serve(store, self.hub)
-        stack.push_async_callback(self.backplane.close)
-        stack.push_async_callback(self.roster.close)
-        self._run(stack, self.roster.run())
+        self.client_manager.serve(store, self.hub)
+        stack.push_async_callback(self.client_manager.close)
+        stack.push_async_callback(self.tracker.close)
+        self._run(stack, self.tracker.run())
         if finder is not None:
-            self._run(stack, finder.watch(lambda reason: _drop(store, bus, reason)))
+            self._run(stack, finder.watch(lambda reason: _drop(store, pubsub, reason)))
 
     @staticmethod
     def _run(stack: AsyncExitStack, loop: Coroutine[Any, Any, None]) -> None:
@@ -150,7 +154,7 @@ class Gateway:
             self.handoff.begin_drain()
 
     def _register_again(self) -> None:
-        self.roster.register_again(self.chat.everyone(), self.chat.is_in)
+        self.tracker.register_again(self.chat.everyone(), self.chat.is_in)
 
     # -- clients
 
@@ -163,22 +167,22 @@ class Gateway:
         """Refuses a new handshake while draining; lets it wait for its turn, and refuses it when that is too long."""
         if self.health.is_draining:
             return _come_back("draining", 1)
-        is_let_in = self.engine.pace.let_in()
+        is_let_in = self.engine.admission.admit()
         if is_let_in is True or (is_let_in is not False and await is_let_in):
             return None
         return _come_back("too many new connections", COME_BACK_S)
 
     async def _connected(self, sid: str, environ: dict[str, str], auth: object = None) -> None:
-        socket = self.engine.sockets.get(self.backplane.eio_sid_from_sid(sid, "/"))
+        socket = self.engine.sockets.get(self.client_manager.eio_sid_from_sid(sid, "/"))
         if socket is not None:
             connects.add(1)
             self.chat.open(sid, socket)
-            log.info("connected", session=sid, remote=environ.get("REMOTE_ADDR"))
+            log.info("session_connected", session=sid, remote=environ.get("REMOTE_ADDR"))
 
     async def _disconnected(self, sid: str, reason: str) -> None:
         disconnects.add(1)
         self.chat.close(sid, reason)
-        log.info("disconnected", session=sid, reason=reason)
+        log.info("session_disconnected", session=sid, reason=reason)
 
 
 GATEWAY = web.AppKey("gateway", Gateway)
@@ -205,21 +209,27 @@ def build_app(settings: Settings) -> web.Application:
     return app
 
 
-def connections(url: str, worker: str, route: Route, settings: Settings) -> tuple[Store, Bus, Finder | None]:
+def connections(
+    url: str, worker: str, route: Route, settings: Settings
+) -> tuple[CommandStore, PubSub, PrimaryFinder[Endpoint] | None]:
     """The store and the bus for a URL of any topology, and what notices that another primary took over."""
     timeout_s, probe_s, deaf_s = settings.redis_timeout_s, settings.probe_s, settings.deaf_s
     # With WAIT an answer may take long, and one of a server that was replaced lacks its replicas.
     stale_s = None if settings.publish_wait_replicas else STALE_S
     if is_cluster(url):
-        cluster = ClusterStore(url, f"gateway-{worker}", timeout_s, deaf_s, stale_s)
-        return cluster, ClusterBus(cluster, worker, route, probe_s, deaf_s), None
+        cluster = ClusterCommands(url, f"gateway-{worker}", timeout_s, deaf_s, stale_s, ALL)
+        return cluster, ClusterPubSub(cluster, worker, probe_s, deaf_s), None
     if "+sentinel://" in url:
         sentinels = SentinelFinder(url)
-        store = PrimaryStore(sentinels, f"gateway-{worker}", timeout_s, deaf_s, stale_s)
-        return store, PrimaryBus(sentinels, store, worker, route, probe_s, deaf_s), sentinels
+        store = PrimaryCommands(sentinels, f"gateway-{worker}", timeout_s, deaf_s, stale_s, ALL)
+        return (
+            store,
+            PrimaryPubSub(sentinels, store, worker, route.subscribe_verb, probe_s, deaf_s),
+            sentinels,
+        )
     finder = FixedFinder(endpoint_of(url))
-    store = PrimaryStore(finder, f"gateway-{worker}", timeout_s, deaf_s)
-    return store, PrimaryBus(finder, store, worker, route, probe_s, deaf_s), finder
+    store = PrimaryCommands(finder, f"gateway-{worker}", timeout_s, deaf_s, scripts=ALL)
+    return store, PrimaryPubSub(finder, store, worker, route.subscribe_verb, probe_s, deaf_s), finder
 
 
 def engine_options(settings: Settings, worker: str) -> EngineOptions:
@@ -239,13 +249,13 @@ def engine_options(settings: Settings, worker: str) -> EngineOptions:
     )
 
 
-def pace_of(handshakes_per_s: int) -> Pace:
+def admission_of(handshakes_per_s: int) -> AdmissionControl:
     """At most so many new sessions a second, a tenth of them at once; 0 is no limit. Whoever would have to wait for
     longer than is allowed is refused at once."""
     if handshakes_per_s == 0:
-        return Pace()
+        return AdmissionControl()
     bucket = Bucket(handshakes_per_s, max(1.0, handshakes_per_s / 10), time.monotonic())
-    return Pace(bucket.take, handshakes_per_s * WAIT_MAX_S)
+    return AdmissionControl(bucket.take, handshakes_per_s * WAIT_MAX_S)
 
 
 def publish_options(settings: Settings) -> PublishOptions:
@@ -260,9 +270,9 @@ def publish_options(settings: Settings) -> PublishOptions:
     )
 
 
-def roster_options(settings: Settings) -> RosterOptions:
+def presence_options(settings: Settings) -> PresenceOptions:
     """The roster's part of the settings."""
-    return RosterOptions(
+    return PresenceOptions(
         system_name=settings.system_name,
         notices_users_max=settings.notices_users_max,
         grace_s=settings.grace_s,
@@ -270,9 +280,9 @@ def roster_options(settings: Settings) -> RosterOptions:
     )
 
 
-def _drop(store: Store, bus: Bus, reason: str) -> None:
+def _drop(store: CommandStore, pubsub: PubSub, reason: str) -> None:
     store.drop(reason)
-    bus.drop(reason)
+    pubsub.drop(reason)
 
 
 def _late(gateway: Gateway, question: str) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -14,9 +14,9 @@ from collections.abc import Callable
 import orjson
 import structlog
 
-from gateway.delivery.engine import EngineServer
-from gateway.delivery.sockets import EngineSocket
 from gateway.protocol import Refusal, event_packet
+from gateway.transport.server import EngineServer
+from gateway.transport.socket import EngineSocket
 
 log = structlog.get_logger("gateway.drain")
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-from gateway.delivery.takeover import read_body
 from gateway.metrics import handoffs
+from gateway.transport.hijack import read_body
 
 log = structlog.get_logger("gateway.handoff")
 
@@ -82,7 +82,7 @@ class Handoff:
             connection.setblocking(False)
             _, protocol = await loop.connect_accepted_socket(server, connection)
         except (OSError, TimeoutError) as error:
-            log.warning("adoption_failed", reason=str(error) or type(error).__name__)
+            log.warning("handoff_failed", reason=str(error) or type(error).__name__)
             return
         protocol.data_received(bytes(request))
 

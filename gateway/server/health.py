@@ -7,17 +7,16 @@ import time
 from aiohttp import web
 
 from gateway import metrics
-from gateway.delivery.bus import Bus
-from gateway.state.store import Store
+from gateway.interfaces import CommandStore, PubSub
 
 
 class Health:
     """One worker's state, as a load balancer sees it."""
 
-    def __init__(self, worker: str, store: Store, bus: Bus) -> None:
+    def __init__(self, worker: str, store: CommandStore, pubsub: PubSub) -> None:
         self._worker = worker
         self._store = store
-        self._bus = bus
+        self._pubsub = pubsub
         self._since_s = time.monotonic()
         self.is_draining = False
 
@@ -26,8 +25,8 @@ class Health:
         found = ["draining"] if self.is_draining else []
         if not self._store.is_up:
             found.append("no connection to the store")
-        if (complaint := self._bus.complaint) is not None:
-            found.append(complaint)
+        if (unhealthy_reason := self._pubsub.unhealthy_reason) is not None:
+            found.append(unhealthy_reason)
         return found
 
     async def healthz(self, request: web.Request) -> web.Response:

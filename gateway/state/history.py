@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway import keys
+from gateway.interfaces import CommandStore
 from gateway.protocol import Position
 from gateway.state.scripts import SNAPSHOT
-from gateway.state.store import Store
 
 NO_POSITION = Position("", 0)
 
@@ -66,7 +66,7 @@ def new_epoch() -> str:
 class Histories:
     """Reads snapshots of rooms."""
 
-    def __init__(self, store: Store, position_ttl_s: int) -> None:
+    def __init__(self, store: CommandStore, position_ttl_s: int) -> None:
         self._store = store
         self._position_ttl_s = position_ttl_s
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import orjson
 
 from gateway import keys
-from gateway.state.link import Reply, StoreError, settle
+from gateway.errors import StoreError
+from gateway.interfaces import CommandStore, Reply
+from gateway.redis.connection import settle
 from gateway.state.scripts import MEMBERS, PRESENCE_AWAY, PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_SWEEP
-from gateway.state.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,12 @@ class Change:
 class Presence:
     """Joins, leaves and sweeps; every call raises a StoreError when the store does not do it."""
 
-    def __init__(self, store: Store, worker: str) -> None:
+    def __init__(self, store: CommandStore, worker: str) -> None:
         self._store = store
         self._worker = worker
 
     def enter(
-        self, room: str, session: str, username: str, then: Callable[[Change | StoreError], None]
+        self, room: str, session: str, username: str, on_result: Callable[[Change | StoreError], None]
     ) -> None:
         """Puts a session into a room; `then` gets what that did. Again for one that is there: a refresh, not
         announced. What is submitted for the room afterwards is answered afterwards, on one primary."""
@@ -45,7 +46,7 @@ class Presence:
         command = PRESENCE_JOIN.command(names, session, orjson.dumps(member), username)
 
         def answered(reply: Reply) -> None:
-            then(reply if isinstance(reply, StoreError) else Change(reply[0] == 1, reply[1]))
+            on_result(reply if isinstance(reply, StoreError) else Change(reply[0] == 1, reply[1]))
 
         self._store.submit(names[0], command, answered)
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway import keys
-from gateway.state.link import Reply, pack
+from gateway.interfaces import CommandStore, Reply
+from gateway.redis.connection import pack
 from gateway.state.scripts import WORKER_BEAT, WORKERS_DEAD
-from gateway.state.store import Store
 
 
 class Workers:
     """This worker's entry among the others; calls raise a StoreError when the store does not do it."""
 
-    def __init__(self, store: Store, worker: str, dead_after_s: float) -> None:
+    def __init__(self, store: CommandStore, worker: str, dead_after_s: float) -> None:
         self._store = store
         self._dead_after_s = dead_after_s
         self.worker = worker
@@ -53,12 +53,12 @@ class Workers:
         key = keys.worker_rooms(self.worker)
         await self._store.call(key, "SADD", key, room.encode())
 
-    def will_enter(self, room: str, then: Callable[[Reply], None]) -> None:
+    def will_enter(self, room: str, on_result: Callable[[Reply], None]) -> None:
         """The same without waiting: submitted before a session is put into the room, it is done before, on one
         primary. On a Cluster the two go to different nodes, and a worker that dies between may leave a session
         behind that nobody looks for."""
         key = keys.worker_rooms(self.worker)
-        self._store.submit(key, pack(b"SADD", key, room.encode()), then)
+        self._store.submit(key, pack(b"SADD", key, room.encode()), on_result)
 
     async def quit(self, room: str, worker: str | None = None) -> None:
         """Notes that a worker (this one if none is named) has none there any more."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.chat.workers import ChatWorker, chat_worker
+from tests.support.chat_worker import ChatWorker, chat_worker
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.chat.handlers import Chat
 from gateway.protocol import Position
-from tests.chat.workers import ChatWorker, chat_worker
-from tests.waiting import until
+from tests.support.chat_worker import ChatWorker, chat_worker
+from tests.support.waiting import until
 
 
 async def test_join_answers_with_position_and_users_and_leaves_nothing_out(

@@ -6,8 +6,8 @@ import asyncio
 import time
 import uuid
 
-from tests.chat.workers import ChatWorker, chat_worker
-from tests.waiting import HeldUp, in_time, tried_again, until
+from tests.support.chat_worker import ChatWorker, chat_worker
+from tests.support.waiting import HeldUp, in_time, tried_again, until
 
 
 async def test_traffic_during_a_slow_join_is_neither_missed_nor_doubled(
@@ -51,7 +51,7 @@ async def test_since_ahead_of_a_shared_snapshot_is_honoured_by_a_fresher_one(
     await until(lambda: worker.histories.held == 1, what="the snapshot was read")
     seen = (await ann.send(room, "m1"))["id"]  # cy saw it elsewhere
     late = asyncio.create_task(cy.join(room, "cy", since=seen))
-    await until(lambda: worker.hub.feeds[room].joining == 2, what="both are on their way")
+    await until(lambda: worker.hub.rooms[room].joining == 2, what="both are on their way")
     worker.histories.is_held = False
     answer = await late
     assert (answer["recovered"], answer["id"], cy.messages()) == (True, seen, [])
@@ -108,7 +108,7 @@ async def test_a_connection_that_drops_while_it_joins_is_not_left_behind(redis_u
         await joining
 
         async def is_gone() -> bool:
-            return await worker.users(room) == [] and room not in worker.hub.feeds
+            return await worker.users(room) == [] and room not in worker.hub.rooms
 
         await until(is_gone, what="the session left and the room is given up")
         assert ann.recorder.packets == []
@@ -120,14 +120,14 @@ async def test_a_room_is_kept_for_a_while_and_then_given_up(redis_url: str) -> N
     async with chat_worker(redis_url, grace_s=0.2) as worker:
         ann = worker.connect()
         await ann.join(room)
-        feed = worker.hub.feeds[room]
+        opened = worker.hub.rooms[room]
         left_at = time.monotonic()
         await ann.call("leave", {"room": room})
         await ann.join(room)
         in_time(left_at, 0.2)
-        assert worker.hub.feeds[room] is feed
+        assert worker.hub.rooms[room] is opened
         await ann.call("leave", {"room": room})
-        await until(lambda: room not in worker.hub.feeds, what="the room is given up")
+        await until(lambda: room not in worker.hub.rooms, what="the room is given up")
         await ann.join(room)
         await ann.send(room, "m1")
         await until(lambda: ann.messages() == ["m1"], what="and taken up again")

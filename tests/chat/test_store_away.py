@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.chat.workers import ChatWorker, chat_worker
+from tests.support.chat_worker import ChatWorker, chat_worker
+from tests.support.waiting import Stopwatch, until
 from tests.system.faults.servers import Valkey
 from tests.system.faults.topologies import standalone
-from tests.waiting import Stopwatch, until
 
 WITHIN_S = 2.0 + 0.3
 """The promise, and what a loaded test machine may add."""
@@ -74,7 +74,7 @@ async def test_one_that_retries_until_it_joins_is_there_for_good(
 async def _several_grace_periods(worker: ChatWorker) -> None:
     """Until an entry that was added now to the lane of the grace period would be long due."""
     over = asyncio.Event()
-    worker.wheel.lane(1.2, lambda item, due_s: over.set()).add(None)
+    worker.timers.queue(1.2, lambda item, due_s: over.set()).add(None)
     await over.wait()
 
 

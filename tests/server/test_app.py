@@ -18,12 +18,12 @@ from aiohttp import web
 from gateway.server.app import build_app, create_app
 from gateway.server.health import Health
 from gateway.settings import Settings
-from tests.delivery.test_ears import bus_on
+from tests.redis.test_subscriber import bus_on
+from tests.support.waiting import until
 from tests.system.clients import HandshakeRefused, Member
 from tests.system.faults.servers import Valkey
 from tests.system.faults.topologies import standalone
 from tests.system.gateways import fetch_json
-from tests.waiting import until
 
 POLL_S = 25.0
 """How long a poll stays open that nothing comes to: until the next ping."""
@@ -141,8 +141,8 @@ async def test_stopping_closes_the_sessions_and_leaves_nothing_behind(server: Va
 
 
 async def test_every_reason_for_not_being_ready_is_named(server: Valkey) -> None:
-    async with bus_on(server) as (bus, store, _):
-        health = Health(uuid.uuid4().hex, store, bus)
+    async with bus_on(server) as (pubsub, store, _):
+        health = Health(uuid.uuid4().hex, store, pubsub)
         assert health.reasons() == []
         health.is_draining = True
         assert health.reasons() == ["draining"]

@@ -22,8 +22,8 @@ import psutil
 import pytest
 import socketio
 
+from tests.support.waiting import Stopwatch, stays, until
 from tests.system.gateways import Port, fetch_json
-from tests.waiting import Stopwatch, stays, until
 
 GONE_WITHIN_S = 10.0
 """The promise: Ctrl-C stops all of it within seconds."""

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from gateway.delivery.engine import EngineServer
-from gateway.delivery.options import EngineOptions
-from gateway.delivery.sockets import EngineSocket
 from gateway.server.drain import GOODBYE, Drain, batch_size
-from tests.waiting import Stopwatch, until
+from gateway.transport.options import EngineOptions
+from gateway.transport.server import EngineServer
+from gateway.transport.socket import EngineSocket
+from tests.support.waiting import Stopwatch, until
 
 
 def engine_with(count: int) -> EngineServer:

@@ -15,10 +15,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.delivery.takeover import Gone
 from gateway.metrics import handoffs
 from gateway.server.handoff import Handoff
-from tests.waiting import until
+from gateway.transport.hijack import Hijacked
+from tests.support.waiting import until
 
 MAX_BODY_BYTES = 200_000
 
@@ -37,7 +37,7 @@ class Worker:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         sid = request.query.get("sid")
         if await self.handoff.pass_on(request, sid):
-            return Gone()
+            return Hijacked()
         body = await request.read()
         return web.json_response(
             {

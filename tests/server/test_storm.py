@@ -9,13 +9,13 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 
-from gateway.delivery.pace import WORK_AT_ONCE
+from gateway.admission import WORK_AT_ONCE
 from gateway.server.app import GATEWAY, build_app
 from gateway.settings import Settings
 from tests.server.test_app import serving
+from tests.support.waiting import until
 from tests.system.clients import Member
 from tests.system.gateways import Gateway
-from tests.waiting import until
 
 STORM = 60
 AT_THE_DOOR = 300

@@ -7,16 +7,15 @@ from collections.abc import AsyncIterator
 import pytest
 import redis.asyncio as redis
 
-from gateway.state.endpoints import FixedFinder, endpoint_of
-from gateway.state.store import PrimaryStore
-from tests.system.faults.servers import Valkey
-from tests.system.faults.topologies import standalone
+from gateway.redis.address import FixedFinder, endpoint_of
+from gateway.redis.commands import PrimaryCommands
+from gateway.state.scripts import ALL
 
 
 @pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[PrimaryStore]:
+async def store(redis_url: str) -> AsyncIterator[PrimaryCommands]:
     """A connected store."""
-    store = PrimaryStore(FixedFinder(endpoint_of(redis_url)), "test-state", 2.0, 5.0)
+    store = PrimaryCommands(FixedFinder(endpoint_of(redis_url)), "test-state", 2.0, 5.0, scripts=ALL)
     await store.start(10)
     yield store
     await store.close()
@@ -28,10 +27,3 @@ async def client(redis_url: str) -> AsyncIterator[redis.Redis]:
     client = redis.Redis.from_url(redis_url)
     yield client
     await client.aclose()
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Valkey]:
-    """A server of the test's own, to be frozen and killed."""
-    async with standalone("none") as server:
-        yield server

@@ -9,13 +9,13 @@ import pytest
 import redis.asyncio as redis
 
 from gateway import keys
+from gateway.redis.commands import PrimaryCommands
 from gateway.state.presence import Change, Presence
-from gateway.state.store import PrimaryStore
 from gateway.state.workers import Workers
 
 
 @pytest.fixture
-def presence(store: PrimaryStore) -> Presence:
+def presence(store: PrimaryCommands) -> Presence:
     return Presence(store, "w1")
 
 
@@ -84,7 +84,7 @@ async def test_one_who_came_back_is_not_taken_out(presence: Presence, room: str)
 
 
 async def test_a_sweep_takes_out_one_workers_sessions_and_names_who_is_gone(
-    store: PrimaryStore, client: redis.Redis, room: str
+    store: PrimaryCommands, client: redis.Redis, room: str
 ) -> None:
     dead, living = Presence(store, "dead"), Presence(store, "living")
     await dead.join(room, "s1", "ann")
@@ -110,7 +110,7 @@ async def test_members_names_no_more_than_asked_for_and_counts_all(presence: Pre
 # -- workers
 
 
-async def test_a_worker_counts_as_dead_when_its_heartbeat_is_old(store: PrimaryStore, room: str) -> None:
+async def test_a_worker_counts_as_dead_when_its_heartbeat_is_old(store: PrimaryCommands, room: str) -> None:
     here, there = Workers(store, f"here-{room}", 15.0), Workers(store, f"there-{room}", 15.0)
     await here.beat()
     await there.beat()
@@ -124,7 +124,7 @@ async def test_a_worker_counts_as_dead_when_its_heartbeat_is_old(store: PrimaryS
     assert not {here.worker, there.worker} & set(await here.dead())
 
 
-async def test_a_worker_notes_the_rooms_in_which_it_has_sessions(store: PrimaryStore, room: str) -> None:
+async def test_a_worker_notes_the_rooms_in_which_it_has_sessions(store: PrimaryCommands, room: str) -> None:
     here, other = Workers(store, f"here-{room}", 15.0), Workers(store, f"other-{room}", 15.0)
     await here.enter("Tee & 茶")
     await here.enter(room)

@@ -9,31 +9,31 @@ import pytest
 import redis.asyncio as redis
 
 from gateway import keys
+from gateway.errors import StoreRefused
 from gateway.protocol import Position, entry
+from gateway.redis.commands import PrimaryCommands
 from gateway.state.history import NO_POSITION, OTHER, Histories
-from gateway.state.link import StoreRefused
 from gateway.state.scripts import PUBLISH
-from gateway.state.store import PrimaryStore
 
 TTL_S, META_TTL_S, IDEMPOTENCY_TTL_S = 100, 200, 50
 
 
 async def publish(
-    store: PrimaryStore,
+    store: PrimaryCommands,
     room: str,
     text: str,
     epoch: str = "e1",
     key: str | None = None,
     seen: Position = NO_POSITION,
     doubt: bytes = b"",
-    kept: int = 100,
+    reconnecting: int = 100,
 ) -> Position:
     """Runs the script as the publisher does; `epoch` is taken if a new one is needed."""
     names = [keys.history(room), keys.meta(room)]
     if key is not None:
         names.append(keys.idempotency(room, key))
     reply = await store.run(
-        PUBLISH, tuple(names), "PUBLISH", "", " ", "", f'"{room}"', kept, TTL_S, META_TTL_S, IDEMPOTENCY_TTL_S,
+        PUBLISH, tuple(names), "PUBLISH", "", " ", "", f'"{room}"', reconnecting, TTL_S, META_TTL_S, IDEMPOTENCY_TTL_S,
         epoch, keys.live(room), seen.epoch, seen.seq, doubt, entry(text, "ann", 7),
     )  # fmt: skip
     return Position.parse(reply.removeprefix(b"=").decode())
@@ -44,7 +44,7 @@ async def texts(client: redis.Redis, room: str) -> list[bytes]:
 
 
 async def test_a_first_message_begins_an_epoch_at_one(
-    store: PrimaryStore, client: redis.Redis, room: str
+    store: PrimaryCommands, client: redis.Redis, room: str
 ) -> None:
     assert await publish(store, room, "m1") == Position("e1", 1)
     assert await publish(store, room, "m2", "e2") == Position("e1", 2)
@@ -59,7 +59,7 @@ async def test_an_entry_is_the_old_services_json_under_its_key(client: redis.Red
 
 
 async def test_the_channel_brings_position_and_data_with_room_and_id(
-    store: PrimaryStore, client: redis.Redis, room: str
+    store: PrimaryCommands, client: redis.Redis, room: str
 ) -> None:
     async with client.pubsub() as listening:
         await listening.subscribe(keys.live(room))
@@ -73,10 +73,10 @@ async def test_the_channel_brings_position_and_data_with_room_and_id(
 
 
 async def test_only_the_last_entries_are_kept_and_everything_expires(
-    store: PrimaryStore, client: redis.Redis, room: str
+    store: PrimaryCommands, client: redis.Redis, room: str
 ) -> None:
     for number in range(1, 6):
-        await publish(store, room, f"m{number}", key=f"k{number}", kept=3)
+        await publish(store, room, f"m{number}", key=f"k{number}", reconnecting=3)
     assert await texts(client, room) == [entry(f"m{number}", "ann", 7) for number in (3, 4, 5)]
     ttls = [
         await client.ttl(name) for name in (keys.history(room), keys.meta(room), keys.idempotency(room, "k5"))
@@ -87,7 +87,7 @@ async def test_only_the_last_entries_are_kept_and_everything_expires(
 
 
 async def test_a_known_idempotency_key_stores_and_tells_nothing(
-    store: PrimaryStore, client: redis.Redis, room: str
+    store: PrimaryCommands, client: redis.Redis, room: str
 ) -> None:
     first = await publish(store, room, "m1", key="k")
     await publish(store, room, "m2")
@@ -102,7 +102,7 @@ async def test_a_known_idempotency_key_stores_and_tells_nothing(
 
 
 async def test_the_same_key_from_two_connections_at_once_is_one_message(
-    redis_url: str, store: PrimaryStore, client: redis.Redis, room: str
+    redis_url: str, store: PrimaryCommands, client: redis.Redis, room: str
 ) -> None:
     answers = await asyncio.gather(*(publish(store, room, "m", key="k") for _ in range(20)))
     assert set(answers) == {Position("e1", 1)}
@@ -110,7 +110,7 @@ async def test_the_same_key_from_two_connections_at_once_is_one_message(
 
 
 async def test_a_room_of_the_old_service_is_adopted_where_it_ends(
-    store: PrimaryStore, client: redis.Redis, room: str
+    store: PrimaryCommands, client: redis.Redis, room: str
 ) -> None:
     for number in range(3):
         await client.rpush(keys.history(room), entry(f"old{number}", "bob", number))
@@ -120,7 +120,7 @@ async def test_a_room_of_the_old_service_is_adopted_where_it_ends(
 
 
 async def test_a_store_that_is_behind_what_was_seen_begins_a_new_epoch_and_counts_on(
-    store: PrimaryStore, room: str
+    store: PrimaryCommands, room: str
 ) -> None:
     await publish(store, room, "m1")
     assert await publish(store, room, "m2", "e2", seen=Position("e1", 1)) == Position("e1", 2)
@@ -129,7 +129,7 @@ async def test_a_store_that_is_behind_what_was_seen_begins_a_new_epoch_and_count
 
 
 async def test_a_large_seq_is_written_as_a_whole_number(
-    store: PrimaryStore, client: redis.Redis, room: str
+    store: PrimaryCommands, client: redis.Redis, room: str
 ) -> None:
     large = 123_456_789_012_345
     await client.hset(keys.meta(room), mapping={"epoch": "e1", "seq": large})
@@ -138,7 +138,7 @@ async def test_a_large_seq_is_written_as_a_whole_number(
 
 
 async def test_a_key_of_another_type_is_refused_and_nothing_is_told(
-    store: PrimaryStore, client: redis.Redis, room: str
+    store: PrimaryCommands, client: redis.Redis, room: str
 ) -> None:
     await client.set(keys.history(room), "not a list")
     with pytest.raises(StoreRefused, match="WRONGTYPE"):
@@ -151,7 +151,7 @@ async def test_a_key_of_another_type_is_refused_and_nothing_is_told(
 
 
 async def test_a_snapshot_of_a_new_room_makes_its_epoch(
-    store: PrimaryStore, client: redis.Redis, room: str
+    store: PrimaryCommands, client: redis.Redis, room: str
 ) -> None:
     first = await Histories(store, 600).snapshot(room)
     again = await Histories(store, 600).snapshot(room)
@@ -162,7 +162,7 @@ async def test_a_snapshot_of_a_new_room_makes_its_epoch(
 
 
 async def test_a_snapshot_adopts_a_room_of_the_old_service(
-    store: PrimaryStore, client: redis.Redis, room: str
+    store: PrimaryCommands, client: redis.Redis, room: str
 ) -> None:
     await client.rpush(keys.history(room), b"one", b"two")
     snapshot = await Histories(store, 600).snapshot(room)
@@ -170,7 +170,7 @@ async def test_a_snapshot_adopts_a_room_of_the_old_service(
 
 
 async def test_a_snapshot_of_a_store_that_lost_data_has_a_new_epoch_at_once(
-    store: PrimaryStore, room: str
+    store: PrimaryCommands, room: str
 ) -> None:
     await publish(store, room, "m1")
     histories = Histories(store, 600)
@@ -185,7 +185,7 @@ async def test_a_snapshot_of_a_store_that_lost_data_has_a_new_epoch_at_once(
 @pytest.mark.parametrize("way", ["publish", "snapshot"])
 @pytest.mark.parametrize("other", [b"", OTHER])
 async def test_who_saw_more_elsewhere_after_an_epoch_began_begins_one_more(
-    store: PrimaryStore, client: redis.Redis, room: str, way: str, other: bytes
+    store: PrimaryCommands, client: redis.Redis, room: str, way: str, other: bytes
 ) -> None:
     histories, epochs = Histories(store, 600), iter(["e2", "e3", "e4", "e5"])
 
@@ -209,7 +209,7 @@ async def test_who_saw_more_elsewhere_after_an_epoch_began_begins_one_more(
 
 @pytest.mark.parametrize("way", ["publish", "snapshot"])
 async def test_other_messages_in_the_same_places_begin_a_new_epoch_once(
-    store: PrimaryStore, room: str, way: str
+    store: PrimaryCommands, room: str, way: str
 ) -> None:
     histories = Histories(store, 600)
     for number in range(3):
@@ -226,7 +226,7 @@ async def test_other_messages_in_the_same_places_begin_a_new_epoch_once(
 
 
 async def test_a_room_that_was_wiped_begins_anew_for_all_who_saw_it_before(
-    store: PrimaryStore, room: str
+    store: PrimaryCommands, room: str
 ) -> None:
     histories = Histories(store, 600)
     begun = await histories.snapshot(room, Position("e1", 5), b"100")
@@ -236,7 +236,7 @@ async def test_a_room_that_was_wiped_begins_anew_for_all_who_saw_it_before(
 
 
 async def test_position_and_entries_belong_together_while_others_publish(
-    store: PrimaryStore, room: str
+    store: PrimaryCommands, room: str
 ) -> None:
     histories = Histories(store, 600)
     sending = [asyncio.create_task(publish(store, room, f"m{number}")) for number in range(1, 201)]

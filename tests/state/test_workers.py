@@ -5,7 +5,7 @@ from __future__ import annotations
 import redis.asyncio as redis
 
 from gateway import keys
-from gateway.state.store import PrimaryStore
+from gateway.redis.commands import PrimaryCommands
 from gateway.state.workers import Workers
 
 DEAD_S = 15.0
@@ -17,7 +17,9 @@ async def store_time_s(client: redis.Redis) -> float:
     return float(seconds) + float(microseconds) / 1e6
 
 
-async def test_a_heartbeat_bears_the_stores_time(store: PrimaryStore, client: redis.Redis, room: str) -> None:
+async def test_a_heartbeat_bears_the_stores_time(
+    store: PrimaryCommands, client: redis.Redis, room: str
+) -> None:
     here = Workers(store, f"here-{room}", DEAD_S)
     before_s = await store_time_s(client)
     await here.beat()
@@ -27,7 +29,7 @@ async def test_a_heartbeat_bears_the_stores_time(store: PrimaryStore, client: re
     assert here.worker not in await here.dead()
 
 
-async def test_a_worker_learns_that_it_was_taken_for_dead(store: PrimaryStore, room: str) -> None:
+async def test_a_worker_learns_that_it_was_taken_for_dead(store: PrimaryCommands, room: str) -> None:
     here, other = Workers(store, f"here-{room}", DEAD_S), Workers(store, f"other-{room}", DEAD_S)
     assert await here.beat() is True
     assert await here.beat() is False
@@ -37,7 +39,7 @@ async def test_a_worker_learns_that_it_was_taken_for_dead(store: PrimaryStore, r
     assert await here.beat() is True
 
 
-async def test_a_worker_that_departs_is_dead_when_it_said(store: PrimaryStore, room: str) -> None:
+async def test_a_worker_that_departs_is_dead_when_it_said(store: PrimaryCommands, room: str) -> None:
     here, other = Workers(store, f"here-{room}", DEAD_S), Workers(store, f"other-{room}", DEAD_S)
     await here.depart(DEAD_S - 1)
     assert here.worker not in await other.dead()
@@ -48,7 +50,7 @@ async def test_a_worker_that_departs_is_dead_when_it_said(store: PrimaryStore, r
 
 
 async def test_a_heartbeat_from_the_future_ages_from_now_on(
-    store: PrimaryStore, client: redis.Redis, room: str
+    store: PrimaryCommands, client: redis.Redis, room: str
 ) -> None:
     here, ahead = Workers(store, f"here-{room}", DEAD_S), f"ahead-{room}"
     await client.zadd(keys.WORKERS, {ahead: await store_time_s(client) + AN_HOUR_S})

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.binaries import program
+from tests.support.binaries import program
+from tests.support.waiting import until
 from tests.system.gateways import REPOSITORY, Port, fetch_json
-from tests.waiting import until
 
 DEPLOY = REPOSITORY / "deploy"
 START_LIMIT_S = 10.0

@@ -28,17 +28,17 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.delivery.carrier import Carrier
-from gateway.delivery.deflate import Inflater, compress, negotiate
-from gateway.delivery.engine import EngineServer
-from gateway.delivery.frames import TEXT, FrameParser, check_handshake, frame
-from gateway.delivery.namespaces import SocketServer
-from gateway.delivery.options import EngineOptions
-from gateway.delivery.sockets import EngineSocket
-from gateway.delivery.takeover import Gone, request_tail, take_over
 from gateway.protocol import acknowledgement_packet, event_packet
 from gateway.server import logs
 from gateway.settings import Settings
+from gateway.socketio.server import SocketServer
+from gateway.transport.connection import WebSocketConnection
+from gateway.transport.hijack import Hijacked, hijack, request_tail
+from gateway.transport.options import EngineOptions
+from gateway.transport.server import EngineServer
+from gateway.transport.socket import EngineSocket
+from gateway.websocket.deflate import Inflater, compress, negotiate
+from gateway.websocket.frames import TEXT, FrameParser, check_handshake, frame
 
 NAMESPACES = ("/", "/custom")
 RAW_MAX_BYTES = 32 * 1024 * 1024
@@ -108,14 +108,14 @@ def _echo_in(server: SocketServer, namespace: str) -> None:
     async def connect(sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         if namespace == "/":
             carried = server.eio.sockets[server.manager.eio_sid_from_sid(sid, namespace)]
-            carried.owner = ShortWay(server, sid, carried)
+            carried.events = ShortWay(server, sid, carried)
         await server.emit("auth", auth or {}, to=sid, namespace=namespace)
 
     async def disconnect(sid: str, reason: str) -> None:
         if namespace == "/" and (
             carried := server.eio.sockets.get(server.manager.eio_sid_from_sid(sid, "/"))
         ):
-            carried.owner = None
+            carried.events = None
 
     async def message(sid: str, *arguments: Any) -> None:
         await server.emit("message-back", arguments, to=sid, namespace=namespace)
@@ -158,7 +158,7 @@ class ShortWay:
     def on_drained(self) -> None:
         """An echo may wait."""
 
-    def on_carrier(self) -> None:
+    def on_transport_changed(self) -> None:
         """The socket finds its way by itself."""
 
 
@@ -177,42 +177,42 @@ class RawEcho:
         offer = request.headers.get("Sec-WebSocket-Extensions")
         deflate = negotiate(offer) if self._engine.options.compression else None
         parser = FrameParser(RAW_MAX_BYTES, Inflater() if deflate is not None else None)
-        carrier = Carrier(self, parser, deflate, 2 * RAW_MAX_BYTES)
-        transport = take_over(request, carrier)
+        websocket = WebSocketConnection(self, parser, deflate, 2 * RAW_MAX_BYTES)
+        transport = hijack(request, websocket)
         if transport is None:
-            return Gone()
+            return Hijacked()
         extensions = f"Sec-WebSocket-Extensions: {deflate.response_header}\r\n" if deflate is not None else ""
         transport.write(
             f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Accept: {key}\r\n{extensions}\r\n".encode()
         )
         _ = self._engine.times
-        carrier.adopt(transport, RAW_MAX_BYTES)
-        carrier.opened()
-        carrier.start(request_tail(request))
-        return Gone()
+        websocket.adopt(transport, RAW_MAX_BYTES)
+        websocket.opened()
+        websocket.start(request_tail(request))
+        return Hijacked()
 
-    def on_message(self, carrier: Carrier, opcode: int, data: bytes) -> None:
+    def on_message(self, websocket: WebSocketConnection, opcode: int, data: bytes) -> None:
         """Sends it back; if compression was agreed on, short messages are compressed too."""
-        if carrier.window_bits:
-            carrier.send_frames(frame(opcode, compress(data, carrier.window_bits), True))
+        if websocket.window_bits:
+            websocket.send_frames(frame(opcode, compress(data, websocket.window_bits), True))
         elif opcode == TEXT:
-            carrier.send_text(data)
+            websocket.send_text(data)
         else:
-            carrier.send_binary(data)
+            websocket.send_binary(data)
 
-    def on_lost(self, carrier: Carrier) -> None:
+    def on_lost(self, websocket: WebSocketConnection) -> None:
         """Nothing was kept."""
 
-    def on_behind(self, carrier: Carrier) -> None:
+    def on_behind(self, websocket: WebSocketConnection) -> None:
         """An echo may wait."""
 
-    def on_drained(self, carrier: Carrier) -> None:
+    def on_drained(self, websocket: WebSocketConnection) -> None:
         """An echo may wait."""
 
-    def linger(self, carrier: Carrier) -> None:
+    def linger(self, websocket: WebSocketConnection) -> None:
         """The engine ends the connection if its peer does not."""
-        self._engine.times.linger(carrier)
+        self._engine.times.linger(websocket)
 
 
 async def _serve(app: web.Application, listener: socket.socket) -> None:

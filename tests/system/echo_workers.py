@@ -14,10 +14,10 @@ from typing import Any
 from aiohttp import web
 from gunicorn.app.base import BaseApplication
 
-from gateway.delivery.engine import EngineServer
 from gateway.server.app import GATEWAY
 from gateway.server.drain import Drain
 from gateway.server.handoff import Handoff
+from gateway.transport.server import EngineServer
 
 DRAIN_S = 0.2
 

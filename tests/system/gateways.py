@@ -20,7 +20,7 @@ from typing import Any, Self
 import aiohttp
 import psutil
 
-from tests.waiting import until
+from tests.support.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = ("-m", "gunicorn", "-c", "python:gateway.server.gunicorn_conf", "gateway.server.app:create_app")

@@ -15,8 +15,8 @@ from typing import Any, Literal, Protocol, Self
 
 import socketio
 
-from tests.binaries import missing, program
-from tests.waiting import until
+from tests.support.binaries import missing, program
+from tests.support.waiting import until
 
 JS_FOLDER = Path(__file__).parent / "js"
 LIMIT_S = 10.0

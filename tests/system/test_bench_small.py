@@ -23,11 +23,11 @@ from gateway import keys
 from loadtest.bench.contests import contests, small
 from loadtest.bench.places import Places
 from loadtest.bench.probes import Counters, Store, script_calls
-from tests.binaries import missing, program
+from tests.support.binaries import missing, program
+from tests.support.waiting import until
 from tests.system.conftest import Opener
 from tests.system.gateways import REPOSITORY, Gateway, Port
 from tests.system.spread import one_on_each
-from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -17,11 +17,11 @@ from urllib.parse import quote
 import pytest
 from aiohttp import web
 
-from tests.binaries import program
+from tests.support.binaries import program
+from tests.support.waiting import until
 from tests.system.conftest import Opener
 from tests.system.gateways import Gateway
 from tests.system.stock import JS_FOLDER, TRANSPORTS
-from tests.waiting import until
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (

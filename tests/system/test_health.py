@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.support.waiting import until
 from tests.system.clients import Member
 from tests.system.gateways import Gateway, fetch_json
-from tests.waiting import until
 
 SECRET = "nobody but the room may read this"
 
@@ -33,11 +33,11 @@ async def test_logs_are_json_and_tell_who_came_and_went(gateway: Gateway, room: 
         await member.join("ada", room)
         await member.send(room, SECRET)
         await member.call("leave", {"username": "ada", "room": room})
-    await until(lambda: _lines(gateway, member.socket_id, "disconnected"), what="the disconnect is logged")
-    joined, left = _lines(gateway, member.socket_id, "joined"), _lines(gateway, member.socket_id, "left")
+    await until(lambda: _lines(gateway, member.socket_id, "session_disconnected"), what="the disconnect is logged")
+    joined, left = _lines(gateway, member.socket_id, "member_joined"), _lines(gateway, member.socket_id, "member_left")
     assert [(line["user"], line["room"]) for line in (*joined, *left)] == [("ada", room)] * 2
-    assert len(_lines(gateway, member.socket_id, "connected")) == 1
-    assert _lines(gateway, member.socket_id, "disconnected")[0]["reason"]
+    assert len(_lines(gateway, member.socket_id, "session_connected")) == 1
+    assert _lines(gateway, member.socket_id, "session_disconnected")[0]["reason"]
     assert SECRET not in gateway.log()
 
 

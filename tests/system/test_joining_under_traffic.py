@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.support.waiting import until
 from tests.system.clients import Member
 from tests.system.conftest import Opener
 from tests.system.feeding import Feeder
 from tests.system.gateways import Gateway
 from tests.system.spread import one_on_each
-from tests.waiting import until
 
 JOINS, LIVE_AFTER, PER_WORKER = 320, 8, 6
 """Joins in all; live messages that each waits for before it leaves; joining members on each worker."""

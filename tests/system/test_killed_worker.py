@@ -8,13 +8,13 @@ import os
 import signal
 from typing import Any
 
+from tests.support.waiting import until
 from tests.system.clients import Member
 from tests.system.conftest import Opener
 from tests.system.feeding import Feeder
 from tests.system.gateways import Gateway
 from tests.system.spread import one_on_each
 from tests.system.stock import PythonClient
-from tests.waiting import until
 
 ROOMS, RATE_EACH, STOCK_CLIENTS = 8, 10, 8
 SOME = 8

@@ -7,10 +7,10 @@ import os
 import signal
 from typing import Any
 
+from tests.support.waiting import until
 from tests.system.clients import HandshakeRefused, Member
 from tests.system.conftest import Opener
 from tests.system.gateways import Gateway
-from tests.waiting import until
 
 LIMITS = {"GATEWAY_DRAIN_S": "1.5"}
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.binaries import missing
+from tests.support.binaries import missing
 from tests.system.gateways import REPOSITORY, Gateway
 
 LIMIT_S = 60.0

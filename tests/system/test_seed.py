@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socketio
 
+from tests.support.waiting import until
 from tests.system.clients import Member
 from tests.system.conftest import Opener
 from tests.system.gateways import Gateway
 from tests.system.stock import JavaScriptClient
-from tests.waiting import until
 
 ROOM = "room-id"  # the snippets name it
 

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
+from tests.support.waiting import until
 from tests.system.conftest import Opener
 from tests.system.gateways import Gateway
-from tests.waiting import until
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import until
 from tests.system.conftest import Opener
 from tests.system.feeding import Feeder
 from tests.system.gateways import Gateway
 from tests.system.stock import JavaScriptClient, PythonClient, StockClient, Way
-from tests.waiting import until
 
 CLIENTS: dict[str, type[StockClient]] = {"python": PythonClient, "javascript": JavaScriptClient}
 ENDS_AS = {"polling": "polling", "upgrade": "websocket", "websocket": "websocket"}

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.binaries import program
+from tests.support.binaries import program
+from tests.support.waiting import until
 from tests.system.clients import Member
 from tests.system.conftest import Opener
 from tests.system.gateways import Gateway
 from tests.system.slow_upgrades import SlowUpgrades
 from tests.system.stock import JS_FOLDER, PythonClient
-from tests.waiting import until
 
 DELAYS_S = (0.0, 0.01, 0.02, 0.03, 0.03, 0.04, 0.04, 0.05)
 """How long each round holds up what is sent over WebSocket: the request, the probe, the upgrade, each so long."""

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import until
 from tests.system.clients import Member, Transport
 from tests.system.conftest import Opener
 from tests.system.gateways import Gateway
 from tests.system.spread import one_on_each, worker_of
-from tests.waiting import until
 
 SENDS_EACH = 60
 

@@ -6,24 +6,9 @@ Owns their texts and digests. A link loads all of them when it opens, so that EV
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from importlib import resources
 
-import hiredis
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """One Lua script: its name, its text, and the SHA-1 digest by which Redis knows it."""
-
-    name: str
-    text: bytes
-    digest: bytes
-
-    def command(self, keys: tuple[bytes, ...], *arguments: bytes | str | int) -> bytes:
-        """The packed EVALSHA command for these keys and arguments."""
-        packed: bytes = hiredis.pack_command((b"EVALSHA", self.digest, len(keys), *keys, *arguments))  # type: ignore[arg-type]
-        return packed
+from gateway.redis.script import Script
 
 
 def _load(name: str) -> Script:

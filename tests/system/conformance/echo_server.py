@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.binaries import program
+from tests.support.binaries import program
 from tests.system.gateways import REPOSITORY, Port
 
 START_LIMIT_S = 30.0

@@ -8,6 +8,7 @@ import json
 import aiohttp
 import pytest
 
+from tests.support.waiting import until
 from tests.system.conformance.echo_server import EchoServer
 from tests.system.conformance.raw import RawSocket, client_frame, half_request
 from tests.system.conformance.wire import (
@@ -18,7 +19,6 @@ from tests.system.conformance.wire import (
     is_refused,
     status_of,
 )
-from tests.waiting import until
 
 
 @pytest.fixture

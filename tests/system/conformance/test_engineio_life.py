@@ -9,6 +9,7 @@ import time
 import aiohttp
 import pytest
 
+from tests.support.waiting import tried_again
 from tests.system.conformance.echo_server import EchoServer
 from tests.system.conformance.raw import RawSocket, client_frame
 from tests.system.conformance.wire import (
@@ -21,7 +22,6 @@ from tests.system.conformance.wire import (
     quiet,
     status_of,
 )
-from tests.waiting import tried_again
 
 INTERVAL_S, TIMEOUT_S = 0.3, 0.2
 WHOLE_S = INTERVAL_S + TIMEOUT_S

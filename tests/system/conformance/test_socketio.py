@@ -7,10 +7,10 @@ import json
 import aiohttp
 import pytest
 
+from tests.support.waiting import Stopwatch, tried_again
 from tests.system.conformance.at_once import is_closed_at_once
 from tests.system.conformance.echo_server import EchoServer
 from tests.system.conformance.wire import Polling, Socket, says
-from tests.waiting import Stopwatch, tried_again
 
 CONNECT_S = 1.0
 SLACK_S = 0.5

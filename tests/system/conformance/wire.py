@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from tests.waiting import stays, until
+from tests.support.waiting import stays, until
 
 LIMIT_S = 10.0
 QUIET_S = 0.1

@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from loadtest.ledger import Report
+from tests.support.waiting import until
 from tests.system.faults.traffic import Traffic
-from tests.waiting import until
 
 START_LIMIT_S = 120.0
 BACK_LIMIT_S = 60.0

@@ -10,6 +10,7 @@ import aiohttp
 import psutil
 import pytest
 
+from tests.support.waiting import stays, until
 from tests.system.faults.conftest import Record
 from tests.system.faults.crowd import Crowd
 from tests.system.faults.people import Person
@@ -17,7 +18,6 @@ from tests.system.faults.repeated import repeated
 from tests.system.faults.topologies import standalone
 from tests.system.faults.traffic import Traffic
 from tests.system.gateways import Gateway
-from tests.waiting import stays, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.system]
 

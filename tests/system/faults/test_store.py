@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.support.waiting import Stopwatch, stays, until
 from tests.system.faults.conftest import Record
 from tests.system.faults.proxy import Proxy
 from tests.system.faults.repeated import repeated
@@ -16,7 +17,6 @@ from tests.system.faults.servers import Valkey
 from tests.system.faults.topologies import standalone
 from tests.system.faults.traffic import Traffic
 from tests.system.gateways import Gateway
-from tests.waiting import Stopwatch, stays, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.system]
 

@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Self
 
 from loadtest.ledger import Ledger, Report
+from tests.support.waiting import until
 from tests.system.faults.people import Person
-from tests.waiting import until
 
 START_LIMIT_S = 30.0
 SETTLE_LIMIT_S = 20.0

@@ -1,0 +1,1 @@
+"""Bytes to and from Redis, whatever the topology; nothing about rooms."""

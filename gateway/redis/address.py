@@ -1,0 +1,155 @@
+"""Where Redis is: URLs read, primaries found, connections opened.
+
+Owns what differs between a plain server, a TLS one and a Unix socket. Sentinels are asked in `sentinel.py`, a
+Cluster's nodes are in `cluster.py`. Raises `StoreUnavailable` when nothing answers and ValueError for a URL that
+cannot be meant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from redis.asyncio.connection import parse_url
+
+from gateway.errors import StoreError, StoreUnavailable
+from gateway.redis.connection import CommandConnection, Connection
+from gateway.redis.subscriber_connection import SubscriberConnection
+
+AnyConnection = TypeVar("AnyConnection", CommandConnection, SubscriberConnection)
+
+CONNECT_S = 1.0
+"""Longest wait for one connection and its greeting: a stopped server accepts and never answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One Redis server and how to be let in."""
+
+    host: str = "127.0.0.1"
+    port: int = 6379
+    path: str | None = None
+    database: int = 0
+    username: str | None = None
+    password: str | None = None
+    tls: ssl.SSLContext | None = None
+
+    def __str__(self) -> str:
+        return self.path or f"{self.host}:{self.port}"
+
+
+class FixedFinder:
+    """One server, always the same."""
+
+    must_be_primary = False
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    async def find(self) -> Endpoint:
+        return self._endpoint
+
+    async def watch(self, on_moved: Callable[[str], None]) -> None:
+        """One server stays where it is."""
+
+
+def is_cluster(url: str) -> bool:
+    """Whether the URL names a Redis Cluster."""
+    return url.split("://", 1)[0] in ("redis+cluster", "rediss+cluster", "valkey+cluster")
+
+
+def endpoint_of(url: str) -> Endpoint:
+    """Reads redis://, rediss://, valkey:// and unix:// URLs as redis-py does, its TLS options included."""
+    url = url.replace("valkeys://", "rediss://", 1).replace("valkey://", "redis://", 1)
+    found: dict[str, Any] = dict(parse_url(url))
+    return Endpoint(
+        host=found.get("host", "127.0.0.1"),
+        port=int(found.get("port", 6379)),
+        path=found.get("path"),
+        database=int(found.get("db", 0)),
+        username=found.get("username"),
+        password=found.get("password"),
+        tls=_tls(found) if url.startswith("rediss://") else None,
+    )
+
+
+def _tls(options: dict[str, Any]) -> ssl.SSLContext:
+    context = ssl.create_default_context(
+        cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path")
+    )
+    required = str(options.get("ssl_cert_reqs", "required")).lower()
+    if required in ("none", "optional"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE if required == "none" else ssl.CERT_OPTIONAL
+    elif "ssl_check_hostname" in options:
+        context.check_hostname = str(options["ssl_check_hostname"]).lower() not in ("false", "0", "no")
+    if options.get("ssl_certfile"):
+        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
+    return context
+
+
+async def open_connection(
+    endpoint: Endpoint, make: Callable[[], AnyConnection], name: str, must_be_primary: bool = False
+) -> AnyConnection:
+    """Connects, greets and names the connection; raises StoreUnavailable when that fails or takes over a second."""
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            connection = await _connect(endpoint, make)
+            try:
+                await _greet(connection, endpoint, name, must_be_primary)
+            except BaseException:
+                connection.abort()
+                raise
+            return connection
+    except (OSError, TimeoutError, ValueError, StoreError) as error:
+        reason = str(error) or type(error).__name__
+        raise StoreUnavailable(f"{endpoint}: {reason}") from error
+
+
+async def _connect(endpoint: Endpoint, make: Callable[[], AnyConnection]) -> AnyConnection:
+    loop = asyncio.get_running_loop()
+    if endpoint.path is not None:
+        _, connection = await loop.create_unix_connection(make, endpoint.path)
+    else:
+        server_name = endpoint.host if endpoint.tls else None
+        _, connection = await loop.create_connection(
+            make, endpoint.host, endpoint.port, ssl=endpoint.tls, server_hostname=server_name
+        )
+    return connection
+
+
+async def _greet(connection: Connection, endpoint: Endpoint, name: str, must_be_primary: bool) -> None:
+    assert isinstance(connection, CommandConnection | SubscriberConnection)
+    waits = []
+    if endpoint.password is not None:
+        user = (endpoint.username,) if endpoint.username else ()
+        waits.append(connection.call("AUTH", *user, endpoint.password))
+    if endpoint.database:
+        waits.append(connection.call("SELECT", endpoint.database))
+    waits.append(connection.call("CLIENT", "SETNAME", name))
+    if must_be_primary:
+        waits.append(connection.call("ROLE"))
+    answers: list[Any] = await asyncio.gather(
+        *waits, connection.call("INFO", "server"), return_exceptions=True
+    )
+    *replies, info = answers
+    for reply in replies:
+        if isinstance(reply, BaseException):
+            raise reply
+    if must_be_primary and replies[-1][0] != b"master":
+        raise StoreUnavailable(f"{endpoint} is a {replies[-1][0].decode()}, not the primary")
+    connection.server = _run_id(info) or str(endpoint)
+
+
+def _run_id(info: object) -> str:
+    """The server process's own name, which no other bears; empty where INFO is not allowed."""
+    _, found, rest = info.partition(b"run_id:") if isinstance(info, bytes) else (b"", b"", b"")
+    return rest.split(b"\r\n", 1)[0].decode() if found else ""
+
+
+def with_address(endpoint: Endpoint, host: str, port: int) -> Endpoint:
+    """The same way in at another address (nodes of one Cluster)."""
+    return replace(endpoint, host=host, port=port, path=None)

@@ -1,0 +1,1 @@
+"""A Redis Cluster: slots, redirects, and the same surface as one primary."""

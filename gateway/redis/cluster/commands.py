@@ -1,0 +1,315 @@
+"""A Redis Cluster as one store.
+
+Owns the map of slots and one command connection per primary. Promises what `Store` promises, and that commands for
+one slot keep their order while the slot moves: what a node turned away (MOVED, ASK, TRYAGAIN) and what was
+submitted meanwhile wait until nothing of that slot is under way, and go on in their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+from redis.crc import key_slot
+
+from gateway.errors import StoreError, StoreMoved, StoreUnavailable
+from gateway.interfaces import OnReply, Reply
+from gateway.redis.address import Endpoint, open_connection, with_address
+from gateway.redis.cluster.redirects import RedirectedCommand, SlotRedirect
+from gateway.redis.cluster.slot_map import Address, address_of, read_slots, seeds_of
+from gateway.redis.commands import CommandCalls
+from gateway.redis.connection import CommandConnection, pack
+from gateway.redis.reconnect import ReconnectingConnection
+from gateway.redis.script import Script
+
+log = structlog.get_logger("gateway.store")
+
+REFRESH_S = 1.0
+"""Time between two looks at the map of slots when nothing asks for one sooner."""
+
+AGAIN_S = 0.02
+"""Wait before a command is tried again whose keys are moving at this moment."""
+
+ASKING = pack(b"ASKING")
+
+
+class Node:
+    """One primary and the connection to it."""
+
+    def __init__(self, address: Address, reconnecting: ReconnectingConnection[CommandConnection]) -> None:
+        self.address = address
+        self.reconnecting = reconnecting
+        self.last: CommandConnection | None = None
+
+
+class ClusterCommands(CommandCalls):
+    """Commands to the primary that holds the key."""
+
+    publish_verb = b"SPUBLISH"
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        timeout_s: float,
+        deaf_s: float,
+        stale_s: float | None = None,
+        scripts: Sequence[Script] = (),
+    ) -> None:
+        self._seeds = seeds_of(url)
+        self._name = name
+        self._scripts = scripts
+        self._timeout_s = timeout_s
+        self._limits = timeout_s, deaf_s, stale_s
+        self._owners: list[Address | None] = [None] * 16384
+        self._told = self._owners.copy()  # as `on_map` knows it: MOVED changes single owners before that
+        self._nodes: dict[Address, Node] = {}
+        self._under_way: dict[int, int] = {}
+        self._detours: dict[int, SlotRedirect] = {}
+        self._look = asyncio.Event()
+        self._first = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.on_up: list[Callable[[], None]] = []
+        self.on_down: list[Callable[[], None]] = []
+        self.on_moved: list[Callable[[float], None]] = []
+        self.on_map: list[Callable[[], None]] = []
+
+    @property
+    def is_up(self) -> bool:
+        """Whether every slot has a primary that is connected."""
+        return bool(self._nodes) and all(
+            node.reconnecting.connection is not None for node in self._nodes.values()
+        )
+
+    def owner(self, key: bytes) -> Address | None:
+        """The primary that holds a key, or a sharded channel."""
+        return self._owners[key_slot(key)]
+
+    def primaries(self) -> dict[Address, int]:
+        """Every primary with one of its slots."""
+        return {owner: slot for slot, owner in reversed(list(enumerate(self._owners))) if owner is not None}
+
+    def endpoint(self, address: Address) -> Endpoint:
+        """How to connect to a node."""
+        return with_address(self._seeds[0], *address)
+
+    def server(self, key: bytes) -> str:
+        """Which server process holds a key; empty while there is no connection to it."""
+        owner = self.owner(key)
+        connection = (
+            self._nodes[owner].reconnecting.connection if owner is not None and owner in self._nodes else None
+        )
+        return connection.server if connection is not None else ""
+
+    def submit(self, key: bytes, command: bytes, on_reply: OnReply) -> None:
+        slot = key_slot(key)
+        waiting = RedirectedCommand(command, on_reply, time.monotonic() + self._timeout_s)
+        if (detour := self._detours.get(slot)) is not None:
+            detour.held.append(waiting)
+            waiting.begin_to_wait()
+        else:
+            self._send(slot, waiting)
+
+    def drop(self, reason: str) -> None:
+        """Looks at the map again; a node that does not answer drops by itself."""
+        self._look.set()
+
+    def retry_now(self) -> None:
+        """The Cluster answers somebody: without a connection to a node, tries again at once."""
+        for node in self._nodes.values():
+            node.reconnecting.retry_now()
+
+    async def start(self, limit_s: float) -> None:
+        """Connects in the background and waits up to `limit_s` for a whole Cluster; does not insist on it."""
+        self._task = asyncio.create_task(self._follow())
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._first.wait()
+        except TimeoutError:
+            pass
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for node in list(self._nodes.values()):
+            await node.reconnecting.close()
+
+    # -- commands
+
+    def _send(self, slot: int, waiting: RedirectedCommand) -> None:
+        address = waiting.ask or self._owners[slot]
+        node = self._nodes.get(address) if address is not None else None
+        connection = node.reconnecting.connection if node is not None else None
+        if waiting.is_answered:
+            return
+        if connection is None:
+            self._look.set()
+            waiting.answer(StoreUnavailable("no connection to the node that holds the room"))
+            return
+        self._under_way[slot] = self._under_way.get(slot, 0) + 1
+        if waiting.ask is not None:
+            connection.submit(ASKING, _ignore)
+        connection.submit(waiting.command, lambda reply: self._answered(slot, waiting, reply))
+
+    def _answered(self, slot: int, waiting: RedirectedCommand, reply: Reply) -> None:
+        left = self._under_way[slot] - 1
+        if left:
+            self._under_way[slot] = left
+        else:
+            del self._under_way[slot]
+        if self._is_turned(reply) and time.monotonic() < waiting.until_s:
+            self._turn(slot, waiting, str(reply))
+        else:
+            waiting.answer(StoreUnavailable(str(reply)) if isinstance(reply, StoreMoved) else reply)
+        if not left and slot in self._detours:
+            self._end_detour(slot)
+
+    @staticmethod
+    def _is_turned(reply: Reply) -> bool:
+        return isinstance(reply, StoreMoved) or (
+            isinstance(reply, StoreError) and str(reply).startswith("TRYAGAIN")
+        )
+
+    def _turn(self, slot: int, waiting: RedirectedCommand, words: str) -> None:
+        detour = self._detours.setdefault(slot, SlotRedirect())
+        detour.turned.append(waiting)
+        waiting.ask = None
+        waiting.begin_to_wait()
+        kind, *rest = words.split()
+        if kind == "TRYAGAIN":
+            detour.not_before_s = time.monotonic() + AGAIN_S
+            return
+        address = address_of(rest[1], self._owners[slot])
+        self._node(address)
+        if kind == "ASK":
+            waiting.ask = address
+        else:
+            self._owners[slot] = address
+            self._look.set()
+        if self._nodes[address].reconnecting.connection is None:
+            detour.not_before_s = time.monotonic() + AGAIN_S
+
+    def _end_detour(self, slot: int) -> None:
+        """Sends what waited, in its order; a little later if the keys are moving at this moment."""
+        wait_s = self._detours[slot].not_before_s - time.monotonic()
+        if wait_s > 0:
+            self._detours[slot].not_before_s = 0.0
+            asyncio.get_running_loop().call_later(wait_s, self._end_detour, slot)
+            return
+        detour = self._detours.pop(slot)
+        for waiting in (*detour.turned, *detour.held):
+            self._send(slot, waiting)
+
+    # -- the map
+
+    async def _follow(self) -> None:
+        """Woken every second, or at once when a node turned something away or broke; ended by `close`."""
+        while True:
+            self._look.clear()
+            try:
+                self._adopt(await self._read_map())
+            except StoreError as error:
+                log.debug("cluster_map_unread", reason=str(error))
+            try:
+                async with asyncio.timeout(REFRESH_S):
+                    await self._look.wait()
+                    await asyncio.sleep(AGAIN_S)
+            except TimeoutError:
+                pass
+
+    async def _read_map(self) -> list[Address | None]:
+        """The owner of each slot, by the first node that answers. Raises StoreUnavailable when none does."""
+        for node in list(self._nodes.values()):
+            if (connection := node.reconnecting.connection) is not None:
+                try:
+                    return read_slots(await connection.call("CLUSTER", "SLOTS"), node.address)
+                except StoreError:
+                    continue
+        for seed in self._seeds:
+            try:
+                connection = await open_connection(seed, self._new_link, self._name)
+            except StoreError:
+                continue
+            try:
+                return read_slots(await connection.call("CLUSTER", "SLOTS"), (seed.host, seed.port))
+            except StoreError:
+                continue
+            finally:
+                connection.abort()
+        raise StoreUnavailable("no node of the Cluster answers")
+
+    def _adopt(self, owners: list[Address | None]) -> None:
+        is_changed = owners != self._told
+        self._owners = owners
+        wanted = {owner for owner in owners if owner is not None}
+        for address in wanted:
+            self._node(address)
+        left = [node.last for one, node in self._nodes.items() if one not in wanted and node.last is not None]
+        for address in [one for one in self._nodes if one not in wanted]:
+            node = self._nodes.pop(address)
+            closing = asyncio.create_task(node.reconnecting.close())
+            closing.add_done_callback(_forget)
+        if is_changed:
+            self._told = owners.copy()
+            log.info("cluster_map_changed", primaries=len(wanted))
+            self._tell_moved(max((connection.heard_at_s for connection in left), default=time.monotonic()))
+            for tell in self.on_map:
+                tell()
+
+    def _node(self, address: Address) -> Node:
+        node = self._nodes.get(address)
+        if node is None:
+            reconnecting: ReconnectingConnection[CommandConnection] = ReconnectingConnection(
+                f"commands {address[0]}:{address[1]}",
+                lambda lost: self._connect(address, lost),
+                lambda connection: self._up(address, connection),
+                self._down,
+            )
+            node = self._nodes[address] = Node(address, reconnecting)
+            reconnecting.start()
+        return node
+
+    async def _connect(self, address: Address, on_lost: Callable[[], None]) -> CommandConnection:
+        connection = await open_connection(
+            self.endpoint(address), lambda: self._new_link(on_lost), self._name
+        )
+        connection.load_scripts(self._scripts)
+        return connection
+
+    def _new_link(self, on_lost: Callable[[], None] = lambda: None) -> CommandConnection:
+        return CommandConnection(on_lost, *self._limits)
+
+    def _up(self, address: Address, connection: CommandConnection) -> None:
+        node = self._nodes.get(address)
+        if node is not None:
+            last, node.last = node.last, connection
+            if last is not None and connection.server != last.server:
+                self._tell_moved(last.heard_at_s)
+        asyncio.get_running_loop().call_soon(self._tell_up)
+
+    def _tell_up(self) -> None:
+        if self.is_up and None not in self._owners:
+            self._first.set()
+        for tell in self.on_up:
+            tell()
+
+    def _tell_moved(self, at_s: float) -> None:
+        for tell in self.on_moved:
+            tell(at_s)
+
+    def _down(self) -> None:
+        self._look.set()
+        for tell in self.on_down:
+            tell()
+
+
+def _ignore(reply: Reply) -> None:
+    """Nobody waits for the answer to ASKING."""
+
+
+def _forget(task: asyncio.Task[None]) -> None:
+    """A connection to a node that is no primary any more has been closed."""

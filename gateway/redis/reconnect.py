@@ -1,0 +1,107 @@
+"""A link that is kept: opened again whenever it breaks.
+
+Owns one connection's life. Promises that `on_up` is called for each opened link and `on_down` when it is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Generic
+
+import structlog
+
+from gateway.errors import StoreUnavailable
+from gateway.redis.address import AnyConnection
+
+log = structlog.get_logger("gateway.store")
+
+BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.05, 2.0
+STEADY_S = 1.0
+"""A link that lived longer was a good one: its successor is tried without backing off."""
+
+
+def backoff_s(attempt: int) -> float:
+    """Wait before an attempt (0 is the first retry): growing by half from 50 ms to 2 s, with full jitter. Doubling
+    would be at 2 s after one second of outage, and service would then resume late after a short one."""
+    return random.uniform(0, min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 1.5 ** min(attempt, 10)))
+
+
+class ReconnectingConnection(Generic[AnyConnection]):
+    """Keeps one link open until it is closed for good."""
+
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[Callable[[], None]], Awaitable[AnyConnection]],
+        on_up: Callable[[AnyConnection], None],
+        on_down: Callable[[], None],
+    ) -> None:
+        """`connect` opens a link and is given what to call when that link is lost."""
+        self._name = name
+        self._connect: Callable[[Callable[[], None]], Awaitable[AnyConnection]] = connect
+        self._on_up: Callable[[AnyConnection], None] = on_up
+        self._on_down = on_down
+        self._lost = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._retry_now = asyncio.Event()
+        self.connection: AnyConnection | None = None
+
+    def start(self) -> None:
+        """Begins to connect in the background."""
+        self._task = asyncio.create_task(self._keep())
+
+    async def close(self) -> None:
+        """Ends the link and the keeping of it."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self.connection is not None:
+            self.connection.abort()
+
+    def drop(self, reason: str) -> None:
+        """Ends the present link so that a new one is opened; without a link, tries again at once."""
+        self._retry_now.set()
+        if self.connection is not None:
+            log.warning("store_connection_dropped", connection=self._name, reason=reason)
+            self.connection.abort()
+
+    def retry_now(self) -> None:
+        """The server answers somebody: without a link, tries again at once."""
+        if self.connection is None:
+            self._retry_now.set()
+
+    async def _keep(self) -> None:
+        """Woken by the loss of the link; ended by `close`; backs off as `backoff_s` says while nothing answers, or
+        links break as soon as they are open."""
+        attempt = 0
+        while True:
+            self._lost = asyncio.Event()
+            try:
+                connection = await self._connect(self._lost.set)
+            except StoreUnavailable as error:
+                if attempt == 0:
+                    log.warning("store_unreachable", connection=self._name, reason=str(error))
+                await self._pause(attempt)
+                attempt += 1
+                continue
+            opened_s = time.monotonic()
+            self.connection = connection
+            log.info("store_connected", connection=self._name)
+            self._on_up(connection)
+            await self._lost.wait()
+            self.connection = None
+            log.warning("store_connection_lost", connection=self._name)
+            self._on_down()
+            attempt = 0 if time.monotonic() - opened_s > STEADY_S else attempt + 1
+            await self._pause(attempt)
+
+    async def _pause(self, attempt: int) -> None:
+        self._retry_now.clear()
+        try:
+            async with asyncio.timeout(backoff_s(attempt)):
+                await self._retry_now.wait()
+        except TimeoutError:
+            pass

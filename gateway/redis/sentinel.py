@@ -1,0 +1,151 @@
+"""Sentinel: a way to find the primary, and to hear that another one took over.
+
+Promises to believe the Sentinel that knows most: of all that answer, the one with the highest configuration epoch,
+which Sentinels count up with each failover (Redis documentation, "Sentinel: configuration epochs"). So a Sentinel
+that has not yet heard of a failover, or was cut off from the others, leads nobody back to the old primary.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from socketio.redis_manager import parse_redis_sentinel_url
+
+from gateway.errors import StoreUnavailable
+from gateway.redis.address import Endpoint
+
+log = structlog.get_logger("gateway.store")
+
+WATCH_S = 0.25
+"""Time between two questions to the Sentinels: a switch is noticed within it, though the old primary still answers."""
+
+ASK_S = 0.5
+"""Longest wait for one Sentinel."""
+
+LATE_S = 0.05
+"""Longest wait for the other Sentinels once most of them have answered: one that is dead must not cost time."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Word:
+    """What a Sentinel says: who is the primary, since which configuration epoch."""
+
+    epoch: int
+    host: str
+    port: int
+    is_moving: bool = False
+    """Another one is being made the primary at this moment."""
+
+
+class SentinelFinder:
+    """Asks the Sentinels for the primary of a service."""
+
+    must_be_primary = True
+
+    def __init__(self, url: str) -> None:
+        """`redis+sentinel://[user:password@]host:port[,host:port]/database/service`."""
+        hosts, service, options = parse_redis_sentinel_url(url)
+        self._service: str = service or "mymaster"
+        limits = {
+            "socket_timeout": ASK_S,
+            "socket_connect_timeout": ASK_S,
+            "retry": Retry(NoBackoff(), 0),  # redis-py's own would spend 4 s on each Sentinel that is dead
+        }
+        sentinel = Sentinel(hosts, sentinel_kwargs=limits)  # type: ignore[no-untyped-call]
+        self._sentinels: list[Redis] = sentinel.sentinels
+        self._database = int(options.get("db") or 0)
+        self._username: str | None = options.get("username")
+        self._password: str | None = options.get("password")
+        self._last: Word | None = None  # whom the connections were led to
+        self._epoch = -1
+
+    async def find(self) -> Endpoint:
+        """The primary that the Sentinels name; raises StoreUnavailable when none answers, or while they are making
+        another one the primary."""
+        word = await self._ask()
+        if word.is_moving:
+            raise StoreUnavailable(f"the Sentinels are replacing the primary of {self._service}")
+        self._last = word
+        return Endpoint(
+            host=word.host,
+            port=word.port,
+            database=self._database,
+            username=self._username,
+            password=self._password,
+        )
+
+    async def _ask(self) -> Word:
+        asked = [asyncio.create_task(self._word_of(sentinel)) for sentinel in self._sentinels]
+        majority = len(asked) // 2 + 1
+        words: list[Word] = []
+        try:
+            for number, answer in enumerate(asyncio.as_completed(asked, timeout=None)):
+                words += filter(None, [await answer])
+                if len(words) >= majority or number + 1 == len(asked):
+                    break
+            late, _ = await asyncio.wait(asked, timeout=LATE_S)
+            words += [word for task in late if (word := task.result()) is not None and word not in words]
+        finally:
+            for task in asked:
+                task.cancel()
+        return self._judge(words, majority)
+
+    def _judge(self, words: list[Word], majority: int) -> Word:
+        """The newest word. Older than what was known before it counts only from a majority: the Sentinels were set up
+        anew then."""
+        if not words:
+            raise StoreUnavailable(f"no Sentinel names a primary for {self._service}")
+        newest = max(words)
+        if newest.epoch < self._epoch and len(words) < majority:
+            raise StoreUnavailable(
+                f"the Sentinels that answer do not know the primary of {self._service} yet"
+            )
+        self._epoch = newest.epoch
+        return newest
+
+    async def _word_of(self, sentinel: Redis) -> Word | None:
+        try:
+            told: Any = await sentinel.sentinel_master(self._service, return_responses=True)
+            is_moving = "failover_in_progress" in str(told.get("flags", ""))
+            return Word(int(told["config-epoch"]), str(told["ip"]), int(told["port"]), is_moving)
+        except (RedisError, OSError, KeyError, ValueError) as error:
+            log.debug("sentinel_silent", reason=str(error))
+            return None
+
+    async def watch(self, on_moved: Callable[[str], None]) -> None:
+        """Woken four times a second; ended by cancellation. Calls `on_moved` when the Sentinels name another primary
+        than the one that was found last, or begin to replace that one."""
+        try:
+            while True:
+                await asyncio.sleep(WATCH_S)
+                try:
+                    self._compare(await self._ask(), on_moved)
+                except StoreUnavailable:
+                    continue
+        finally:
+            await self.close()
+
+    def _compare(self, word: Word, on_moved: Callable[[str], None]) -> None:
+        last = self._last
+        if word.is_moving:
+            if last is not None:
+                self._last = None
+                on_moved("the Sentinels are replacing the primary")
+        elif last is None or (word.host, word.port) != (last.host, last.port):
+            log.warning("primary_moved", to=f"{word.host}:{word.port}")
+            self._last = word
+            on_moved("the Sentinels name another primary")
+
+    async def close(self) -> None:
+        """Ends the connections to the Sentinels."""
+        for client in self._sentinels:
+            await client.aclose()

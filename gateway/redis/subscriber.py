@@ -1,0 +1,224 @@
+"""Ears: one listening connection, and whether it really hears.
+
+Owns what a connection is subscribed to, asks for all of it again when the connection is new, and notices silence:
+after `probe_s` without a word a probe is published through the store, and without an echo for `deaf_s` the
+connection counts as deaf and is dropped. Promises that a subscription is confirmed before anybody is told so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from gateway import keys
+from gateway.interfaces import Listener
+from gateway.metrics import deaf
+from gateway.redis.reconnect import ReconnectingConnection
+from gateway.redis.subscriber_connection import SubscriberConnection
+
+log = structlog.get_logger("gateway.pubsub")
+
+BATCH = 500
+"""Channels in one SUBSCRIBE when all are asked for again."""
+
+_UNDO = {b"SUBSCRIBE": b"UNSUBSCRIBE", b"SSUBSCRIBE": b"SUNSUBSCRIBE"}
+
+Open = Callable[[Callable[[], SubscriberConnection]], Awaitable[SubscriberConnection]]
+"""Opens a connection to the right server around the link that it is given."""
+
+
+class Subscriptions:
+    """What one listening connection should be subscribed to, and who waits for confirmation."""
+
+    def __init__(self, subscribe_verb: bytes) -> None:
+        """`subscribe_verb` is for rooms' channels; the others are plain ones on every topology."""
+        self._room_verb = subscribe_verb
+        self._wanted: dict[bytes, asyncio.Future[None]] = {}
+        self._open = 0
+        self._ending: dict[bytes, int] = {}
+        self.connection: SubscriberConnection | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every wanted channel is confirmed on the present link."""
+        return self.connection is not None and self._open == 0
+
+    def channels(self) -> list[bytes]:
+        """All wanted channels."""
+        return list(self._wanted)
+
+    def want(self, channel: bytes) -> asyncio.Future[None]:
+        """Subscribes; the future is done once Redis has confirmed, on this link or a later one."""
+        confirmed = self._wanted.get(channel)
+        if confirmed is None:
+            confirmed = self._wanted[channel] = asyncio.get_running_loop().create_future()
+            self._open += 1
+            if self.connection is not None:
+                self.connection.subscribe(self._verb(channel), [channel])
+        return confirmed
+
+    def drop(self, channel: bytes) -> None:
+        """Unsubscribes."""
+        confirmed = self._wanted.pop(channel, None)
+        if confirmed is None:
+            return
+        if not confirmed.done():
+            self._open -= 1
+            confirmed.cancel()
+        if self.connection is not None:
+            self._ending[channel] = self._ending.get(channel, 0) + 1
+            self.connection.subscribe(_UNDO[self._verb(channel)], [channel])
+
+    def begin(self, connection: SubscriberConnection) -> None:
+        """Asks for everything again on a new link: in batches, or one by one where channels have slots, because
+        SSUBSCRIBE takes only channels of one slot (they still leave in one write)."""
+        self.connection, self._ending = connection, {}
+        for verb in {self._verb(channel) for channel in self._wanted}:
+            channels = [channel for channel in self._wanted if self._verb(channel) == verb]
+            size = 1 if verb == b"SSUBSCRIBE" else BATCH
+            for at in range(0, len(channels), size):
+                connection.subscribe(verb, channels[at : at + size])
+
+    def lost(self) -> None:
+        """The link is gone: nothing is confirmed any more."""
+        self.connection = None
+        loop = asyncio.get_running_loop()
+        for channel, confirmed in self._wanted.items():
+            if confirmed.done():
+                self._wanted[channel] = loop.create_future()
+                self._open += 1
+
+    def confirmed(self, channel: bytes) -> bool:
+        """Redis confirmed a channel; returns whether that was the last open one."""
+        waiting = self._wanted.get(channel)
+        if waiting is None or waiting.done():
+            return False
+        if channel in self._ending:  # that was for an earlier subscription, which ends now
+            return False
+        waiting.set_result(None)
+        self._open -= 1
+        return self._open == 0
+
+    def ended(self, channel: bytes) -> bool:
+        """Redis ended a subscription; returns whether nobody here asked for that and the channel is still wanted."""
+        asked = self._ending.get(channel, 0)
+        if asked > 1:
+            self._ending[channel] = asked - 1
+        elif asked:
+            del self._ending[channel]
+        return not asked and channel in self._wanted
+
+    def _verb(self, channel: bytes) -> bytes:
+        return b"SUBSCRIBE" if keys.is_plain(channel) else self._room_verb
+
+
+class Subscriber:
+    """A listening connection that is kept."""
+
+    def __init__(
+        self, name: str, connect: Open, subscribe_verb: bytes, probe_s: float, deaf_s: float
+    ) -> None:
+        self._name = name
+        self._open = connect
+        self._probe_s, self._deaf_s = probe_s, deaf_s
+        self.subscriptions = Subscriptions(subscribe_verb)
+        self._reconnecting: ReconnectingConnection[SubscriberConnection] = ReconnectingConnection(
+            name, self._connect, self._up, self._down
+        )
+        self._watch: asyncio.Task[None] | None = None
+        self._was_complete = False
+        self._last: SubscriberConnection | None = None
+        self.on_messages: Listener = lambda messages: None
+        self.on_complete: Callable[[], None] = lambda: None
+        self.on_ended: Callable[[bytes], None] = lambda channel: None
+        self.on_up: Callable[[], None] = lambda: None
+        self.on_lost: Callable[[], None] = lambda: None
+        self.on_deaf: Callable[[], None] = lambda: None
+        self.probe: Callable[[], None] = lambda: None
+
+    @property
+    def unhealthy_reason(self) -> str | None:
+        """Why this connection does not hear everything, or None."""
+        connection = self._reconnecting.connection
+        if connection is None or not self._was_complete:
+            return "not subscribed to the store"
+        if time.monotonic() - connection.heard_at_s > self._deaf_s:
+            return "deaf: the store's channels are silent"
+        return None
+
+    @property
+    def server(self) -> str:
+        """Which server process is listened to; empty while there is none."""
+        return self._reconnecting.connection.server if self._reconnecting.connection is not None else ""
+
+    @property
+    def heard_at_s(self) -> float:
+        """When something was last heard, on this connection or the one before it."""
+        return self._last.heard_at_s if self._last is not None else time.monotonic()
+
+    def start(self) -> None:
+        """Begins to listen in the background."""
+        self._reconnecting.start()
+        self._watch = asyncio.create_task(self._listen_for_silence())
+
+    async def close(self) -> None:
+        """Ends listening."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        await self._reconnecting.close()
+        for channel in self.subscriptions.channels():
+            self.subscriptions.drop(channel)
+
+    def drop(self, reason: str) -> None:
+        """Gives up the present connection and opens another."""
+        self._reconnecting.drop(reason)
+
+    def retry_now(self) -> None:
+        """The store answers somebody: without a connection, tries again at once."""
+        self._reconnecting.retry_now()
+
+    async def _connect(self, on_lost: Callable[[], None]) -> SubscriberConnection:
+        return await self._open(lambda: SubscriberConnection(on_lost, self._heard, self._confirmed))
+
+    def _up(self, connection: SubscriberConnection) -> None:
+        self._last = connection
+        self._was_complete = False
+        self.subscriptions.begin(connection)
+        self.on_up()
+
+    def _down(self) -> None:
+        self._was_complete = False
+        self.subscriptions.lost()
+        self.on_lost()
+
+    def _heard(self, messages: list[tuple[bytes, bytes]]) -> None:
+        self.on_messages(messages)
+
+    def _confirmed(self, kind: bytes, channel: bytes) -> None:
+        if kind in (b"unsubscribe", b"sunsubscribe"):
+            if self.subscriptions.ended(channel):
+                self.on_ended(channel)
+        elif self.subscriptions.confirmed(channel) and not self._was_complete:
+            self._was_complete = True
+            log.info("pubsub_listening", connection=self._name, channels=len(self.subscriptions.channels()))
+            self.on_complete()
+
+    async def _listen_for_silence(self) -> None:
+        """Woken every eighth of `probe_s`; ended by `close`. Probes a silent connection and drops a deaf one."""
+        while True:
+            await asyncio.sleep(self._probe_s / 8)
+            connection = self._reconnecting.connection
+            if connection is None:
+                continue
+            silent_s = time.monotonic() - connection.heard_at_s
+            if silent_s >= self._deaf_s:
+                deaf.add(1)
+                log.warning("pubsub_unresponsive", connection=self._name, silent_s=round(silent_s, 1))
+                self._reconnecting.drop("deaf")
+                self.on_deaf()
+            elif silent_s >= self._probe_s:
+                self.probe()

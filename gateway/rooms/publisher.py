@@ -1,0 +1,139 @@
+"""From a session to the store: one script call per message.
+
+Owns the form of the publish command and the reading of its answer. Promises one outcome per message: a position,
+or an error that says whether to try again; an answer that did not come is `unavailable`, never guessed. All
+commands of one turn of the event loop leave in one write (the link sees to that).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway import keys
+from gateway.errors import StoreError, StoreUnavailable
+from gateway.interfaces import CommandStore, Reply
+from gateway.metrics import acknowledged, published, unavailable
+from gateway.redis.connection import pack
+from gateway.rooms.room import Room
+from gateway.rooms.routes import Route
+from gateway.state.history import new_epoch
+from gateway.state.scripts import PUBLISH
+
+OnPublished = Callable[[str | StoreError], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishOptions:
+    """How long things are kept, in seconds; how many entries; how many replicas must have a message."""
+
+    history_messages: int = 100
+    history_ttl_s: int = 30 * 86_400
+    position_ttl_s: int = 60 * 86_400
+    idempotency_ttl_s: int = 300
+    wait_replicas: int = 0
+    wait_s: float = 1.0
+
+
+class Publisher:
+    """Publishes messages and notices to rooms."""
+
+    def __init__(self, store: CommandStore, route: Route, options: PublishOptions) -> None:
+        self._store = store
+        self._route = route
+        self._options = options
+
+    def publish(self, room: Room, entry: bytes, idempotency_key: str | None, on_result: OnPublished) -> None:
+        """Stores an entry, tells the room, and calls `then` with the position `<epoch>:<seq>` or the error."""
+        published.add(1)
+        history = keys.history(room.name)
+        (epoch, seq), doubt = room.claim
+        tail = _bulk(epoch.encode()) + _bulk(b"%d" % seq) + _bulk(doubt) + _bulk(entry)
+        if idempotency_key is None:
+            command = (room.publish_head or self._head(room, None)) + tail
+        else:
+            command = self._head(room, idempotency_key) + tail
+
+        def answered(reply: Reply) -> None:
+            if isinstance(reply, bytes):
+                acknowledged.add(1)
+                self._numbered(room, reply.decode(), entry, on_result)
+            else:
+                unavailable.add(1)
+                on_result(reply)
+
+        if self._options.wait_replicas:
+            self._with_replicas(history, command, answered)
+        else:
+            self._store.submit(history, command, answered)
+
+    def announce(self, room: str, notice: bytes, except_session: str = "") -> None:
+        """Publishes a notice to a room, at most once, to all but one session; nobody waits for it."""
+        before, between, after = self._route.wrapping(room)
+        payload = b"%b-%b%b%b%b" % (before, except_session.encode(), between, notice, after)
+        command = pack(self._route.publish_verb, self._route.channel(room), payload)
+        self._store.submit(keys.history(room), command, _nobody)
+
+    def tell_position(self, room: Room) -> None:
+        """Tells all workers where the room is now, at most once: who is elsewhere reads its history."""
+        payload = self._route.position(room.name, str(room.position))
+        command = pack(self._route.publish_verb, self._route.channel(room.name), payload)
+        self._store.submit(keys.history(room.name), command, _nobody)
+
+    def _numbered(self, room: Room, position: str, entry: bytes, on_result: OnPublished) -> None:
+        if position.startswith("="):  # stored before, by its idempotency key
+            on_result(position[1:])
+            return
+        epoch, _, seq = position.partition(":")
+        if room.epoch != epoch:
+            room.publish_head = None  # its spare epoch may be the one that was taken
+        room.acknowledged(epoch, int(seq), entry)
+        on_result(position)
+
+    def _head(self, room: Room, idempotency_key: str | None) -> bytes:
+        """The command up to the arguments that differ from message to message."""
+        options, name = self._options, room.name
+        names = [keys.history(name), keys.meta(name)]
+        if idempotency_key is not None:
+            names.append(keys.idempotency(name, idempotency_key))
+        arguments = [
+            b"EVALSHA", PUBLISH.digest, b"%d" % len(names), *names,
+            self._route.publish_verb, *self._route.wrapping(name), room.name_json,
+            b"%d" % options.history_messages, b"%d" % options.history_ttl_s, b"%d" % options.position_ttl_s,
+            b"%d" % options.idempotency_ttl_s, new_epoch().encode(), self._route.channel(name),
+        ]  # fmt: skip
+        head = b"*%d\r\n" % (len(arguments) + 4) + b"".join(map(_bulk, arguments))
+        if idempotency_key is None:
+            room.publish_head = head
+        return head
+
+    def _with_replicas(self, key: bytes, command: bytes, answered: Callable[[Reply], None]) -> None:
+        """The same with WAIT behind it: a message that too few replicas have is `unavailable`, though stored."""
+        options = self._options
+        replies: dict[str, Reply] = {}
+
+        def one_of_two(which: str, reply: Reply) -> None:
+            replies[which] = reply
+            if len(replies) < 2:
+                return
+            stored, replicas = replies["stored"], replies["replicas"]
+            if not isinstance(stored, bytes) or isinstance(replicas, StoreError):
+                answered(stored if not isinstance(stored, bytes) else replicas)
+            elif which == "stored":  # its slot moved: the wait was over before, and says nothing about it
+                answered(StoreUnavailable("whether replicas have the message is not known"))
+            elif replicas < options.wait_replicas:
+                answered(StoreUnavailable(f"{replicas} of {options.wait_replicas} replicas have the message"))
+            else:
+                answered(stored)
+
+        self._store.submit(key, command, lambda reply: one_of_two("stored", reply))
+        wait = pack(b"WAIT", options.wait_replicas, int(options.wait_s * 1000))
+        self._store.submit(key, wait, lambda reply: one_of_two("replicas", reply))
+
+
+def _bulk(data: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(data), data)
+
+
+def _nobody(reply: Reply) -> None:
+    """A notice is at most once: nobody waits for the answer."""

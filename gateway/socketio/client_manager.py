@@ -1,0 +1,154 @@
+"""python-socketio's shared channel, kept working on our own connections.
+
+Owns what `socketio.AsyncRedisManager` does: emits, disconnects and room changes from other processes reach the
+members here. Its listening goes through the bus and its publishing through the store, so that both recover as they
+do; its rooms are python-socketio's own and, for `/`, the chat rooms. Every private part of the libraries that is
+used here stands in the table of `engine.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import socketio
+import structlog
+from bidict import ValueDuplicationError
+from socketio import packet as socketio_packet
+
+from gateway import keys
+from gateway.interfaces import CommandStore
+from gateway.rooms.hub import Hub
+
+log = structlog.get_logger("gateway.client_manager")
+
+INBOX_MAX = 10_000
+"""Emits from other processes that may wait to be handled; more are dropped, and that is logged."""
+
+
+class ClientManager(socketio.AsyncRedisManager):  # type: ignore[misc]
+    """The manager of clients for the gateway's `SocketServer`."""
+
+    name = "gateway"
+
+    def __init__(self) -> None:
+        super().__init__(channel=keys.SOCKETIO_CHANNEL.decode())
+        self._store: CommandStore | None = None
+        self._inbox: asyncio.Queue[bytes] = asyncio.Queue(INBOX_MAX)
+        self._hub: Hub | None = None
+        self._entered: dict[tuple[str, str], set[Any]] = {}
+
+    def serve(self, store: CommandStore, hub: Hub) -> None:
+        """Begins to take what the bus brings that is no room's."""
+        self._store, self._hub = store, hub
+        hub.on_foreign_message = self._foreign_message
+        self.server.manager_initialized = True
+        self.initialize()
+
+    def _foreign_message(self, channel: bytes, payload: bytes) -> None:
+        if channel != keys.SOCKETIO_CHANNEL:
+            return
+        try:
+            self._inbox.put_nowait(payload)
+        except asyncio.QueueFull:
+            log.error("foreign_messages_dropped", dropped=1)
+
+    async def _listen(self) -> Any:
+        while True:
+            yield await self._inbox.get()
+
+    async def _publish(self, data: Any) -> None:
+        assert self._store is not None
+        await self._store.call(keys.SOCKETIO_CHANNEL, "PUBLISH", keys.SOCKETIO_CHANNEL, self.json.dumps(data))
+
+    async def close(self) -> None:
+        """Stops handling what other processes say."""
+        thread = getattr(self, "thread", None)
+        if thread is not None:
+            thread.cancel()
+            await asyncio.gather(thread, return_exceptions=True)
+
+    # -- rooms
+    #
+    # The base class gives each client a room of its own and looks through every room at each disconnect. Here a
+    # client's own room is its entry in the list of all clients, and its other rooms are remembered by client.
+
+    async def pre_connect(self, eio_sid: str, namespace: str) -> str | None:
+        """Registers a client that is not yet accepted; None if it already is."""
+        sid: str = self.server.eio.generate_id()
+        try:
+            self.basic_enter_room(sid, namespace, None, eio_sid=eio_sid)
+        except ValueDuplicationError:
+            return None
+        self.pending_connect.setdefault(namespace, []).append(sid)
+        return sid
+
+    def basic_enter_room(self, sid: str, namespace: str, room: Any, eio_sid: str | None = None) -> None:
+        super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
+        if room is not None:
+            self._entered.setdefault((namespace, sid), set()).add(room)
+
+    def basic_leave_room(self, sid: str, namespace: str, room: Any) -> None:
+        super().basic_leave_room(sid, namespace, room)
+        self._entered.get((namespace, sid), set()).discard(room)
+
+    def basic_disconnect(self, sid: str, namespace: str, **kwargs: Any) -> None:
+        for room in self._entered.pop((namespace, sid), ()):
+            super().basic_leave_room(sid, namespace, room)
+        super().basic_leave_room(sid, namespace, None)
+        self.callbacks.pop(sid, None)
+        for pending in (self.pending_connect, self.pending_disconnect):
+            if sid in pending.get(namespace, ()):
+                pending[namespace].remove(sid)
+                if not pending[namespace]:
+                    del pending[namespace]
+
+    def get_participants(self, namespace: str, room: Any) -> Iterator[tuple[str, str]]:
+        """(sid, Engine.IO sid) of who is in a room here; for `/` the members of the chat room too."""
+        if (
+            isinstance(room, str)
+            and (own := self.rooms.get(namespace, {}).get(None, {}).get(room)) is not None
+        ):
+            yield room, own
+            return
+        seen: set[str] = set()
+        for sid, eio_sid in super().get_participants(namespace, room):
+            seen.add(sid)
+            yield sid, eio_sid
+        chat = self._hub.rooms.get(room) if self._hub and namespace == "/" and isinstance(room, str) else None
+        for member in list(chat.members.values()) if chat is not None else ():
+            if member.session not in seen:
+                yield member.session, member.socket.sid
+
+    def get_rooms(self, sid: str, namespace: str) -> list[str]:
+        """The rooms of a client."""
+        rooms = [sid, *self._entered.get((namespace, sid), ())]
+        if self._hub is not None and namespace == "/":
+            rooms += [chat.name for chat in self._hub.rooms.values() if sid in chat.members]
+        return rooms
+
+    # -- emits
+
+    async def _handle_emit(self, message: dict[str, Any]) -> None:
+        if message.get("callback") is not None or message.get("binary"):
+            await super()._handle_emit(message)
+            return
+        data = message.get("data")
+        arguments = data if isinstance(data, list) else [data]
+        self._fan_out(message, message.get("namespace") or "/", arguments)
+
+    def _fan_out(self, message: dict[str, Any], namespace: str, arguments: list[Any]) -> None:
+        """One packet, encoded once, to every local member: a plain loop."""
+        skipped = message.get("skip_sid")
+        skipped = skipped if isinstance(skipped, list) else [skipped]
+        if arguments == [None]:
+            arguments = []
+        encoded = socketio_packet.Packet(
+            socketio_packet.EVENT, namespace=namespace, data=[message["event"], *arguments]
+        ).encode()
+        packet = b"4" + encoded.encode()
+        sockets = self.server.eio.sockets
+        for sid, eio_sid in self.get_participants(namespace, message.get("room")):
+            if sid not in skipped and (socket := sockets.get(eio_sid)) is not None:
+                socket.send_text(packet)

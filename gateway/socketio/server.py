@@ -1,0 +1,96 @@
+"""Socket.IO over the engine: python-socketio, strict where the Socket.IO v5 document is.
+
+Owns what is decided before python-socketio sees a packet: whether it is whole, known and allowed at this moment.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import socketio
+from socketio import packet as socketio_packet
+
+from gateway.socketio.strict import StrictPacket
+from gateway.transport.codec import ATTACHMENTS_MAX, MalformedPacket, check_event
+from gateway.transport.options import EngineOptions
+from gateway.transport.server import EngineServer
+
+
+class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
+    """Socket.IO by python-socketio, strict where the Socket.IO v5 document is."""
+
+    eio: EngineServer
+
+    def __init__(self, options: EngineOptions | None = None, **kwargs: Any) -> None:
+        super().__init__(options=options, serializer=StrictPacket, **kwargs)
+        self.eio.attachment_awaited = self._binary_packet
+
+    def _engineio_server_class(self) -> type[EngineServer]:
+        return EngineServer
+
+    async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
+        packet = self._whole_packet(eio_sid, data)
+        if packet is None:
+            return
+        namespace = packet.namespace or "/"
+        kind = packet.packet_type
+        if kind == socketio_packet.CONNECT:
+            if packet.data is not None and not isinstance(packet.data, dict):
+                raise MalformedPacket("the data of CONNECT is an object")
+            if self.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
+                raise MalformedPacket("a second CONNECT to a namespace")
+            await self._handle_connect(eio_sid, namespace, packet.data)
+            return
+        if self.manager.sid_from_eio_sid(eio_sid, namespace) is None:
+            raise MalformedPacket("a packet for a namespace that is not connected")
+        if kind == socketio_packet.DISCONNECT:
+            await self._handle_disconnect(eio_sid, namespace, self.reason.CLIENT_DISCONNECT)
+        elif kind in (socketio_packet.EVENT, socketio_packet.BINARY_EVENT):
+            check_event(packet.data)
+            await self._handle_event(eio_sid, namespace, packet.id, packet.data)
+        elif kind in (socketio_packet.ACK, socketio_packet.BINARY_ACK):
+            if packet.id is None or not isinstance(packet.data, list):
+                raise MalformedPacket("an acknowledgement has a number and an array")
+            await self._handle_ack(eio_sid, namespace, packet.id, packet.data)
+        else:
+            raise MalformedPacket("not a packet that clients send")
+
+    def _whole_packet(self, eio_sid: str, data: str | bytes) -> Any:
+        """Decodes a packet; None while its attachments are still to come. Raises MalformedPacket."""
+        waiting = self._binary_packet.get(eio_sid)
+        try:
+            if isinstance(data, bytes):
+                if waiting is None:
+                    raise MalformedPacket("an attachment that nothing announced")
+                if not waiting.add_attachment(data):
+                    return None
+                del self._binary_packet[eio_sid]
+                return waiting
+            if waiting is not None:
+                raise MalformedPacket("an attachment was announced and text came")
+            packet = self.packet_class(encoded_packet=data)
+        except MalformedPacket:
+            raise
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise MalformedPacket(str(error)) from error
+        if packet.packet_type in (socketio_packet.BINARY_EVENT, socketio_packet.BINARY_ACK):
+            if packet.attachment_count > ATTACHMENTS_MAX:
+                raise MalformedPacket(f"more than {ATTACHMENTS_MAX} attachments")
+            if packet.attachment_count:
+                self._binary_packet[eio_sid] = packet
+                return None
+        return packet
+
+    async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
+        """CONNECT: an unknown namespace is refused in the reference server's words."""
+        is_known = namespace in self.handlers or namespace in self.namespace_handlers
+        if not is_known and self.namespaces != "*" and namespace not in self.namespaces:
+            refusal = self.packet_class(
+                socketio_packet.CONNECT_ERROR, data={"message": "Invalid namespace"}, namespace=namespace
+            )
+            await self._send_packet(eio_sid, refusal)
+            return
+        await super()._handle_connect(eio_sid, namespace, data)
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is not None and self.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
+            socket.connects += 1

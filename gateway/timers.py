@@ -1,0 +1,86 @@
+"""One timer for all time-outs of a worker.
+
+Time-outs of one length fall due in the order in which they were set, so each length is a lane, first in, first
+out, and one timer waits for the earliest head. Setting one costs an append, whatever the number of connections;
+cancelling costs nothing: a lane's owner looks, when an entry falls due, whether it still matters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class TimerQueue(Generic[Item]):
+    """Time-outs of one length."""
+
+    __slots__ = ("_on_due", "_timers", "entries", "length_s")
+
+    def __init__(self, timers: Timers, length_s: float, on_due: Callable[[Item, float], None]) -> None:
+        self._timers = timers
+        self._on_due = on_due
+        self.length_s = length_s
+        self.entries: deque[tuple[float, Item]] = deque()
+
+    def add(self, item: Item, from_s: float | None = None) -> float:
+        """Sets a time-out for `item`, from now or from a monotonic time; returns when it falls due."""
+        due_s = (time.monotonic() if from_s is None else from_s) + self.length_s
+        self.entries.append((due_s, item))
+        self._timers.awaits(due_s)
+        return due_s
+
+    def run_due(self, now_s: float) -> None:
+        """Hands over what has fallen due, with the time at which it was due."""
+        entries = self.entries
+        while entries and entries[0][0] <= now_s:
+            due_s, item = entries.popleft()
+            self._on_due(item, due_s)
+
+
+class Timers:
+    """The lanes of one worker and their timer; times are `time.monotonic()` seconds."""
+
+    TICK_S = 0.002
+    """Entries that fall due this close together are handled in one turn."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queues: list[TimerQueue[object]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due_s = 0.0
+
+    def queue(self, length_s: float, on_due: Callable[[Item, float], None]) -> TimerQueue[Item]:
+        """A lane for time-outs of one length; `on_due` gets each item and its due time, and must not raise."""
+        queue: TimerQueue[Item] = TimerQueue(self, length_s, on_due)
+        self._queues.append(queue)  # type: ignore[arg-type]
+        return queue
+
+    def awaits(self, due_s: float) -> None:
+        """Makes sure that the timer rings by `due_s`."""
+        if self._timer is not None:
+            if self._timer_due_s <= due_s:
+                return
+            self._timer.cancel()
+        self._timer_due_s = due_s
+        self._timer = self._loop.call_later(max(0.0, due_s - time.monotonic()) + self.TICK_S, self._ring)
+
+    def close(self) -> None:
+        """Stops the timer; nothing falls due any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for queue in self._queues:
+            queue.entries.clear()
+
+    def _ring(self) -> None:
+        self._timer = None
+        now_s = time.monotonic()
+        for queue in self._queues:
+            queue.run_due(now_s)
+        heads = [queue.entries[0][0] for queue in self._queues if queue.entries]
+        if heads:
+            self.awaits(min(heads))

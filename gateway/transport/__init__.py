@@ -1,0 +1,1 @@
+"""Engine.IO: sessions over polling and WebSocket, under python-engineio's surface."""

@@ -1,0 +1,103 @@
+"""Heartbeats and time-outs of all sessions of a worker, on one wheel.
+
+Owns when a session is pinged, when a pong is late, and how long anything may take that a client must finish: its
+CONNECT, its upgrade, its closing, the draining of its buffer.
+"""
+
+from __future__ import annotations
+
+import time
+
+from gateway.timers import Timers
+from gateway.transport.connection import WebSocketConnection
+from gateway.transport.options import EngineOptions
+from gateway.transport.socket import PING, EngineSocket, Reason
+
+LINGER_S = 2.0
+"""How long a closed WebSocket may take to answer the close frame, and a polling client to fetch its last packets."""
+
+HELD_UP_S = 0.05
+"""A ping that leaves later than this after it was due, because the worker stood still, does not shorten the time in
+which it is to be answered."""
+
+UPGRADE_S = 10.0
+"""How long a probing WebSocket may take to finish its upgrade; the reference server's `upgradeTimeout`."""
+
+
+class Heartbeats:
+    """The lanes of one engine."""
+
+    def __init__(self, options: EngineOptions, sockets: dict[str, EngineSocket]) -> None:
+        """`sockets` are the engine's sessions by id; a session that lingered is taken out of them."""
+        timers = self.timers = Timers()
+        self._sockets = sockets
+        self._pings = timers.queue(options.ping_interval_s, self._ping_due)
+        self._pongs = timers.queue(options.ping_timeout_s, self._pong_due)
+        self._stuck = timers.queue(options.stuck_s, self._stuck_due)
+        self._lingers = timers.queue(LINGER_S, self._linger_due)
+        self._upgrades = timers.queue(UPGRADE_S, self._upgrade_due)
+        connect_s = options.connect_timeout_s
+        self._connects = timers.queue(connect_s, self._connect_due) if connect_s is not None else None
+
+    def opened(self, socket: EngineSocket) -> None:
+        """A session began: it is pinged from now on, and must CONNECT in time."""
+        self.schedule_ping(socket)
+        if self._connects is not None:
+            self._connects.add(socket)
+
+    def linger(self, item: EngineSocket | WebSocketConnection) -> None:
+        """Ends a closing connection if its peer does not, or forgets a session that was kept for its last packets."""
+        self._lingers.add(item)
+
+    def close(self) -> None:
+        """Stops; connections that linger are ended."""
+        for _, item in self._lingers.entries:
+            if isinstance(item, WebSocketConnection):
+                item.abort()
+        self.timers.close()
+
+    def watch_upgrade(self, websocket: WebSocketConnection) -> None:
+        """Closes a probing WebSocket that does not finish its upgrade."""
+        self._upgrades.add(websocket)
+
+    def schedule_ping(self, socket: EngineSocket) -> None:
+        """The next heartbeat is one interval from now."""
+        self._pings.add((socket, socket.beat))
+
+    def watch_stuck(self, socket: EngineSocket) -> float:
+        """Closes the socket if it is still behind at the time that is returned."""
+        return self._stuck.add(socket)
+
+    def _ping_due(self, item: tuple[EngineSocket, int], due_s: float) -> None:
+        socket, beat = item
+        if socket.closed or socket.beat != beat:
+            return
+        socket.awaits_pong = True
+        socket.deadline_s = self._pongs.add(item, max(due_s, time.monotonic() - HELD_UP_S))
+        socket.send_text(PING)
+
+    def _pong_due(self, item: tuple[EngineSocket, int], due_s: float) -> None:
+        socket, beat = item
+        if not socket.closed and socket.awaits_pong and socket.beat == beat:
+            socket.end(Reason.PING_TIMEOUT, packet=None)
+
+    def _stuck_due(self, socket: EngineSocket, due_s: float) -> None:
+        if socket.is_behind and not socket.closed and socket.stuck_due_s == due_s:
+            websocket = socket.websocket
+            socket.end(Reason.TRANSPORT_ERROR, packet=None)
+            if websocket is not None:
+                websocket.abort()
+
+    def _connect_due(self, socket: EngineSocket, due_s: float) -> None:
+        if not socket.connects and not socket.closed:
+            socket.end(Reason.TRANSPORT_CLOSE)
+
+    def _linger_due(self, item: EngineSocket | WebSocketConnection, due_s: float) -> None:
+        if isinstance(item, WebSocketConnection):
+            item.abort()
+        else:
+            self._sockets.pop(item.sid, None)
+
+    def _upgrade_due(self, websocket: WebSocketConnection, due_s: float) -> None:
+        if not websocket.is_settled:
+            websocket.close(1000, None)

@@ -1,0 +1,129 @@
+"""The store over a connection that is kept: found again after every break, and answered for meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from gateway.errors import StoreUnavailable
+from gateway.redis.address import FixedFinder, endpoint_of, open_connection
+from gateway.redis.commands import PrimaryCommands
+from gateway.redis.connection import CommandConnection
+from gateway.redis.reconnect import BACKOFF_MOST_S, ReconnectingConnection, backoff_s
+from gateway.state.scripts import ALL, SNAPSHOT
+from tests.support.waiting import stays, tried_again, until
+from tests.system.faults.servers import Valkey
+
+
+def store_of(url: str) -> PrimaryCommands:
+    return PrimaryCommands(FixedFinder(endpoint_of(url)), "test-store", 1.0, 3.0, scripts=ALL)
+
+
+@pytest.mark.parametrize("attempt", [0, 1, 3, 5, 6, 50, 5000])
+def test_waits_grow_from_50_ms_to_2_s_with_full_jitter(attempt: int) -> None:
+    waits = [backoff_s(attempt) for _ in range(300)]
+    longest = min(BACKOFF_MOST_S, 0.05 * 1.5 ** min(attempt, 10))
+    assert 0 <= min(waits) < longest * 0.2
+    assert longest * 0.8 < max(waits) <= longest
+
+
+@tried_again()
+async def test_starting_without_a_server_ends_in_time_and_commands_are_answered_at_once() -> None:
+    store = store_of("redis://127.0.0.1:1/0")
+    began_s = time.monotonic()
+    await store.start(0.2)
+    assert 0.15 < time.monotonic() - began_s < 0.8
+    assert not store.is_up
+    with pytest.raises(StoreUnavailable):
+        await store.call(b"k", "PING")
+    with pytest.raises(StoreUnavailable):
+        await store.run(SNAPSHOT, (b"k", b"m"), "e", 9, "", 0, "")
+    await store.close()
+
+
+async def test_a_server_that_comes_later_is_found(server: Valkey) -> None:
+    server.kill()
+    store = store_of(server.url)
+    ups: list[bool] = []
+    store.on_up.append(lambda: ups.append(store.is_up))
+    await store.start(0.1)
+    await server.start()
+    await until(lambda: ups == [True], 4, "it is connected")
+    assert await store.call(b"k", "PING") == b"PONG"
+    await store.close()
+
+
+async def test_each_break_is_told_and_mended(server: Valkey) -> None:
+    store, told = store_of(server.url), list[str]()
+    store.on_up.append(lambda: told.append("up"))
+    store.on_down.append(lambda: told.append("down"))
+    await store.start(10)
+    for _ in range(2):
+        server.kill()
+        await until(lambda: told[-1] == "down", 3, "the break is told")
+        assert not store.is_up
+        await server.start()
+        await until(lambda: told[-1] == "up", 5, "it is mended")
+        assert (await store.run(SNAPSHOT, (b"k", b"m"), "e", 9, "", 0, ""))[1] == b"0", (
+            "the scripts are there"
+        )
+    assert told == ["up", "down", "up", "down", "up"]
+    await store.close()
+
+
+async def test_dropping_opens_another_connection(server: Valkey) -> None:
+    store, told = store_of(server.url), list[str]()
+    store.on_up.append(lambda: told.append("up"))
+    store.on_down.append(lambda: told.append("down"))
+    await store.start(10)
+    first = await store.call(b"k", "CLIENT", "ID")
+    store.drop("because the test says so")
+    await until(lambda: told == ["up", "down", "up"], 2, "the old one ends and a new one stands")
+    assert await store.call(b"k", "CLIENT", "ID") != first
+    await store.close()
+
+
+async def test_closing_answers_what_is_under_way_and_ends_the_keeping(server: Valkey) -> None:
+    store = store_of(server.url)
+    await store.start(10)
+    server.freeze()
+    try:
+        waiting = store.call(b"k", "PING")
+        await store.close()
+        with pytest.raises(StoreUnavailable):
+            await asyncio.wait_for(waiting, 10)
+    finally:
+        server.thaw()
+
+
+async def test_a_connection_carries_its_name(server: Valkey) -> None:
+    store = store_of(server.url)
+    await store.start(10)
+    assert await store.call(b"k", "CLIENT", "GETNAME") == b"test-store"
+    await store.close()
+
+
+async def test_links_that_break_as_soon_as_they_are_open_are_not_opened_without_pause(server: Valkey) -> None:
+    opened = 0
+
+    def on_up(connection: CommandConnection) -> None:
+        nonlocal opened
+        opened += 1
+        connection.abort()
+
+    async def connect(on_lost: object) -> CommandConnection:
+        return await open_connection(
+            endpoint_of(server.url),
+            lambda: CommandConnection(on_lost, 1.0, 3.0),  # type: ignore[arg-type]
+            "test-kept",
+        )
+
+    reconnecting: ReconnectingConnection[CommandConnection] = ReconnectingConnection(
+        "test", connect, on_up, lambda: None
+    )
+    reconnecting.start()
+    await until(lambda: opened >= 3, 3, "it is tried again")
+    await stays(lambda: opened < 20, 0.5, "with pauses")
+    await reconnecting.close()

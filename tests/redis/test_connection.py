@@ -1,0 +1,268 @@
+"""One connection on a real server: every command is answered exactly once, in order, in time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from gateway.errors import StoreError, StoreUnavailable
+from gateway.interfaces import Reply
+from gateway.redis.address import endpoint_of, open_connection
+from gateway.redis.connection import CommandConnection, pack
+from gateway.state.scripts import ALL, SNAPSHOT
+from tests.support.waiting import tried_again, until
+from tests.system.faults.servers import Valkey
+
+TIMEOUT_S, DEAF_S = 1.0, 1.8
+
+
+class Life:
+    """How often the link was lost."""
+
+    lost = 0
+
+    def on_lost(self) -> None:
+        self.lost += 1
+
+
+class Ledger:
+    """Which commands were answered, with what, and when."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, Reply, float]] = []
+
+    def expects(self, number: int) -> Callable[[Reply], None]:
+        return lambda reply: self.answers.append((number, reply, time.monotonic()))
+
+    def numbers(self) -> list[int]:
+        return [number for number, _, _ in self.answers]
+
+    def replies(self) -> list[Reply]:
+        return [reply for _, reply, _ in self.answers]
+
+
+@asynccontextmanager
+async def opened(
+    url: str, life: Life | None = None, timeout_s: float = TIMEOUT_S
+) -> AsyncIterator[CommandConnection]:
+    life = life or Life()
+    connection = await open_connection(
+        endpoint_of(url), lambda: CommandConnection(life.on_lost, timeout_s, DEAF_S), "test"
+    )
+    connection.load_scripts(ALL)
+    try:
+        yield connection
+    finally:
+        connection.abort()
+        await until(lambda: not connection.is_open, 2, "the link is closed")
+
+
+class CountingTransport:
+    """A real transport that counts its writes."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+async def test_replies_come_in_the_order_of_the_commands(redis_url: str) -> None:
+    async with opened(redis_url) as connection:
+        ledger = Ledger()
+        for number in range(5000):
+            connection.submit(pack("ECHO", number), ledger.expects(number))
+        await until(lambda: len(ledger.answers) == 5000, 5, "all are answered")
+        assert ledger.numbers() == list(range(5000))
+        assert ledger.replies() == [b"%d" % number for number in range(5000)]
+
+
+async def test_what_one_turn_submits_leaves_in_one_write(redis_url: str) -> None:
+    async with opened(redis_url) as connection:
+        counting = connection.transport = CountingTransport(connection.transport)  # type: ignore[arg-type, assignment]
+        waits = [connection.call("ECHO", number) for number in range(100)]
+        assert await asyncio.gather(*waits) == [b"%d" % number for number in range(100)]
+        assert len(counting.writes) == 1  # type: ignore[attr-defined]
+
+
+async def test_no_callback_runs_inside_submit(redis_url: str) -> None:
+    async with opened(redis_url) as connection:
+        ledger = Ledger()
+        connection.submit(pack("PING"), ledger.expects(1))
+        assert ledger.answers == []
+        await until(lambda: ledger.answers, 2, "it is answered")
+
+
+async def test_nobody_waiting_does_not_disturb_the_others(redis_url: str) -> None:
+    async with opened(redis_url) as connection:
+        on_room_closed = connection.call("ECHO", "a")
+        on_room_closed.cancel()
+        assert await connection.call("ECHO", "b") == b"b"
+
+
+async def test_a_reply_larger_than_any_buffer_comes_whole(redis_url: str, room: str) -> None:
+    async with opened(redis_url) as connection:
+        large = b"x" * 5_000_000
+        waits = [connection.call("ECHO", large), connection.call("ECHO", "after")]
+        assert await asyncio.gather(*waits) == [large, b"after"]
+
+
+# -- scripts that Redis has forgotten
+
+
+async def test_a_forgotten_script_is_loaded_and_all_that_waited_keep_their_order(
+    server: Valkey, room: str
+) -> None:
+    async with opened(server.url) as connection:
+        ledger = Ledger()
+        snapshot = SNAPSHOT.command((b"list", b"meta"), "epoch", 100, "", 0, "")
+        await server.ask("SCRIPT", "FLUSH")
+        connection.submit(snapshot, ledger.expects(0))
+        connection.submit(snapshot, ledger.expects(1))
+        slow = [connection.call("CLIENT", "PAUSE", "100", "ALL"), connection.call("PING")]
+        await until(lambda: connection._again is not None, 2, "the script is missing")
+        for number in range(2, 6):
+            connection.submit(pack("ECHO", number), ledger.expects(number))
+        await until(lambda: len(ledger.answers) == 6, 2, "all are answered")
+        assert ledger.numbers() == list(range(6))
+        assert ledger.replies()[:2] == [[b"epoch", b"0", [], 0]] * 2
+        assert ledger.replies()[2:] == [b"2", b"3", b"4", b"5"]
+        assert await asyncio.gather(*slow) == [b"OK", b"PONG"]
+
+
+async def test_scripts_that_are_flushed_all_the_time_lose_no_command(server: Valkey) -> None:
+    async with opened(server.url) as connection:
+        ledger = Ledger()
+        snapshot = SNAPSHOT.command((b"list", b"meta"), "epoch", 100, "", 0, "")
+        for block in range(10):
+            flushing = asyncio.create_task(server.ask("SCRIPT", "FLUSH"))
+            for number in range(block * 50, block * 50 + 50):
+                connection.submit(snapshot, ledger.expects(number))
+                if number % 7 == 0:
+                    await asyncio.sleep(0)
+            await flushing
+        await until(lambda: len(ledger.answers) == 500, 5, "all are answered")
+        assert sorted(ledger.numbers()) == list(range(500))
+        assert not [reply for reply in ledger.replies() if isinstance(reply, StoreError)]
+
+
+# -- silence and loss
+
+
+@tried_again()
+async def test_a_server_that_hangs_is_answered_for_in_time_and_once(server: Valkey) -> None:
+    async with opened(server.url) as connection:
+        assert await connection.call("PING") == b"PONG"
+        server.freeze()
+        ledger, began_s = Ledger(), time.monotonic()
+        try:
+            for number in range(50):
+                connection.submit(pack("ECHO", number), ledger.expects(number))
+            await until(lambda: len(ledger.answers) == 50, TIMEOUT_S + 1, "all are answered")
+            took = [at - began_s for _, _, at in ledger.answers]
+        finally:
+            server.thaw()
+        assert {type(reply) for reply in ledger.replies()} == {StoreUnavailable}
+        assert TIMEOUT_S * 0.8 <= min(took) <= max(took) <= TIMEOUT_S
+        assert await connection.call("ECHO", "after") == b"after", "late replies are not taken for others"
+        assert ledger.numbers() == list(range(50))
+
+
+@tried_again()
+async def test_commands_sent_while_it_hangs_get_their_own_time(server: Valkey) -> None:
+    async with opened(server.url) as connection:
+        server.freeze()
+        try:
+            first = connection.call("ECHO", 1)
+            await asyncio.wait([first], timeout=TIMEOUT_S / 2)
+            second = connection.call("ECHO", 2)
+            await asyncio.wait([first], timeout=TIMEOUT_S)
+            assert isinstance(first.exception(), StoreUnavailable)
+            assert not second.done()
+        finally:
+            server.thaw()
+        assert await second == b"2"
+
+
+async def test_a_connection_that_is_silent_too_long_is_dropped(server: Valkey) -> None:
+    life = Life()
+    async with opened(server.url, life) as connection:
+        server.freeze()
+        try:
+            late = connection.call("PING")
+            await until(lambda: life.lost == 1, DEAF_S + 1, "the link is dropped")
+        finally:
+            server.thaw()
+        assert isinstance(late.exception(), StoreUnavailable)
+        assert not connection.is_open
+
+
+async def test_the_loss_of_the_connection_answers_everything_once(server: Valkey) -> None:
+    life = Life()
+    async with opened(server.url, life) as connection:
+        ledger = Ledger()
+        server.freeze()
+        for number in range(1000):
+            connection.submit(pack("ECHO", number), ledger.expects(number))
+        await asyncio.sleep(0)
+        server.kill()
+        await until(lambda: life.lost == 1, 2, "the loss is noticed")
+        assert ledger.numbers() == list(range(1000))
+        assert {type(reply) for reply in ledger.replies()} == {StoreUnavailable}
+        connection.submit(pack("PING"), ledger.expects(1000))
+        assert ledger.numbers()[-1] == 1000, "answered at once"
+        assert life.lost == 1
+
+
+async def test_the_loss_also_answers_what_waits_for_a_script(server: Valkey) -> None:
+    async with opened(server.url) as connection:
+        ledger = Ledger()
+        await server.ask("SCRIPT", "FLUSH")
+        connection.submit(SNAPSHOT.command((b"list", b"meta"), "e", 9, "", 0, ""), ledger.expects(0))
+        connection.submit(pack("CLIENT", "PAUSE", "60000", "ALL"), ledger.expects(1))
+        connection.submit(pack("PING"), ledger.expects(2))
+        await until(lambda: connection._again is not None, 2, "the script is missing")
+        connection.submit(pack("PING"), ledger.expects(3))
+        server.kill()
+        await until(lambda: len(ledger.answers) == 4, 2, "all are answered")
+        assert sorted(ledger.numbers()) == [0, 1, 2, 3]
+
+
+async def test_more_commands_than_a_link_holds_are_refused_at_once(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.redis.connection.IN_FLIGHT_MAX", 10)
+    async with opened(redis_url) as connection:
+        ledger = Ledger()
+        for number in range(12):
+            connection.submit(pack("ECHO", number), ledger.expects(number))
+        assert ledger.numbers() == [10, 11]
+        await until(lambda: len(ledger.answers) == 12, 2, "the others are answered")
+
+
+async def test_what_waits_for_scripts_to_be_loaded_again_is_answered_in_time(server: Valkey) -> None:
+    async with opened(server.url, timeout_s=0.5) as connection:
+        ledger = Ledger()
+        await server.ask("SCRIPT", "FLUSH")
+        connection.submit(SNAPSHOT.command((b"list", b"meta"), "e", 9, "", 0, ""), ledger.expects(0))
+        waiting = connection.call("CLIENT", "PAUSE", "3000", "ALL")
+        slow = connection.call("PING")
+        await until(lambda: connection._again is not None, what="the script is missing")
+        assert await waiting == b"OK"
+        began_s = time.monotonic()
+        connection.submit(pack("ECHO", "held"), ledger.expects(1))
+        with pytest.raises(StoreUnavailable):
+            await slow
+        await until(lambda: len(ledger.answers) == 2, what="both are answered")
+        assert time.monotonic() - began_s < 1.5
+        assert all(isinstance(reply, StoreUnavailable) for reply in ledger.replies())

@@ -1,0 +1,199 @@
+"""Publishing: one script call and one outcome per message. The store answers by hand, or is a real one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import hiredis
+import pytest
+
+from gateway import keys
+from gateway.errors import StoreError, StoreRefused, StoreUnavailable
+from gateway.interfaces import OnReply, Reply
+from gateway.protocol import Position, entry
+from gateway.redis.address import FixedFinder, endpoint_of
+from gateway.redis.commands import CommandCalls, PrimaryCommands
+from gateway.rooms.publisher import Publisher, PublishOptions
+from gateway.rooms.room import Room
+from gateway.rooms.routes import RoomRoute
+from gateway.state.history import Histories, Snapshot
+from gateway.state.scripts import ALL, PUBLISH
+from tests.support.waiting import until
+
+ENTRY = entry("hello", "ann", 7)
+Outcomes = list[str | StoreError]
+
+
+class HandStore(CommandCalls):
+    """Keeps commands until the test answers them."""
+
+    def __init__(self) -> None:
+        self.commands: list[list[bytes]] = []
+        self.waiting: list[OnReply] = []
+
+    def submit(self, key: bytes, command: bytes, on_reply: OnReply) -> None:
+        reader = hiredis.Reader()
+        reader.feed(command)
+        self.commands.append(reader.gets())
+        assert reader.gets() is False, "one whole command"
+        self.waiting.append(on_reply)
+
+    def answer(self, *replies: Reply) -> None:
+        """Answers the oldest commands, in order."""
+        for reply in replies:
+            self.waiting.pop(0)(reply)
+
+
+def room_at(seq: int = 4, room: str = "tea") -> Room:
+    opened = Room(room, keys.live(room), lambda opened: None)
+    opened.start_reading()
+    opened.snapshot_came(Snapshot("a", seq, []))
+    return opened
+
+
+def publisher_of(store: HandStore, **options: int) -> Publisher:
+    return Publisher(store, RoomRoute(), PublishOptions(**options))  # type: ignore[arg-type]
+
+
+def test_one_script_call_names_the_rooms_keys_and_what_was_seen() -> None:
+    store, outcomes = HandStore(), Outcomes()
+    publisher_of(store, history_messages=50).publish(room_at(), ENTRY, "k1", outcomes.append)
+    (command,) = store.commands
+    assert command[:3] == [b"EVALSHA", PUBLISH.digest, b"3"]
+    assert command[3:6] == [keys.history("tea"), keys.meta("tea"), keys.idempotency("tea", "k1")]
+    assert command[6] == b"PUBLISH"
+    assert command[10:15] == [b'"tea"', b"50", b"2592000", b"5184000", b"300"]
+    assert command[16:] == [keys.live("tea"), b"a", b"4", b"", ENTRY]
+    store.answer(b"a:5")
+    assert outcomes == ["a:5"]
+
+
+def test_a_message_that_was_stored_before_says_nothing_about_the_rooms_position() -> None:
+    store, opened, outcomes = HandStore(), room_at(), Outcomes()
+    publisher_of(store).publish(opened, ENTRY, "k1", outcomes.append)
+    store.answer(b"=a:9")
+    assert (outcomes, opened.claim[0]) == (["a:9"], Position("a", 4))
+
+
+def test_a_doubt_is_told_with_the_next_message() -> None:
+    store, opened = HandStore(), room_at()
+    opened.moved(time.monotonic() - 2)
+    publisher_of(store).publish(opened, ENTRY, None, lambda result: None)
+    assert store.commands[0][-4:-2] == [b"a", b"4"]
+    assert 2000 <= int(store.commands[0][-2]) < 4000
+
+
+def test_a_position_is_told_on_the_rooms_channel() -> None:
+    store = HandStore()
+    publisher_of(store).tell_position(room_at())
+    assert store.commands == [[b"PUBLISH", keys.live("tea"), b"a:4"]]
+
+
+def test_a_command_is_prepared_once_per_room_and_epoch() -> None:
+    store, opened = HandStore(), room_at()
+    publisher = publisher_of(store)
+    for _ in range(2):
+        publisher.publish(opened, ENTRY, None, lambda result: None)
+    first, second = store.commands
+    assert first == second
+    assert first[2:5] == [b"2", keys.history("tea"), keys.meta("tea")]
+    store.answer(b"a:5", b"b:1")
+    publisher.publish(opened, ENTRY, None, lambda result: None)
+    assert store.commands[2][14] != first[14], "an epoch that was taken is not offered again"
+    assert store.commands[2][-4:-2] == [b"a", b"4"], "of the epoch that the members are in"
+
+
+def test_an_acknowledged_position_is_told_to_the_store_with_the_next_message() -> None:
+    store, opened = HandStore(), room_at()
+    publisher = publisher_of(store)
+    publisher.publish(opened, ENTRY, None, lambda result: None)
+    store.answer(b"a:9")
+    publisher.publish(opened, ENTRY, None, lambda result: None)
+    assert store.commands[1][-4:-2] == [b"a", b"9"]
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("late"), StoreRefused("wrong type")])
+def test_an_error_is_the_outcome_as_it_is(error: StoreError) -> None:
+    store, outcomes = HandStore(), Outcomes()
+    publisher_of(store).publish(room_at(), ENTRY, None, outcomes.append)
+    store.answer(error)
+    assert outcomes == [error]
+
+
+def test_with_enough_replicas_the_position_is_the_outcome() -> None:
+    store, outcomes = HandStore(), Outcomes()
+    publisher_of(store, wait_replicas=1).publish(room_at(), ENTRY, None, outcomes.append)
+    assert [command[0] for command in store.commands] == [b"EVALSHA", b"WAIT"]
+    store.answer(b"a:5")
+    assert outcomes == []
+    store.answer(1)
+    assert outcomes == ["a:5"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "replicas"),
+    [
+        (b"a:5", 0),
+        (b"a:5", StoreUnavailable("late")),
+        (StoreUnavailable("late"), 2),
+        (StoreUnavailable("late"), StoreUnavailable("late")),
+    ],
+)
+def test_with_too_few_replicas_or_no_answer_it_is_unavailable_once(stored: Reply, replicas: Reply) -> None:
+    store, outcomes = HandStore(), Outcomes()
+    publisher_of(store, wait_replicas=1).publish(room_at(), ENTRY, None, outcomes.append)
+    store.answer(stored, replicas)
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable]
+
+
+def test_a_wait_that_was_over_before_the_message_was_stored_proves_nothing() -> None:
+    """On a Cluster, when the message's slot moves and the message takes a detour."""
+    store, outcomes = HandStore(), Outcomes()
+    publisher_of(store, wait_replicas=1).publish(room_at(), ENTRY, None, outcomes.append)
+    stored, waited = store.waiting
+    waited(1)
+    assert outcomes == []
+    stored(b"a:5")
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable]
+
+
+def test_a_notice_is_one_publish_that_nobody_waits_for() -> None:
+    store = HandStore()
+    publisher_of(store).announce("tea", b'{"message":"x"}', "s1")
+    assert store.commands == [[b"PUBLISH", keys.live("tea"), b'-s1 {"message":"x"}']]
+    store.answer(StoreUnavailable("away"))
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[PrimaryCommands]:
+    store = PrimaryCommands(FixedFinder(endpoint_of(redis_url)), "test-publisher", 2.0, 5.0, scripts=ALL)
+    await store.start(3)
+    yield store
+    await store.close()
+
+
+async def test_messages_of_one_turn_get_positions_in_the_order_in_which_they_were_sent(
+    store: PrimaryCommands, room: str
+) -> None:
+    publisher, outcomes = Publisher(store, RoomRoute(), PublishOptions()), Outcomes()
+    opened = Room(room, keys.live(room), lambda opened: None)
+    for number in range(50):
+        publisher.publish(opened, entry(f"m{number}", "ann", 7), None, outcomes.append)
+    await until(lambda: len(outcomes) == 50, 3, "all are answered")
+    assert [str(outcome).partition(":")[2] for outcome in outcomes] == [
+        str(number) for number in range(1, 51)
+    ]
+    snapshot = await Histories(store, 600).snapshot(room)
+    assert list(snapshot.entries) == [entry(f"m{number}", "ann", 7) for number in range(50)]
+
+
+async def test_without_replicas_a_message_that_needs_one_is_unavailable_though_stored(
+    store: PrimaryCommands, room: str
+) -> None:
+    publisher = Publisher(store, RoomRoute(), PublishOptions(wait_replicas=1, wait_s=0.1))
+    outcomes = Outcomes()
+    publisher.publish(Room(room, keys.live(room), lambda opened: None), ENTRY, "k1", outcomes.append)
+    await until(lambda: outcomes, 3, "it is answered")
+    assert isinstance(outcomes[0], StoreUnavailable)
+    assert (await Histories(store, 600).snapshot(room)).seq == 1

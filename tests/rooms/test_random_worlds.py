@@ -1,0 +1,93 @@
+"""What members see stays whole in every order of events: seeded random worlds, judged from the members' side."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.rooms_model import Person, Truth, World
+
+STEPS = 400
+
+
+def judge(person: Person, truth: Truth) -> list[str]:
+    """What is wrong with what a member saw: between two announced breaks (a gap, or a join that did not recover) the
+    positions count up by one, and every message was published right after the one before."""
+    breaks = {at for at, is_whole in person.joins if not is_whole}
+    wrong, last, last_text = [], None, ""
+    for at, one in enumerate(person.recorder.seen()):
+        if at in breaks or one.kind == "gap":
+            last = None
+        if one.kind != "stored":
+            continue
+        assert one.position is not None
+        if last is not None and one.position != (last.epoch, last.seq + 1):
+            wrong.append(f"{last} {last_text} is followed by {one.position} {one.text}")
+        elif last is not None and truth.parents[one.text] != last_text:
+            wrong.append(f"{one.text} was not published after {last_text}, and no gap tells")
+        last, last_text = one.position, one.text
+    return wrong
+
+
+def unannounced(person: Person, world: World) -> list[str]:
+    """Acknowledged messages that a member never got, and of which it was not told after they were acknowledged."""
+    seen = person.recorder.seen()
+    texts = {one.text for one in seen if one.kind == "stored"}
+    broken = [at for at, is_whole in person.joins if not is_whole]
+    last = max([*broken, *(at for at, one in enumerate(seen) if one.kind == "gap")], default=-1)
+    return [
+        one.text
+        for one in world.acknowledged
+        if one.text not in texts and last < one.seen.get(person.who, -1)
+    ]
+
+
+def run(seed: int, loses_data: bool, splits: bool = False) -> World:
+    world = World(seed, loses_data, splits)
+    for worker in world.workers:
+        worker.come()
+    for _ in range(STEPS):
+        world.step()
+    world.settle()
+    return world
+
+
+@pytest.mark.parametrize("block", range(8))
+@pytest.mark.parametrize(
+    ("loses_data", "splits"), [(False, False), (True, False), (False, True), (True, True)]
+)
+def test_nothing_is_missing_doubled_or_misordered_unless_a_gap_says_so(
+    block: int, loses_data: bool, splits: bool
+) -> None:
+    for seed in range(block * 25, block * 25 + 25):
+        world = run(seed, loses_data, splits)
+        for worker in world.workers:
+            assert worker.room.joining == 0
+            for person in worker.people:
+                assert judge(person, world.truth) == [], f"seed {seed}"
+                assert unannounced(person, world) == [], f"seed {seed}"
+                assert person.member.is_live, f"seed {seed}"
+                last = person.last()
+                if world.store.texts:
+                    assert last is not None, f"seed {seed}"
+                    assert last.text == world.store.texts[-1], f"seed {seed}"
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_where_no_data_is_lost_a_gap_is_only_told_where_one_is(block: int) -> None:
+    for seed in range(block * 25, block * 25 + 25):
+        for worker in run(seed, loses_data=False).workers:
+            for person in worker.people:
+                assert groundless_gaps(person) == [], f"seed {seed}"
+
+
+def groundless_gaps(person: Person) -> list[str]:
+    """Gaps that were announced though the next message follows the last one, or had been seen."""
+    breaks = {at for at, _ in person.joins}
+    found, last, is_announced = [], None, False
+    for at, one in enumerate(person.recorder.seen()):
+        is_announced = (is_announced or one.kind == "gap") and at not in breaks
+        if one.position is not None and one.kind == "stored":
+            if is_announced and last is not None and one.position.seq <= last.seq + 1:
+                found.append(f"a gap between {last} and {one.position}")
+            last, is_announced = one.position, False
+    return found

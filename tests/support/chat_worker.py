@@ -1,0 +1,170 @@
+"""One worker's chat without its HTTP server: real store, bus and rooms below, recorded sockets above.
+
+Owns its connections and small tasks, and closes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from gateway import keys
+from gateway.chat.handlers import Chat
+from gateway.chat.presence_tracker import PresenceOptions, PresenceTracker
+from gateway.interfaces import PrimaryFinder
+from gateway.protocol import Position, Sizes
+from gateway.redis.address import FixedFinder, endpoint_of
+from gateway.redis.commands import PrimaryCommands
+from gateway.redis.pubsub import PrimaryPubSub
+from gateway.rooms.hub import Hub
+from gateway.rooms.publisher import Publisher, PublishOptions
+from gateway.rooms.routes import route_for
+from gateway.state.history import NO_POSITION, Histories, Snapshot
+from gateway.state.presence import Presence
+from gateway.state.scripts import ALL
+from gateway.state.workers import Workers
+from gateway.timers import Timers
+from tests.support.recorder import Recorder
+from tests.support.waiting import until
+
+TIMEOUT_S = 2.0
+START_S = 10.0
+
+
+class HeldHistories(Histories):
+    """Reads snapshots like its base, and can be told to keep answers for a while."""
+
+    is_held = False
+    held = 0
+
+    async def snapshot(self, room: str, seen: Position = NO_POSITION, doubt: bytes = b"") -> Snapshot:
+        found = await super().snapshot(room, seen, doubt)
+        if self.is_held:
+            self.held += 1
+            await until(lambda: not self.is_held, 10, "the answer is let go")
+        return found
+
+
+class Client:
+    """A connected client of a worker: sends events, and keeps what comes back."""
+
+    def __init__(self, chat: Chat, mark: int = 1_000_000) -> None:
+        self.recorder = Recorder(mark=mark)
+        self.sid = uuid.uuid4().hex
+        self.session = chat.open(self.sid, self.recorder)  # type: ignore[arg-type]
+        self.recorder.on_behind = self.session.on_behind
+        self.recorder.on_drained = self.session.on_drained
+        self._chat = chat
+        self._numbers = itertools.count()
+
+    async def call(self, event: str, *arguments: Any, limit_s: float = 10.0) -> dict[str, Any]:
+        """Sends an event and returns what it is acknowledged with."""
+        number = next(self._numbers)
+        await self.emit(event, *arguments, ack=number)
+        head = b"43%d[" % number
+        found: list[bytes] = []
+
+        def is_acknowledged() -> bool:
+            found[:] = [packet for packet in self.recorder.packets if packet.startswith(head)]
+            return bool(found)
+
+        await until(is_acknowledged, limit_s, f"{event} is acknowledged")
+        assert len(found) == 1, "acknowledged once"
+        answer: dict[str, Any] = json.loads(found[0][len(head) - 1 :])[0]
+        return answer
+
+    async def emit(self, event: str, *arguments: Any, ack: int | None = None) -> None:
+        """Hands an event to the chat as a socket does, and waits as long as it would."""
+        waits = self.session.on_event(event, list(arguments), ack)
+        if waits is not None:
+            await waits
+
+    async def join(self, room: str, username: str = "ann", **more: Any) -> dict[str, Any]:
+        return await self.call("join", {"username": username, "room": room, **more})
+
+    async def send(self, room: str, message: str, **more: Any) -> dict[str, Any]:
+        return await self.call("send", {"room": room, "message": message, **more})
+
+    def close(self) -> None:
+        """The connection drops."""
+        self._chat.close(self.sid, "transport close")
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The data of all events of that name, in order."""
+        events = [json.loads(packet[2:]) for packet in self.recorder.packets if packet.startswith(b"42")]
+        return [data for got, data in events if got == name]
+
+    def messages(self) -> list[str]:
+        """Texts of the stored messages that came."""
+        return [data["message"] for data in self.events("receive") if "id" in data]
+
+    def notices(self) -> list[str]:
+        """Texts of the notices that came."""
+        return [data["message"] for data in self.events("receive") if "id" not in data]
+
+
+class ChatWorker:
+    """Everything below the HTTP server, composed as `server/app.py` does it."""
+
+    def __init__(
+        self,
+        redis_url: str,
+        grace_s: float,
+        route: str = "per-room",
+        rooms_max: int = 100,
+        timeout_s: float = TIMEOUT_S,
+        finder: PrimaryFinder | None = None,
+    ) -> None:
+        self.name = uuid.uuid4().hex[:8]
+        self.timers = Timers()
+        finder, words = finder or FixedFinder(endpoint_of(redis_url)), route_for(route, False)
+        self.store = PrimaryCommands(finder, f"test-{self.name}", timeout_s, 2.5 * timeout_s, scripts=ALL)
+        self.pubsub = PrimaryPubSub(finder, self.store, self.name, words.subscribe_verb, 0.5, 1.5)
+        self.histories = HeldHistories(self.store, 600)
+        self.hub = Hub(self.pubsub, words, self.histories, self.timers, grace_s + 0.2)
+        self.publisher = Publisher(self.store, words, PublishOptions())
+        options = PresenceOptions(
+            system_name="ChatBot", notices_users_max=3, grace_s=grace_s, heartbeat_s=0.2
+        )
+        self.presence = Presence(self.store, self.name)
+        self.workers = Workers(self.store, self.name, 1.0)
+        self.tracker = PresenceTracker(self.presence, self.workers, self.publisher, self.timers, options)
+        self.chat = Chat(
+            self.hub, self.publisher, self.tracker, self.histories, Sizes(), rooms_max, timeout_s * 0.95
+        )
+        self.hub.on_room_closed = self.tracker.on_room_closed
+        self.hub.on_begun = self.publisher.tell_position
+        self.store.on_up.append(self.hub.repair_all)
+        self.store.on_moved.append(self.hub.moved)
+
+    def connect(self, **how: int) -> Client:
+        """A new client in `/`."""
+        return Client(self.chat, **how)
+
+    async def has_beaten(self) -> bool:
+        """Whether the store knows this worker."""
+        return await self.store.call(keys.WORKERS, "ZSCORE", keys.WORKERS, self.name) is not None
+
+    async def users(self, room: str) -> list[str]:
+        """Who is in a room, as the store has it."""
+        return sorted((await self.presence.members(room, 200))[0])
+
+
+@asynccontextmanager
+async def chat_worker(redis_url: str, grace_s: float = 10.0, **how: Any) -> AsyncIterator[ChatWorker]:
+    """A worker that hears and may publish."""
+    worker = ChatWorker(redis_url, grace_s, **how)
+    try:
+        await asyncio.gather(worker.store.start(START_S), worker.pubsub.start(START_S))
+        yield worker
+    finally:
+        await worker.tracker.close()
+        await worker.hub.close()
+        await worker.pubsub.close()
+        await worker.store.close()
+        worker.timers.close()

@@ -1,0 +1,395 @@
+"""A small world around feeds: a store that can lose data or be replaced while it goes on, workers, channels that
+break, members that are slow.
+
+Owns the truth: which message was published after which, and which were acknowledged. It follows the rules of
+`publish.lua` and `snapshot.lua`, and every wait of the real thing is a step here that a test takes when it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from gateway.errors import StoreError, StoreUnavailable
+from gateway.protocol import Position, receive_json
+from gateway.rooms.member import Member
+from gateway.rooms.position_check import since
+from gateway.rooms.replays import history_packets
+from gateway.rooms.room import Room
+from gateway.state.history import OTHER, Snapshot
+from tests.support.recorder import Received, Recorder, member_of
+
+ROOM, ROOM_JSON = "tea", b'"tea"'
+HISTORY = 8
+
+
+def entry(text: str) -> bytes:
+    return b'{"message":"%b","username":"u","__createdtime__":1}' % text.encode()
+
+
+@dataclass
+class Truth:
+    """What all servers of a world share: names that are given once, and `parents`, which says after which message (by
+    text) each was published. One clock for all."""
+
+    parents: dict[str, str] = field(default_factory=dict)
+    epochs: int = 0
+    now_ms: int = 0
+
+
+@dataclass
+class CommandStore:
+    """One room on one server."""
+
+    truth: Truth
+    epoch: str = ""
+    seq: int = 0
+    texts: list[str] = field(default_factory=list)
+    begun_ms: int = 0
+
+    def _check(self, seen: Position, doubt: bytes) -> bool:
+        """The beginning of both scripts; returns whether an epoch began because something was lost."""
+        has_lost = False
+        if self.epoch == seen.epoch:
+            has_lost = self.seq < seen.seq or doubt.startswith(OTHER)
+        elif self.epoch and (age_ms := doubt.removeprefix(OTHER)):
+            has_lost = int(age_ms) <= self.truth.now_ms - self.begun_ms
+        if not self.epoch:
+            self.seq = len(self.texts)
+        if not self.epoch or has_lost:
+            self.truth.epochs += 1
+            self.epoch, self.begun_ms = f"e{self.truth.epochs}", self.truth.now_ms
+        return has_lost
+
+    def publish(self, seen: Position, doubt: bytes) -> tuple[Position, str]:
+        """publish.lua: numbers and stores a new message."""
+        self._check(seen, doubt)
+        text = f"m{len(self.truth.parents) + 1}"
+        self.truth.parents[text] = self.texts[-1] if self.texts else ""
+        self.seq += 1
+        self.texts = [*self.texts, text][-HISTORY:]
+        return Position(self.epoch, self.seq), text
+
+    def snapshot(self, seen: Position, doubt: bytes) -> Snapshot:
+        """snapshot.lua."""
+        has_begun = self._check(seen, doubt)
+        return Snapshot(self.epoch, self.seq, [entry(text) for text in self.texts], has_begun)
+
+    def replica(self) -> CommandStore:
+        """Another server with the same data."""
+        return CommandStore(self.truth, self.epoch, self.seq, list(self.texts), self.begun_ms)
+
+    def lose(self, count: int) -> None:
+        """Comes back without its last messages."""
+        count = min(count, len(self.texts), self.seq)
+        if count:
+            self.seq, self.texts = self.seq - count, self.texts[:-count]
+
+    def wipe(self) -> None:
+        """Comes back empty."""
+        self.epoch, self.seq, self.texts = "", 0, []
+
+
+@dataclass
+class Person:
+    """A member on a worker, what it saw, and where in that it joined (and whether nothing was to be missing)."""
+
+    member: Member
+    recorder: Recorder
+    who: int
+    joins: list[tuple[int, bool]] = field(default_factory=list)
+    is_joining: bool = False
+
+    def last(self) -> Received | None:
+        """The last stored message that it saw."""
+        seen = [one for one in self.recorder.seen() if one.kind == "stored"]
+        return seen[-1] if seen else None
+
+    def last_position(self) -> Position | None:
+        """Where it goes on when it comes back."""
+        last = self.last()
+        return last.position if last is not None else None
+
+
+@dataclass
+class Read:
+    """A snapshot under way: asked for, then executed, then answered."""
+
+    seen: Position | None = None
+    doubt: bytes = b""
+    servers: tuple[int, int] = 0, 0
+    found: Snapshot | None = None
+
+
+class Worker:
+    """A room with its channel, its reads and its members. `store` takes its commands, `heard` fills its channel."""
+
+    def __init__(self, store: CommandStore, random: Random, name: str) -> None:
+        self.store = self.heard = store
+        self.random, self.name = random, name
+        self.begun: Callable[[Worker], None] = lambda worker: None
+        self.room = Room(ROOM, b"channel", self._asked, self._now_s)
+        self.answered_s = self.heard_s = 0.0
+        self.channel: list[bytes] = []
+        self.is_subscribed = True
+        self.read: Read | None = None
+        self.retry_is_due = False
+        self.is_restarted = False
+        self.people: list[Person] = []
+
+    def _asked(self, room: Room) -> None:
+        assert self.read is None, "one snapshot at a time"
+        self.read = Read()
+
+    def _now_s(self) -> float:
+        return self.store.truth.now_ms / 1000
+
+    def _servers(self) -> tuple[int, int]:
+        return id(self.store), id(self.heard)
+
+    # -- what may happen
+
+    def hear(self) -> None:
+        """The channel brings some of what is on its way, in order."""
+        count = self.random.randint(1, max(1, len(self.channel)))
+        heard, self.channel = self.channel[:count], self.channel[count:]
+        self.heard_s = self._now_s()
+        self.room.receive(heard)
+
+    def go_on_reading(self, fails: bool) -> None:
+        """The snapshot under way comes one step further, or fails."""
+        if self.read is None:
+            return
+        if fails:
+            self.read = None
+            self.room.snapshot_came(StoreUnavailable("away"))
+            self.retry_is_due = bool(self.room.members) or bool(self.room.claim[1])
+        elif self.read.seen is None:
+            self.read.seen, self.read.doubt = self.room.tell()
+            self.read.servers = self._servers()
+        elif self.read.found is None:
+            self.read.found = self.store.snapshot(self.read.seen, self.read.doubt)
+            self.answered_s = self._now_s()
+        else:
+            read, self.read = self.read, None
+            found = read.found
+            self.room.snapshot_came(found, read.servers == self._servers() and self.store is self.heard)
+            self.retry_is_due = self.retry_is_due or self.room.is_unsure
+            if found.has_begun:
+                self.begun(self)
+
+    def retry(self) -> None:
+        """The hub's second try after a failed read."""
+        if self.retry_is_due:
+            self.retry_is_due = False
+            self.room.repair()
+
+    def lose_channel(self) -> None:
+        """The subscription breaks: what is on its way is lost."""
+        if self.is_subscribed:
+            self.room.channel_lost()
+        self.is_subscribed, self.channel = False, []
+
+    def resubscribe(self) -> None:
+        """The subscription is back, and every room is repaired."""
+        if not self.is_subscribed:
+            self.is_subscribed = True
+            if self.is_restarted:
+                self.is_restarted = False
+                self.room.moved(self.heard_s)
+                self.room.repair()
+            self.room.repair()
+
+    def move_commands(self, store: CommandStore) -> None:
+        """Its connection for commands breaks, and the next one leads to another server."""
+        if self.store is not store:
+            self.go_on_reading(fails=True)
+            self.store = store
+            self.room.moved(self.answered_s)
+            self.room.repair()
+
+    def move_channel(self, store: CommandStore) -> None:
+        """Its subscription breaks; the next one is at another server."""
+        if self.heard is not store:
+            self.lose_channel()
+            self.heard = store
+            self.room.moved(self.heard_s)
+            self.room.repair()
+
+    def come(self) -> None:
+        """Somebody new joins, or joins again on the same connection, or comes back on another with `since`."""
+        if not self.is_subscribed:
+            return
+        way = self.random.random()
+        known = self.random.choice(self.people) if self.people and way < 0.5 else None
+        if known is not None and known.is_joining:
+            return
+        if known is not None and way < 0.25:
+            self.room.park(known.member)
+            self._join(known, known.last_position() if self.random.random() < 0.7 else None, is_again=True)
+            return
+        recorder = Recorder(self.random.random() < 0.7, self.random.choice([4, 10, 1_000_000]))
+        member = member_of(self.room, recorder, f"{self.name}-{self.random.getrandbits(40)}")
+        person = Person(member, recorder, self.random.getrandbits(60))
+        self.people.append(person)
+        if known is not None:
+            self.room.remove(known.member)
+            self.people.remove(known)
+            recorder.packets = list(known.recorder.packets)
+            person.who, person.joins = known.who, known.joins
+        self._join(person, person.last_position())
+
+    def _join(self, person: Person, position: Position | None, is_again: bool = False) -> None:
+        person.is_joining = True
+        self.room.joining += 1
+
+        def with_snapshot(snapshot: Snapshot | StoreError) -> None:
+            self.room.joining -= 1
+            person.is_joining = False
+            if isinstance(snapshot, StoreError):
+                if is_again:
+                    self.room.put_back(person.member)
+                else:
+                    self.people.remove(person)
+                return
+            entries, recovered = since(position, snapshot)
+            packets = history_packets(ROOM_JSON, entries, snapshot.epoch)
+            packets += self.room.packets_after(snapshot.seq)
+            person.joins.append((len(person.recorder.packets), recovered is True))
+            self.room.add(person.member)
+            if packets:
+                person.recorder.send_texts(packets)
+            if person.recorder.is_behind:
+                self.room.hold_back(person.member)
+
+        self.room.with_snapshot(with_snapshot)
+
+    def leave(self) -> None:
+        """Somebody leaves."""
+        settled = [person for person in self.people if not person.is_joining]
+        if settled:
+            person = self.random.choice(settled)
+            self.people.remove(person)
+            self.room.remove(person.member)
+
+    def drain(self) -> None:
+        """Somebody who is behind reads everything."""
+        slow = [person for person in self.people if person.recorder.is_behind]
+        if slow:
+            self.random.choice(slow).recorder.drain()
+
+
+@dataclass
+class Acknowledged:
+    """A message that a sender was told is stored, and how much each member had got by then."""
+
+    text: str
+    seen: dict[int, int]
+
+
+class World:
+    """Workers on one store. Where it `splits`, another server takes over now and then, without the last messages
+    perhaps, while the old one goes on for those who have not heard of it."""
+
+    def __init__(self, seed: int, loses_data: bool, splits: bool = False) -> None:
+        self.random = Random(seed)
+        self.truth = Truth()
+        self.store = CommandStore(self.truth)
+        self.workers = [
+            Worker(self.store, self.random, name) for name in ("w1", "w2", "w3")[: 3 if splits else 2]
+        ]
+        for worker in self.workers:
+            worker.begun = self._tell_position
+        self.acknowledged: list[Acknowledged] = []
+        self._loses_data, self._splits = loses_data, splits
+
+    def step(self) -> None:
+        """One thing happens."""
+        self.truth.now_ms += 10
+        worker = self.random.choice(self.workers)
+        fails = self.random.random() < 0.1
+        actions: dict[Callable[[], None], float] = {
+            lambda: self.publish(worker): 12,
+            worker.hear: 8,
+            lambda: worker.go_on_reading(fails): 9,
+            worker.retry: 2,
+            worker.come: 3,
+            worker.leave: 0.7,
+            worker.drain: 3,
+            worker.lose_channel: 0.4,
+            worker.resubscribe: 2,
+            lambda: self._drop_some(worker): 0.5,
+            self._lose_data: 0.3 if self._loses_data else 0,
+            self._split: 0.3 if self._splits else 0,
+            lambda: worker.move_commands(self.store): 0.6,
+            lambda: worker.move_channel(self.store): 0.6,
+        }
+        self.random.choices(list(actions), list(actions.values()))[0]()
+
+    def publish(self, worker: Worker) -> None:
+        """A member of this worker sends; the acknowledgement may overtake the channel."""
+        if not worker.room.members:
+            return
+        position, text = worker.store.publish(*worker.room.claim)
+        self._tell(worker.store, f"{position} ".encode() + receive_json(entry(text), ROOM_JSON, position))
+        if self.random.random() < 0.5:
+            worker.answered_s = self.truth.now_ms / 1000
+            worker.room.acknowledged(*position, entry(text))
+            people = [person for one in self.workers for person in one.people if not person.is_joining]
+            seen = {person.who: len(person.recorder.packets) for person in people}
+            self.acknowledged.append(Acknowledged(text, seen))
+
+    def _tell(self, store: CommandStore, payload: bytes) -> None:
+        for one in self.workers:
+            if one.is_subscribed and one.heard is store:
+                one.channel.append(payload)
+
+    def _tell_position(self, worker: Worker) -> None:
+        self._tell(worker.store, str(worker.room.position).encode())
+
+    def _split(self) -> None:
+        """Another server takes over; the old one goes on until everybody has left it."""
+        if all(worker.store is self.store is worker.heard for worker in self.workers):
+            self.store = self.store.replica()
+            self.store.lose(self.random.randint(0, 2))
+
+    def _drop_some(self, worker: Worker) -> None:
+        """Messages get lost on the channel; the next one shows it."""
+        if len(worker.channel) > 1:
+            del worker.channel[self.random.randrange(len(worker.channel) - 1)]
+
+    def _lose_data(self) -> None:
+        """The server restarts with older data, or with none: every connection to it breaks. A snapshot that it had
+        sent comes before that is noticed, or never."""
+        for worker in self.workers:
+            if worker.read is not None and worker.read.found is not None and self.random.random() < 0.5:
+                worker.go_on_reading(fails=False)
+            if worker.read is not None:
+                worker.go_on_reading(fails=True)
+            worker.lose_channel()
+            worker.is_restarted = True
+        if self.random.random() < 0.3:
+            self.store.wipe()
+        else:
+            self.store.lose(self.random.randint(1, 6))
+        for worker in self.workers:
+            worker.room.moved(worker.answered_s)
+            worker.room.repair()
+
+    def settle(self) -> None:
+        """Everything that is under way arrives and everybody reads; nobody sends anything more."""
+        for worker in self.workers:
+            worker.move_commands(self.store)
+            worker.move_channel(self.store)
+            worker.resubscribe()
+        for _ in range(100):
+            for worker in self.workers:
+                worker.retry()
+                worker.go_on_reading(fails=False)
+                worker.drain()
+                if worker.channel:
+                    worker.hear()
+        for worker in self.workers:
+            assert not worker.channel
+            assert worker.read is None

@@ -1,0 +1,86 @@
+"""One timer for all time-outs: in order, in time, and cheap to forget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.timers import Timers
+from tests.support.waiting import stays, tried_again, until
+
+Due = list[tuple[str, float]]
+
+
+@pytest.fixture
+async def timers() -> AsyncIterator[Timers]:
+    timers = Timers()
+    yield timers
+    timers.close()
+
+
+@tried_again()
+async def test_time_outs_of_one_length_fall_due_in_their_order(timers: Timers) -> None:
+    due = Due()
+    queue = timers.queue(0.05, lambda item, due_s: due.append((item, due_s)))
+    began_s = time.monotonic()
+    expected = [(name, queue.add(name)) for name in ("a", "b", "c")]
+    await until(lambda: len(due) == 3, what="all are due")
+    assert due == expected
+    assert 0.05 <= time.monotonic() - began_s < 0.5
+
+
+@tried_again()
+async def test_a_shorter_time_out_that_is_set_later_is_due_first(timers: Timers) -> None:
+    due = Due()
+    long = timers.queue(0.2, lambda item, due_s: due.append((item, due_s)))
+    short = timers.queue(0.02, lambda item, due_s: due.append((item, due_s)))
+    long.add("long")
+    short.add("short")
+    await until(lambda: len(due) == 2, what="both are due")
+    assert [item for item, _ in due] == ["short", "long"]
+
+
+async def test_what_falls_due_may_set_the_next_one(timers: Timers) -> None:
+    due = list[int]()
+
+    def again(item: int, due_s: float) -> None:
+        due.append(item)
+        if item < 5:
+            queue.add(item + 1)
+
+    queue = timers.queue(0.005, again)
+    queue.add(1)
+    await until(lambda: due == [1, 2, 3, 4, 5], what="each is due")
+
+
+async def test_a_time_out_of_no_length_is_due_in_another_turn(timers: Timers) -> None:
+    due = Due()
+    queue = timers.queue(0.0, lambda item, due_s: due.append((item, due_s)))
+    queue.add("now")
+    assert due == []
+    await until(lambda: due, what="it is due")
+
+
+async def test_a_time_out_may_count_from_an_earlier_moment(timers: Timers) -> None:
+    due = Due()
+    queue = timers.queue(10.0, lambda item, due_s: due.append((item, due_s)))
+    assert queue.add("x", time.monotonic() - 9.98) < time.monotonic() + 0.1
+    await until(lambda: due, what="it is due")
+
+
+async def test_thousands_share_one_timer(timers: Timers) -> None:
+    due = Due()
+    queue = timers.queue(0.02, lambda item, due_s: due.append((item, due_s)))
+    for number in range(10_000):
+        queue.add(str(number))
+    await until(lambda: len(due) == 10_000, what="all are due")
+
+
+async def test_nothing_falls_due_after_closing(timers: Timers) -> None:
+    due = Due()
+    queue = timers.queue(0.01, lambda item, due_s: due.append((item, due_s)))
+    queue.add("never")
+    timers.close()
+    await stays(lambda: due == [], 0.1)

@@ -1,0 +1,266 @@
+"""A session of the engine: its packets over polling, its upgrade, its end. Without HTTP; that is tested outside."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+
+from gateway.rooms.fanout import Targets
+from gateway.transport.codec import MalformedPacket, encode_payload, open_packet
+from gateway.transport.options import EngineOptions
+from gateway.transport.server import EngineServer
+from gateway.transport.socket import EngineSocket
+from gateway.websocket.frames import BINARY, TEXT
+from tests.support.waiting import until
+from tests.transport.test_connection import Pair, pair_of
+
+
+class SocketEvents:
+    """Takes events, and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Any, list[Any], int | None]] = []
+        self.told: list[str] = []
+        self.answer: Awaitable[None] | None = None
+
+    def on_event(self, name: Any, arguments: list[Any], ack: int | None) -> Awaitable[None] | None:
+        self.events.append((name, arguments, ack))
+        return self.answer
+
+    def on_behind(self) -> None:
+        self.told.append("behind")
+
+    def on_drained(self) -> None:
+        self.told.append("drained")
+
+    def on_transport_changed(self) -> None:
+        self.told.append("carrier")
+
+
+@pytest.fixture
+async def engine() -> EngineServer:
+    return EngineServer(EngineOptions(worker="w", outbound_mark_bytes=1000, outbound_max_bytes=4000))
+
+
+@pytest.fixture
+def socket(engine: EngineServer) -> EngineSocket:
+    socket = EngineSocket(engine, "w.sid")
+    engine.sockets[socket.sid] = socket
+    socket.events = SocketEvents()
+    return socket
+
+
+def owner_of(socket: EngineSocket) -> SocketEvents:
+    assert isinstance(socket.events, SocketEvents)
+    return socket.events
+
+
+async def test_packets_wait_for_a_poll_and_leave_in_order(socket: EngineSocket) -> None:
+    socket.send_text(b"4a")
+    socket.send_texts([b"4b", b"4c"])
+    socket.send_binary(b"\x01\x02")
+    assert await socket.poll() == b"4a\x1e4b\x1e4c\x1ebAQI="
+
+
+async def test_a_waiting_poll_ends_with_the_first_packet(socket: EngineSocket) -> None:
+    polling = asyncio.create_task(socket.poll())
+    await until(lambda: socket.poller is not None, what="it waits")
+    socket.send_text(b"4a")
+    socket.send_text(b"4b")
+    assert await polling == b"4a\x1e4b"
+    assert socket.poller is None
+
+
+async def test_a_long_backlog_leaves_in_several_polls_without_a_loss(socket: EngineSocket) -> None:
+    packets = [b"4%d" % number for number in range(50)]
+    socket.send_texts(packets)
+    got: list[bytes] = []
+    while len(got) < 50:
+        got += (await socket.poll()).split(b"\x1e")
+    assert got == packets
+
+
+async def test_a_full_outbox_is_behind_and_drained_by_polling(socket: EngineSocket) -> None:
+    for _ in range(3):
+        socket.send_text(b"4" + b"x" * 400)
+    assert (socket.is_behind, owner_of(socket).told) == (True, ["behind"])
+    await socket.poll()
+    assert (socket.is_behind, owner_of(socket).told) == (False, ["behind", "drained"])
+
+
+async def test_one_that_does_not_poll_is_ended_at_the_limit(
+    socket: EngineSocket, engine: EngineServer
+) -> None:
+    socket.send_texts([b"4" + b"x" * 500] * 20)
+    assert socket.closed
+
+
+async def test_an_event_takes_the_short_way_and_what_waits_is_waited_for(socket: EngineSocket) -> None:
+    assert socket.received(TEXT, b'425["send",{"room":"r"}]') is None
+    events = owner_of(socket)
+    events.answer = asyncio.sleep(0)
+    waits = socket.received(TEXT, b'42["join",{}]')
+    assert waits is events.answer
+    assert waits is not None
+    await waits
+    assert events.events == [("send", [{"room": "r"}], 5), ("join", [{}], None)]
+
+
+async def test_everything_else_goes_up_the_long_way(socket: EngineSocket, engine: EngineServer) -> None:
+    up: list[tuple[str, str | bytes]] = []
+
+    async def take(sid: str, data: str | bytes) -> None:
+        up.append((sid, data))
+
+    engine.handlers["message"] = take
+    for opcode, data in (
+        (TEXT, b'42/custom,["x"]'),
+        (TEXT, b"40"),
+        (TEXT, b'451-["x",{"_placeholder":true,"num":0}]'),
+        (BINARY, b"\x01"),
+        (TEXT, b"43[1]"),
+    ):
+        waits = socket.received(opcode, data)
+        assert waits is not None
+        await waits
+    assert up == [
+        ("w.sid", '2/custom,["x"]'),
+        ("w.sid", "0"),
+        ("w.sid", '51-["x",{"_placeholder":true,"num":0}]'),
+        ("w.sid", b"\x01"),
+        ("w.sid", "3[1]"),
+    ]
+    assert owner_of(socket).events == []
+
+
+@pytest.mark.parametrize("data", [b"", b"0", b"2", b"5", b"6", b"x", b"42", b"42{}", b"4\xff"])
+async def test_what_a_client_does_not_send_is_malformed(socket: EngineSocket, data: bytes) -> None:
+    with pytest.raises(MalformedPacket):
+        socket.received(TEXT, data)
+
+
+async def test_posting_stops_at_the_end_of_the_session(socket: EngineSocket) -> None:
+    await socket.post(b'42["a"]\x1e1\x1e42["b"]')
+    assert [name for name, _, _ in owner_of(socket).events] == ["a"]
+    assert socket.closed
+
+
+# -- moving to WebSocket
+
+
+def onto(socket: EngineSocket, pair: Pair) -> None:
+    """The probe came over this WebSocket."""
+    socket.websocket = pair.websocket
+    pair.websocket.direct_write = None
+    socket.begin_upgrade()
+
+
+async def test_an_upgrade_ends_the_waiting_poll_and_carries_over_what_waited(socket: EngineSocket) -> None:
+    async with pair_of() as pair:
+        polling = asyncio.create_task(socket.poll())
+        await until(lambda: socket.poller is not None, what="it waits")
+        onto(socket, pair)
+        assert await polling == b"6"
+        socket.send_text(b"4a")
+        socket.send_binary(b"\x01")
+        assert socket.direct_write is None
+        socket.finish_upgrade()
+        socket.send_text(b"4b")
+        assert [await pair.frame() for _ in range(3)] == [(TEXT, b"4a"), (BINARY, b"\x01"), (TEXT, b"4b")]
+        assert socket.direct_write is not None
+        assert owner_of(socket).told == ["carrier"]
+
+
+async def test_an_upgrade_that_fails_leaves_polling_as_it_was(socket: EngineSocket) -> None:
+    async with pair_of() as pair:
+        onto(socket, pair)
+        socket.send_text(b"4a")
+        socket.fail_upgrade()
+        socket.send_text(b"4b")
+        assert await socket.poll() == b"4a\x1e4b"
+        assert not socket.upgraded
+
+
+async def test_nothing_is_written_after_the_close_frame(socket: EngineSocket, engine: EngineServer) -> None:
+    async with pair_of() as pair:
+        onto(socket, pair)
+        socket.finish_upgrade()
+        targets = [Targets([socket])]
+        events = owner_of(socket)
+        events.on_transport_changed = lambda: targets.append(Targets([socket]))  # type: ignore[method-assign]
+        targets[-1].write([b"4before"])
+        socket.end(engine.reason.TRANSPORT_CLOSE, code=1001)
+        targets[-1].write([b"4after"])
+        socket.send_text(b"4after")
+        assert await pair.frame() == (TEXT, b"4before")
+        assert await pair.close_code() == 1001
+        pair.websocket.abort()
+        assert await pair.reader.read() == b""
+
+
+# -- the end
+
+
+async def test_the_end_is_announced_once_with_its_reason(socket: EngineSocket, engine: EngineServer) -> None:
+    ends: list[tuple[str, str]] = []
+
+    async def disconnected(sid: str, reason: str) -> None:
+        ends.append((sid, reason))
+
+    engine.handlers["disconnect"] = disconnected
+    socket.end(engine.reason.PING_TIMEOUT)
+    socket.end(engine.reason.TRANSPORT_CLOSE)
+    await socket.close()
+    await until(lambda: ends, what="it is announced")
+    assert ends == [("w.sid", "ping timeout")]
+    assert socket.sid not in engine.sockets
+    await engine.shutdown()
+
+
+async def test_over_polling_the_last_packets_can_still_be_fetched(
+    socket: EngineSocket, engine: EngineServer
+) -> None:
+    socket.send_text(b"4bye")
+    socket.end(engine.reason.TRANSPORT_CLOSE)
+    assert engine.sockets[socket.sid] is socket
+    assert await socket.poll() == b"4bye\x1e1"
+    await engine.shutdown()
+
+
+async def test_a_waiting_poll_is_told_of_the_end(socket: EngineSocket, engine: EngineServer) -> None:
+    polling = asyncio.create_task(socket.poll())
+    await until(lambda: socket.poller is not None, what="it waits")
+    socket.end(engine.reason.TRANSPORT_CLOSE)
+    assert await polling == b"1"
+
+
+async def test_what_is_sent_to_an_ended_session_is_dropped(
+    socket: EngineSocket, engine: EngineServer
+) -> None:
+    socket.end(engine.reason.PING_TIMEOUT, packet=None)
+    socket.send_text(b"4a")
+    socket.send_binary(b"a")
+    assert not socket.outbox
+
+
+# -- the words on the wire
+
+
+def test_the_handshake_says_its_times_in_whole_milliseconds() -> None:
+    packet = open_packet("sid", ["websocket"], 25.0, 0.2, 1000)
+    assert packet == (
+        b'0{"sid":"sid","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":200,"maxPayload":1000}'
+    )
+
+
+def test_binary_packets_in_a_payload_are_base64() -> None:
+    assert encode_payload([(b"4x", False), (b"\x01\x02\x03", True)]) == b"4x\x1ebAQID"
+
+
+async def test_a_session_id_begins_with_its_workers_id(engine: EngineServer) -> None:
+    ids = {engine.generate_id() for _ in range(1000)}
+    assert len(ids) == 1000
+    assert {one.partition(".")[0] for one in ids} == {"w"}
