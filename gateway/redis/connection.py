@@ -20,13 +20,17 @@ from gateway.interfaces import Argument, OnReply, Reply
 from gateway.redis.script import Script
 
 IN_FLIGHT_MAX = 100_000
-"""Commands without an answer that one link holds; more are refused at once, so that memory stays bounded."""
+"""Commands without an answer that one connection holds; more are refused at once, so that memory stays bounded."""
 
 STALE_S = 1.0
 """Where another server can take over, an answer that took longer is not believed. Sentinels and Clusters are not
 configured to give up a server that stood still for less."""
 
-_PASSING = (
+SWEEPS_PER_TIMEOUT = 10
+"""Looks for commands that waited too long, in the time that one may take. A command is given up one and a half steps
+before its time is over, so that it is answered at 85 to 95 % of it and never late."""
+
+_TRANSIENT = (
     "READONLY",
     "LOADING",
     "MASTERDOWN",
@@ -36,8 +40,10 @@ _PASSING = (
     "TRYAGAIN",
     "BUSY",
     "MISCONF",
+    "NOSCRIPT",
 )
-_WRONG_SERVER = ("READONLY", "MASTERDOWN")
+_NOT_PRIMARY = ("READONLY", "MASTERDOWN")
+_ENDS_CONNECTION = (*_NOT_PRIMARY, "NOSCRIPT")
 
 
 def pack(*arguments: Argument) -> bytes:
@@ -88,132 +94,113 @@ class Connection(asyncio.Protocol):
 
 
 class CommandConnection(Connection):
-    """A link for commands: each is answered by its callback, in the order of submission.
+    """A connection for commands: each is answered by its callback, in the order of submission.
 
-    A script that Redis has forgotten (NOSCRIPT) is loaded again; the commands that met it, and all that were
-    submitted meanwhile, are sent again in their order.
+    Scripts are loaded once. Redis forgets them after SCRIPT FLUSH (NOSCRIPT): the connection ends then, what was under
+    way is answered `StoreUnavailable`, and the next connection loads them again.
     """
 
     def __init__(
         self, on_lost: Callable[[], None], timeout_s: float, deaf_s: float, stale_s: float | None = None
     ) -> None:
-        """An answer that took longer than `stale_s` is not believed, nor what follows it: the server stood still, and
-        another may have taken over. The connection is ended then, so that the primary is found again."""
+        """A command without an answer after `timeout_s` is answered `StoreUnavailable`; a server that was silent for
+        `deaf_s` loses its connection. An answer that took longer than `stale_s` is not believed, nor what follows it:
+        the server stood still, and another may have taken over. The connection ends, so that the primary is found
+        again."""
         super().__init__(on_lost)
         self._timeout_s = timeout_s
         self._deaf_s = deaf_s
         self._stale_s = stale_s
-        self._in_flight: deque[tuple[OnReply, float, bytes]] = deque()
-        self._expired = 0  # leading entries of _in_flight that were already answered as timed out
+        self._in_flight: deque[tuple[OnReply, float]] = deque()
+        self._timed_out: deque[float] = (
+            deque()
+        )  # sent before all of _in_flight, answered; their replies still come
         self._turn_s = 0.0
-        self._scripts: Sequence[Script] = ()
-        self._again: list[tuple[OnReply, float, bytes]] | None = None
-        self._held: list[tuple[OnReply, float, bytes]] = []
         self._sweep: asyncio.TimerHandle | None = None
 
     def submit(self, command: bytes, on_reply: OnReply) -> None:
         """Sends a packed command; `on_reply` gets the reply, or a StoreError, exactly once, never inside this call
-        unless the link is closed or full."""
-        if self.transport is None or len(self._in_flight) >= IN_FLIGHT_MAX:
+        unless the connection is closed or full."""
+        if self.transport is None or len(self._in_flight) + len(self._timed_out) >= IN_FLIGHT_MAX:
             on_reply(StoreUnavailable("no connection to the store"))
-        elif self._again is not None:
-            self._held.append((on_reply, time.monotonic(), command))
         else:
             self._send(command, on_reply)
 
     def call(self, *arguments: Argument) -> asyncio.Future[Reply]:
         """Sends a command; the future gets the reply or raises a StoreError."""
-        return self.call_packed(pack(*arguments))
-
-    def call_packed(self, command: bytes) -> asyncio.Future[Reply]:
-        """The same for a packed command."""
         future: asyncio.Future[Reply] = self._loop.create_future()
-        self.submit(command, settle(future))
+        self.submit(pack(*arguments), settle(future))
         return future
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._sweep is not None:
             self._sweep.cancel()
-        waiting = list(self._in_flight)[self._expired :]
-        unsent = [*(self._again or ()), *self._held]
-        self._in_flight.clear()
-        self._again, self._held, self.transport = None, [], None
+        waiting, self._in_flight = self._in_flight, deque()
+        self._timed_out.clear()
+        self.transport = None
         lost = StoreUnavailable("the connection to the store broke")
-        for on_reply, _, _ in waiting:
-            on_reply(lost)
-        for on_reply, _, _ in unsent:
+        for on_reply, _ in waiting:
             on_reply(lost)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         now = time.monotonic()
-        if self._stale_s is not None and self._in_flight and now - self._in_flight[0][1] > self._stale_s:
+        if self._stale_s is not None and now - self._oldest_s(now) > self._stale_s:
             self.abort()
             return
         self.heard_at_s = now
         reader = self._reader
         reader.feed(data)
         while (reply := reader.gets()) is not False:
-            on_reply, since_s, command = self._in_flight.popleft()
-            if self._expired:
-                self._expired -= 1
-            elif isinstance(reply, hiredis.ReplyError):
-                self._failed(reply, on_reply, since_s, command)
+            if self._timed_out:
+                self._timed_out.popleft()
+                continue
+            on_reply, _ = self._in_flight.popleft()
+            if isinstance(reply, hiredis.ReplyError):
+                self._failed(str(reply), on_reply)
             else:
                 on_reply(reply)
-        if self._again is not None and not self._in_flight:
-            self._reload()
+
+    def load_scripts(self, scripts: Sequence[Script]) -> None:
+        """Makes Redis know these scripts; a failure shows when one is used."""
+        for script in scripts:
+            self._send(pack(b"SCRIPT", b"LOAD", script.text), _ignore)
 
     def _send(self, command: bytes, on_reply: OnReply) -> None:
         if not self._out:
             self._turn_s = time.monotonic()
             if self._sweep is None:
                 self._schedule_sweep()
-        self._in_flight.append((on_reply, self._turn_s, command))
+        self._in_flight.append((on_reply, self._turn_s))
         self.write(command)
 
-    def _failed(self, error: Exception, on_reply: OnReply, since_s: float, command: bytes) -> None:
-        text = str(error)
-        if text.startswith("NOSCRIPT"):
-            self._again = self._again if self._again is not None else []
-            self._again.append((on_reply, since_s, command))
-            return
+    def _failed(self, text: str, on_reply: OnReply) -> None:
         on_reply(as_store_error(text))
-        if text.startswith(_WRONG_SERVER):
+        if text.startswith(_ENDS_CONNECTION):
             self.abort()
 
-    def _reload(self) -> None:
-        again = [*(self._again or ()), *self._held]
-        self._again, self._held = None, []
-        self.load_scripts(self._scripts)
-        for on_reply, _, command in again:
-            self._send(command, on_reply)
-
-    def load_scripts(self, scripts: Sequence[Script]) -> None:
-        """Makes Redis know these scripts; a failure shows when one is used."""
-        self._scripts = scripts
-        for script in scripts:
-            self._send(pack(b"SCRIPT", b"LOAD", script.text), _ignore)
+    def _oldest_s(self, now: float) -> float:
+        """When the oldest command without a reply was sent; now if there is none."""
+        if self._timed_out:
+            return self._timed_out[0]
+        return self._in_flight[0][1] if self._in_flight else now
 
     def _schedule_sweep(self) -> None:
-        self._sweep = self._loop.call_later(self._timeout_s / 10, self._expire)
+        self._sweep = self._loop.call_later(self._timeout_s / SWEEPS_PER_TIMEOUT, self._expire)
 
     def _expire(self) -> None:
         """Answers what waited too long; drops a connection that has been silent for `deaf_s`."""
         now, self._sweep = time.monotonic(), None
-        limit = now - self._timeout_s * 0.85
+        limit_s = now - self._timeout_s * (1 - 1.5 / SWEEPS_PER_TIMEOUT)
         late = []
-        while self._expired < len(self._in_flight) and self._in_flight[self._expired][1] <= limit:
-            late.append(self._in_flight[self._expired][0])
-            self._expired += 1
-        for waiting in (self._again, self._held):
-            if waiting:  # for the scripts to be loaded again
-                late += [on_reply for on_reply, since_s, _ in waiting if since_s <= limit]
-                waiting[:] = [one for one in waiting if one[1] > limit]
+        while self._in_flight and self._in_flight[0][1] <= limit_s:
+            on_reply, since_s = self._in_flight.popleft()
+            self._timed_out.append(since_s)
+            late.append(on_reply)
         for on_reply in late:
             on_reply(StoreUnavailable("the store did not answer in time"))
-        if self._in_flight:
-            if self._in_flight[0][1] <= now - self._deaf_s:
+        if self._in_flight or self._timed_out:
+            if self._oldest_s(now) <= now - self._deaf_s:
                 self.abort()
             else:
                 self._schedule_sweep()
@@ -237,7 +224,7 @@ def as_store_error(text: str) -> StoreError:
     """Sorts an error reply of Redis by its first word."""
     if text.startswith(("MOVED", "ASK ")):
         return StoreMoved(text)
-    if text.startswith(_PASSING) or " READONLY " in text or "-READONLY" in text:
+    if text.startswith(_TRANSIENT) or " READONLY " in text or "-READONLY" in text:
         return StoreUnavailable(text)
     return StoreRefused(text)
 

@@ -12,7 +12,8 @@ import pytest
 
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import Reply
-from gateway.redis.address import endpoint_of, open_connection
+from gateway.redis.address import FixedFinder, endpoint_of, open_connection
+from gateway.redis.commands import PrimaryCommands
 from gateway.redis.connection import CommandConnection, pack
 from gateway.state.scripts import ALL, SNAPSHOT
 from tests.support.waiting import tried_again, until
@@ -55,6 +56,7 @@ async def opened(
         endpoint_of(url), lambda: CommandConnection(life.on_lost, timeout_s, DEAF_S), "test"
     )
     connection.load_scripts(ALL)
+    await connection.call("PING")
     try:
         yield connection
     finally:
@@ -120,40 +122,45 @@ async def test_a_reply_larger_than_any_buffer_comes_whole(redis_url: str, room: 
 # -- scripts that Redis has forgotten
 
 
-async def test_a_forgotten_script_is_loaded_and_all_that_waited_keep_their_order(
-    server: Valkey, room: str
+async def test_a_forgotten_script_ends_the_connection_and_what_was_under_way_is_unavailable(
+    server: Valkey,
 ) -> None:
     async with opened(server.url) as connection:
         ledger = Ledger()
         snapshot = SNAPSHOT.command((b"list", b"meta"), "epoch", 100, "", 0, "")
         await server.ask("SCRIPT", "FLUSH")
-        connection.submit(snapshot, ledger.expects(0))
+        connection.submit(pack("ECHO", "before"), ledger.expects(0))
         connection.submit(snapshot, ledger.expects(1))
-        slow = [connection.call("CLIENT", "PAUSE", "100", "ALL"), connection.call("PING")]
-        await until(lambda: connection._again is not None, 2, "the script is missing")
-        for number in range(2, 6):
-            connection.submit(pack("ECHO", number), ledger.expects(number))
-        await until(lambda: len(ledger.answers) == 6, 2, "all are answered")
-        assert ledger.numbers() == list(range(6))
-        assert ledger.replies()[:2] == [[b"epoch", b"0", [], 0]] * 2
-        assert ledger.replies()[2:] == [b"2", b"3", b"4", b"5"]
-        assert await asyncio.gather(*slow) == [b"OK", b"PONG"]
+        connection.submit(snapshot, ledger.expects(2))
+        connection.submit(pack("PING"), ledger.expects(3))
+        await until(lambda: len(ledger.answers) == 4, what="all are answered")
+        assert (ledger.numbers(), ledger.replies()[0]) == ([0, 1, 2, 3], b"before")
+        assert type(ledger.replies()[1]) is StoreUnavailable
+        await until(lambda: not connection.is_open, what="the connection ends")
 
 
-async def test_scripts_that_are_flushed_all_the_time_lose_no_command(server: Valkey) -> None:
-    async with opened(server.url) as connection:
-        ledger = Ledger()
-        snapshot = SNAPSHOT.command((b"list", b"meta"), "epoch", 100, "", 0, "")
-        for block in range(10):
-            flushing = asyncio.create_task(server.ask("SCRIPT", "FLUSH"))
-            for number in range(block * 50, block * 50 + 50):
-                connection.submit(snapshot, ledger.expects(number))
-                if number % 7 == 0:
-                    await asyncio.sleep(0)
-            await flushing
-        await until(lambda: len(ledger.answers) == 500, 5, "all are answered")
-        assert sorted(ledger.numbers()) == list(range(500))
-        assert not [reply for reply in ledger.replies() if isinstance(reply, StoreError)]
+async def test_scripts_that_are_flushed_all_the_time_lose_no_answer(server: Valkey) -> None:
+    store = PrimaryCommands(FixedFinder(endpoint_of(server.url)), "test-flush", 2.0, 5.0, scripts=ALL)
+    await store.start(5)
+    ledger = Ledger()
+    for block in range(10):
+        flushing = asyncio.create_task(server.ask("SCRIPT", "FLUSH"))
+        for number in range(block * 50, block * 50 + 50):
+            store.submit(
+                b"list",
+                SNAPSHOT.command((b"list", b"meta"), "epoch", 100, "", 0, ""),
+                ledger.expects(number),
+            )
+            if number % 7 == 0:
+                await asyncio.sleep(0)
+        await flushing
+        await until(lambda: store.is_up, what="it is connected")
+    await until(lambda: len(ledger.answers) == 500, what="all are answered")
+    assert sorted(ledger.numbers()) == list(range(500))
+    errors = [reply for reply in ledger.replies() if isinstance(reply, StoreError)]
+    assert {type(error) for error in errors} <= {StoreUnavailable}
+    assert await store.run(SNAPSHOT, (b"list", b"meta"), "epoch", 100, "", 0, "") == [b"epoch", b"0", [], 0]
+    await store.close()
 
 
 # -- silence and loss
@@ -224,20 +231,6 @@ async def test_the_loss_of_the_connection_answers_everything_once(server: Valkey
         assert life.lost == 1
 
 
-async def test_the_loss_also_answers_what_waits_for_a_script(server: Valkey) -> None:
-    async with opened(server.url) as connection:
-        ledger = Ledger()
-        await server.ask("SCRIPT", "FLUSH")
-        connection.submit(SNAPSHOT.command((b"list", b"meta"), "e", 9, "", 0, ""), ledger.expects(0))
-        connection.submit(pack("CLIENT", "PAUSE", "60000", "ALL"), ledger.expects(1))
-        connection.submit(pack("PING"), ledger.expects(2))
-        await until(lambda: connection._again is not None, 2, "the script is missing")
-        connection.submit(pack("PING"), ledger.expects(3))
-        server.kill()
-        await until(lambda: len(ledger.answers) == 4, 2, "all are answered")
-        assert sorted(ledger.numbers()) == [0, 1, 2, 3]
-
-
 async def test_more_commands_than_a_link_holds_are_refused_at_once(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,21 +241,3 @@ async def test_more_commands_than_a_link_holds_are_refused_at_once(
             connection.submit(pack("ECHO", number), ledger.expects(number))
         assert ledger.numbers() == [10, 11]
         await until(lambda: len(ledger.answers) == 12, 2, "the others are answered")
-
-
-async def test_what_waits_for_scripts_to_be_loaded_again_is_answered_in_time(server: Valkey) -> None:
-    async with opened(server.url, timeout_s=0.5) as connection:
-        ledger = Ledger()
-        await server.ask("SCRIPT", "FLUSH")
-        connection.submit(SNAPSHOT.command((b"list", b"meta"), "e", 9, "", 0, ""), ledger.expects(0))
-        waiting = connection.call("CLIENT", "PAUSE", "3000", "ALL")
-        slow = connection.call("PING")
-        await until(lambda: connection._again is not None, what="the script is missing")
-        assert await waiting == b"OK"
-        began_s = time.monotonic()
-        connection.submit(pack("ECHO", "held"), ledger.expects(1))
-        with pytest.raises(StoreUnavailable):
-            await slow
-        await until(lambda: len(ledger.answers) == 2, what="both are answered")
-        assert time.monotonic() - began_s < 1.5
-        assert all(isinstance(reply, StoreUnavailable) for reply in ledger.replies())

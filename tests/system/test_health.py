@@ -33,8 +33,13 @@ async def test_logs_are_json_and_tell_who_came_and_went(gateway: Gateway, room: 
         await member.join("ada", room)
         await member.send(room, SECRET)
         await member.call("leave", {"username": "ada", "room": room})
-    await until(lambda: _lines(gateway, member.socket_id, "session_disconnected"), what="the disconnect is logged")
-    joined, left = _lines(gateway, member.socket_id, "member_joined"), _lines(gateway, member.socket_id, "member_left")
+    await until(
+        lambda: _lines(gateway, member.socket_id, "session_disconnected"), what="the disconnect is logged"
+    )
+    joined, left = (
+        _lines(gateway, member.socket_id, "member_joined"),
+        _lines(gateway, member.socket_id, "member_left"),
+    )
     assert [(line["user"], line["room"]) for line in (*joined, *left)] == [("ada", room)] * 2
     assert len(_lines(gateway, member.socket_id, "session_connected")) == 1
     assert _lines(gateway, member.socket_id, "session_disconnected")[0]["reason"]
