@@ -51,6 +51,67 @@ class SocketEvents(Protocol):
         """The socket's way of writing has changed."""
 
 
+class RedisEvents(Protocol):
+    """Redis → hub."""
+
+    def on_messages(self, messages: list[tuple[bytes, bytes]]) -> None:
+        """Takes (channel, payload) of all messages that one read brought, in order."""
+
+    def on_channels_lost(self, channels: list[bytes]) -> None:
+        """The connection that brought these channels is gone."""
+
+    def on_failover(self, last_heard_s: float) -> None:
+        """A connection leads to another server than before, which was last heard at that monotonic time."""
+
+    def on_restored(self) -> None:
+        """Commands, or all channels, are back after they were away."""
+
+
+class HubEvents(Protocol):
+    """Hub → chat and python-socketio."""
+
+    def on_room_closed(self, name: str) -> None:
+        """This worker has no sessions in the room any more."""
+
+    def on_foreign_message(self, channel: bytes, payload: bytes) -> None:
+        """A channel brought what is no room's."""
+
+    def on_restored(self) -> None:
+        """Redis is back; every room is being repaired."""
+
+
+class SubscriberEvents(Protocol):
+    """One connection for subscriptions → the topology's PubSub."""
+
+    def on_subscriber_up(self) -> None:
+        """It is connected; nothing is subscribed yet."""
+
+    def on_subscribed(self) -> None:
+        """Everything that is wanted is confirmed, for the first time on this connection."""
+
+    def on_subscription_ended(self, channel: bytes) -> None:
+        """Redis ended a subscription that is still wanted."""
+
+    def on_subscriber_lost(self) -> None:
+        """The connection is gone."""
+
+    def on_unresponsive(self) -> None:
+        """Probes had no echo; the connection has been dropped."""
+
+    def probe(self) -> None:
+        """Publishes something that the connection must hear."""
+
+
+class CommandEvents(Protocol):
+    """Commands → channels."""
+
+    def on_commands_up(self) -> None:
+        """A connection for commands stands."""
+
+    def on_slots_moved(self) -> None:
+        """Other servers of a Cluster hold other slots than before."""
+
+
 class ScriptCommand(Protocol):
     """A Lua script as something to run."""
 
@@ -58,13 +119,7 @@ class ScriptCommand(Protocol):
 
 
 class CommandStore(Protocol):
-    """Commands by key. `on_up` callbacks run each time a connection stands; `on_down` when it is lost; `on_moved`
-    before `on_up` when it leads to another server than the last one, with the time when that was last heard."""
-
-    publish_verb: bytes
-    on_up: list[Callable[[], None]]
-    on_down: list[Callable[[], None]]
-    on_moved: list[Callable[[float], None]]
+    """Commands by key, whatever the topology."""
 
     @property
     def is_up(self) -> bool: ...
@@ -76,17 +131,12 @@ class CommandStore(Protocol):
     ) -> asyncio.Future[Reply]: ...
     def drop(self, reason: str) -> None: ...
     def retry_now(self) -> None: ...
-    async def start(self, limit_s: float) -> None: ...
+    async def start(self, limit_s: float, events: CommandEvents | None = None) -> None: ...
     async def close(self) -> None: ...
 
 
-class PubSub(Protocol):
+class PubSub(CommandEvents, Protocol):
     """The channels of Redis, whatever the topology."""
-
-    on_messages: Listener
-    on_back: Callable[[], None]
-    on_lost: Callable[[list[bytes]], None]
-    on_moved: Callable[[float], None]
 
     @property
     def unhealthy_reason(self) -> str | None:
@@ -101,7 +151,7 @@ class PubSub(Protocol):
     def server(self, channel: bytes) -> str:
         """Which server process brings a channel; empty while there is none."""
 
-    async def start(self, limit_s: float) -> None:
+    async def start(self, limit_s: float, events: RedisEvents) -> None:
         """Connects in the background and waits up to `limit_s` to hear; does not insist on it."""
 
     async def close(self) -> None:

@@ -188,13 +188,13 @@ class Chat:
         room = self._hub.room(name)
         member = known or Member(room, session.sid, session.socket, username)
         if known is not None:
-            room.park(known)
+            room.begin_rejoin(known)
         room.joining += 1
         try:
             change = await Joining(session, member, event, ack).enter(self._hub, self._tracker)
         except BaseException:
             if known is not None and not session.is_over:
-                room.put_back(known)
+                room.abandon_rejoin(known)
             elif known is None:
                 self._tracker.drop(name, session.sid, username)
             raise
@@ -231,7 +231,7 @@ class Chat:
 
     async def _history(self, session: Session, event: History, ack: int | None) -> None:
         room = self._member(session, event.room).room
-        snapshot = await self._histories.snapshot(event.room, *room.claim)
+        snapshot = await self._histories.snapshot(event.room, room.observed)
         numbered = snapshot.after(0)
         if event.before is not None:
             if event.before.epoch != snapshot.epoch:

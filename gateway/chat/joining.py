@@ -88,4 +88,4 @@ class Joining:
         if packets:
             session.socket.send_texts(packets)
         if session.socket.is_behind:  # since before: it is not told again
-            room.hold_back(member)
+            room.pause(member)

@@ -38,11 +38,11 @@ class Session:
 
     def on_behind(self) -> None:
         for member in self.rooms.values():
-            member.room.hold_back(member)
+            member.room.pause(member)
 
     def on_drained(self) -> None:
         for member in self.rooms.values():
-            member.room.catch_up(member)
+            member.room.resume(member)
 
     def on_transport_changed(self) -> None:
         for member in self.rooms.values():

@@ -1,20 +1,20 @@
-"""The store: where commands go, whatever the topology.
+"""Commands to one primary.
 
-Owns the command connection to the primary. Promises what `CommandLink` promises; while there is no connection a
-command is answered `StoreUnavailable` at once. `cluster.py` has the same surface over many primaries.
+Owns the connection for commands. Promises what `CommandConnection` promises; while there is no connection a command is
+answered `StoreUnavailable` at once. `cluster/commands.py` has the same surface over many primaries.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from gateway.errors import StoreUnavailable
-from gateway.interfaces import Argument, OnReply, PrimaryFinder, Reply, ScriptCommand
+from gateway.interfaces import Argument, CommandEvents, OnReply, PrimaryFinder, Reply, ScriptCommand
 from gateway.redis.address import Endpoint, open_connection
-from gateway.redis.connection import CommandConnection, pack, settle
+from gateway.redis.connection import CommandConnection, CommandOptions, pack, settle
 from gateway.redis.reconnect import ReconnectingConnection
-from gateway.redis.script import Script
+from gateway.redis.server_watch import ServerWatch
 
 
 class CommandCalls:
@@ -42,31 +42,20 @@ class CommandCalls:
 class PrimaryCommands(CommandCalls):
     """One primary: a plain server, or the one that Sentinel names."""
 
-    publish_verb = b"PUBLISH"
-
     def __init__(
-        self,
-        finder: PrimaryFinder[Endpoint],
-        name: str,
-        timeout_s: float,
-        deaf_s: float,
-        stale_s: float | None = None,
-        scripts: Sequence[Script] = (),
+        self, finder: PrimaryFinder[Endpoint], watch: ServerWatch, name: str, options: CommandOptions
     ) -> None:
-        """`scripts` are loaded at each new connection. `stale_s`: see `CommandConnection`; only where another server
-        can take over."""
+        """`name` is the connection's, as Redis lists it."""
         self._finder = finder
+        self._watch = watch
         self._name = name
-        self._scripts = scripts
-        self._limits = timeout_s, deaf_s, stale_s
-        self._last: CommandConnection | None = None
+        self._options = options
         self._reconnecting: ReconnectingConnection[CommandConnection] = ReconnectingConnection(
             "commands", self._connect, self._up, self._down
         )
         self._first = asyncio.Event()
-        self.on_up: list[Callable[[], None]] = []
-        self.on_down: list[Callable[[], None]] = []
-        self.on_moved: list[Callable[[float], None]] = []
+        self._last: CommandConnection | None = None
+        self._events: CommandEvents | None = None
 
     @property
     def is_up(self) -> bool:
@@ -89,11 +78,12 @@ class PrimaryCommands(CommandCalls):
         self._reconnecting.drop(reason)
 
     def retry_now(self) -> None:
-        """The store answers somebody: without a connection, tries again at once."""
+        """The server answers somebody: without a connection, tries again at once."""
         self._reconnecting.retry_now()
 
-    async def start(self, limit_s: float) -> None:
+    async def start(self, limit_s: float, events: CommandEvents | None = None) -> None:
         """Connects in the background and waits up to `limit_s` for the first connection; does not insist on it."""
+        self._events = events
         self._reconnecting.start()
         try:
             async with asyncio.timeout(limit_s):
@@ -108,22 +98,20 @@ class PrimaryCommands(CommandCalls):
         endpoint = await self._finder.find()
         connection = await open_connection(
             endpoint,
-            lambda: CommandConnection(on_lost, *self._limits),
+            lambda: CommandConnection(on_lost, self._options),
             self._name,
             self._finder.must_be_primary,
         )
-        connection.load_scripts(self._scripts)
+        connection.load_scripts()
         return connection
 
     def _up(self, connection: CommandConnection) -> None:
         self._first.set()
         last, self._last = self._last, connection
-        if last is not None and connection.server != last.server:
-            for tell_moved in self.on_moved:
-                tell_moved(last.heard_at_s)
-        for tell in self.on_up:
-            tell()
+        last_heard_s = last.heard_at_s if last is not None else connection.heard_at_s
+        self._watch.connected("commands", connection.server, last_heard_s)
+        if self._events is not None:
+            self._events.on_commands_up()
 
     def _down(self) -> None:
-        for tell in self.on_down:
-            tell()
+        """What was under way has been answered; who submits now is told at once."""

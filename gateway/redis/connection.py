@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import hiredis
 
@@ -93,6 +94,24 @@ class Connection(asyncio.Protocol):
             self.transport.write(out[0] if len(out) == 1 else b"".join(out))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandOptions:
+    """How long a server may take, and what it must know.
+
+    timeout_s       a command without an answer by then is answered `StoreUnavailable`
+    unresponsive_s  a server that has not answered its oldest command by then loses its connection
+    stale_s         an answer that took longer is not believed, nor what follows it: the server stood still, and
+                    another may have taken over. The connection ends, so that the primary is found again. None where
+                    no other server can take over
+    scripts         loaded at each new connection
+    """
+
+    timeout_s: float
+    unresponsive_s: float
+    stale_s: float | None = None
+    scripts: Sequence[Script] = ()
+
+
 class CommandConnection(Connection):
     """A connection for commands: each is answered by its callback, in the order of submission.
 
@@ -100,17 +119,9 @@ class CommandConnection(Connection):
     way is answered `StoreUnavailable`, and the next connection loads them again.
     """
 
-    def __init__(
-        self, on_lost: Callable[[], None], timeout_s: float, deaf_s: float, stale_s: float | None = None
-    ) -> None:
-        """A command without an answer after `timeout_s` is answered `StoreUnavailable`; a server that was silent for
-        `deaf_s` loses its connection. An answer that took longer than `stale_s` is not believed, nor what follows it:
-        the server stood still, and another may have taken over. The connection ends, so that the primary is found
-        again."""
+    def __init__(self, on_lost: Callable[[], None], options: CommandOptions) -> None:
         super().__init__(on_lost)
-        self._timeout_s = timeout_s
-        self._deaf_s = deaf_s
-        self._stale_s = stale_s
+        self._options = options
         self._in_flight: deque[tuple[OnReply, float]] = deque()
         self._timed_out: deque[float] = (
             deque()
@@ -145,7 +156,8 @@ class CommandConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         now = time.monotonic()
-        if self._stale_s is not None and now - self._oldest_s(now) > self._stale_s:
+        stale_s = self._options.stale_s
+        if stale_s is not None and now - self._oldest_s(now) > stale_s:
             self.abort()
             return
         self.heard_at_s = now
@@ -161,9 +173,9 @@ class CommandConnection(Connection):
             else:
                 on_reply(reply)
 
-    def load_scripts(self, scripts: Sequence[Script]) -> None:
-        """Makes Redis know these scripts; a failure shows when one is used."""
-        for script in scripts:
+    def load_scripts(self) -> None:
+        """Makes Redis know the scripts; a failure shows when one is used."""
+        for script in self._options.scripts:
             self._send(pack(b"SCRIPT", b"LOAD", script.text), _ignore)
 
     def _send(self, command: bytes, on_reply: OnReply) -> None:
@@ -186,12 +198,12 @@ class CommandConnection(Connection):
         return self._in_flight[0][1] if self._in_flight else now
 
     def _schedule_sweep(self) -> None:
-        self._sweep = self._loop.call_later(self._timeout_s / SWEEPS_PER_TIMEOUT, self._expire)
+        self._sweep = self._loop.call_later(self._options.timeout_s / SWEEPS_PER_TIMEOUT, self._expire)
 
     def _expire(self) -> None:
-        """Answers what waited too long; drops a connection that has been silent for `deaf_s`."""
+        """Answers what waited too long; drops a connection whose server is unresponsive."""
         now, self._sweep = time.monotonic(), None
-        limit_s = now - self._timeout_s * (1 - 1.5 / SWEEPS_PER_TIMEOUT)
+        limit_s = now - self._options.timeout_s * (1 - 1.5 / SWEEPS_PER_TIMEOUT)
         late = []
         while self._in_flight and self._in_flight[0][1] <= limit_s:
             on_reply, since_s = self._in_flight.popleft()
@@ -200,7 +212,7 @@ class CommandConnection(Connection):
         for on_reply in late:
             on_reply(StoreUnavailable("the store did not answer in time"))
         if self._in_flight or self._timed_out:
-            if self._oldest_s(now) <= now - self._deaf_s:
+            if self._oldest_s(now) <= now - self._options.unresponsive_s:
                 self.abort()
             else:
                 self._schedule_sweep()

@@ -1,9 +1,7 @@
-"""The bus: the worker's ears on Redis.
+"""The channels of one primary: a plain server, or the one that Sentinel names.
 
-Owns which connection listens to which channel. On one primary that is one connection; `cluster_bus.py` has one per
-primary of a Cluster. `on_lost` gets the channels whose connection is lost; `on_back` runs whenever everything is
-subscribed again after some of it was not, `on_moved` when a connection leads to another server than the last
-one, with the time when that was last heard (as `time.monotonic` counts).
+Owns one connection for subscriptions, and the probe that shows whether it hears. A Cluster has one such connection per
+primary (`cluster/pubsub.py`).
 """
 
 from __future__ import annotations
@@ -12,43 +10,35 @@ import asyncio
 from collections.abc import Callable
 
 from gateway import keys
-from gateway.interfaces import CommandStore, Listener, PrimaryFinder, Reply
+from gateway.interfaces import CommandStore, PrimaryFinder, RedisEvents, Reply
 from gateway.redis.address import Endpoint, open_connection
 from gateway.redis.connection import pack
+from gateway.redis.server_watch import ServerWatch
 from gateway.redis.subscriber import Subscriber
 from gateway.redis.subscriber_connection import SubscriberConnection
 
 
 class PrimaryPubSub:
-    """Ears on one primary: a plain server's, or the one that Sentinel names."""
+    """The channels of one primary. Listens to its own connection (`SubscriberEvents`) and to the commands'."""
 
     def __init__(
         self,
         finder: PrimaryFinder[Endpoint],
         store: CommandStore,
+        watch: ServerWatch,
         worker: str,
         subscribe_verb: bytes,
         probe_s: float,
-        deaf_s: float,
+        unresponsive_s: float,
     ) -> None:
+        """`store` takes the probes; the times are `Subscriber`'s."""
         self._finder = finder
         self._store = store
+        self._watch = watch
         self._worker = worker
         self._probe_channel = keys.worker_probe(worker)
-        self._subscriber = Subscriber("pubsub", self._open, subscribe_verb, probe_s, deaf_s)
-        self._subscriber.on_messages = self._heard
-        self._subscriber.on_complete = self._complete
-        self._subscriber.on_ended = lambda channel: self._subscriber.drop("the server ended a subscription")
-        self._subscriber.on_deaf = lambda: store.drop("the bus is deaf")
-        self._subscriber.probe = self._probe
-        self._subscriber.on_up = store.retry_now
-        self._subscriber.on_lost = self._lost
-        store.on_up.append(self._subscriber.retry_now)
-        self.on_messages: Listener = lambda messages: None
-        self.on_back: Callable[[], None] = lambda: None
-        self.on_lost: Callable[[list[bytes]], None] = lambda channels: None
-        self.on_moved: Callable[[float], None] = lambda at_s: None
-        self._server = ""
+        self._subscriber = Subscriber("pubsub", self._open, subscribe_verb, probe_s, unresponsive_s)
+        self._events: RedisEvents | None = None
         self._always = [self.subscribe(keys.SOCKETIO_CHANNEL), self.subscribe(self._probe_channel)]
 
     @property
@@ -58,14 +48,16 @@ class PrimaryPubSub:
     def subscribe(self, channel: bytes) -> asyncio.Future[None]:
         return self._subscriber.subscriptions.want(channel)
 
-    def server(self, channel: bytes) -> str:
-        return self._subscriber.server
-
     def unsubscribe(self, channel: bytes) -> None:
         self._subscriber.subscriptions.drop(channel)
 
-    async def start(self, limit_s: float) -> None:
-        self._subscriber.start()
+    def server(self, channel: bytes) -> str:
+        return self._subscriber.server
+
+    async def start(self, limit_s: float, events: RedisEvents) -> None:
+        self._events = events
+        self._watch.start(events)
+        self._subscriber.start(self, events.on_messages)
         await asyncio.wait(self._always, timeout=limit_s)
 
     async def close(self) -> None:
@@ -77,23 +69,43 @@ class PrimaryPubSub:
     async def _open(self, make: Callable[[], SubscriberConnection]) -> SubscriberConnection:
         endpoint = await self._finder.find()
         connection = await open_connection(
-            endpoint, make, f"gateway-{self._worker}-bus", self._finder.must_be_primary
+            endpoint, make, f"gateway-{self._worker}-pubsub", self._finder.must_be_primary
         )
-        if connection.server != self._server:
-            self._server = connection.server
-            self.on_moved(self._subscriber.heard_at_s)
+        self._watch.connected("channels", connection.server, self._subscriber.heard_at_s)
         return connection
 
-    def _heard(self, messages: list[tuple[bytes, bytes]]) -> None:
-        self.on_messages(messages)
+    # -- from the commands
 
-    def _lost(self) -> None:
-        self.on_lost(self._subscriber.subscriptions.channels())
+    def on_commands_up(self) -> None:
+        """The server answers somebody: a connection that waits tries again at once. Channels may be back before the
+        commands have left a demoted primary, whose history is an old one: the rooms are repaired then, too."""
+        self._subscriber.retry_now()
+        if self._events is not None:
+            self._events.on_restored()
 
-    def _complete(self) -> None:
-        self.on_back()
+    def on_slots_moved(self) -> None:
+        """One server has no slots."""
 
-    def _probe(self) -> None:
+    # -- from the connection
+
+    def on_subscriber_up(self) -> None:
+        self._store.retry_now()
+
+    def on_subscribed(self) -> None:
+        if self._events is not None:
+            self._events.on_restored()
+
+    def on_subscription_ended(self, channel: bytes) -> None:
+        self._subscriber.drop("the server ended a subscription")
+
+    def on_subscriber_lost(self) -> None:
+        if self._events is not None:
+            self._events.on_channels_lost(self._subscriber.subscriptions.channels())
+
+    def on_unresponsive(self) -> None:
+        self._store.drop("the channels are silent")
+
+    def probe(self) -> None:
         """Behind a write, which only a primary accepts and which changes nothing: a demoted one is found out."""
         self._store.submit(keys.WORKERS, pack(b"ZADD", keys.WORKERS, b"XX", b"GT", 0, self._worker), nobody)
         self._store.submit(keys.WORKERS, pack(b"PUBLISH", self._probe_channel, b"?"), nobody)

@@ -1,8 +1,8 @@
-"""Ears: one listening connection, and whether it really hears.
+"""One connection for subscriptions, and whether it really hears.
 
 Owns what a connection is subscribed to, asks for all of it again when the connection is new, and notices silence:
-after `probe_s` without a word a probe is published through the store, and without an echo for `deaf_s` the
-connection counts as deaf and is dropped. Promises that a subscription is confirmed before anybody is told so.
+after `probe_s` without a word a probe is published through the store, and without an echo for `unresponsive_s`
+the connection is dropped. Promises that a subscription is confirmed before anybody is told so.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from gateway import keys
-from gateway.interfaces import Listener
+from gateway.interfaces import Listener, SubscriberEvents
 from gateway.metrics import deaf
 from gateway.redis.reconnect import ReconnectingConnection
 from gateway.redis.subscriber_connection import SubscriberConnection
@@ -27,11 +27,11 @@ BATCH = 500
 _UNDO = {b"SUBSCRIBE": b"UNSUBSCRIBE", b"SSUBSCRIBE": b"SUNSUBSCRIBE"}
 
 Open = Callable[[Callable[[], SubscriberConnection]], Awaitable[SubscriberConnection]]
-"""Opens a connection to the right server around the link that it is given."""
+"""Opens a connection to the right server around the one that it is given."""
 
 
 class Subscriptions:
-    """What one listening connection should be subscribed to, and who waits for confirmation."""
+    """What one connection should be subscribed to, and who waits for confirmation."""
 
     def __init__(self, subscribe_verb: bytes) -> None:
         """`subscribe_verb` is for rooms' channels; the others are plain ones on every topology."""
@@ -43,7 +43,7 @@ class Subscriptions:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every wanted channel is confirmed on the present link."""
+        """Whether every wanted channel is confirmed on the present connection."""
         return self.connection is not None and self._open == 0
 
     def channels(self) -> list[bytes]:
@@ -51,7 +51,7 @@ class Subscriptions:
         return list(self._wanted)
 
     def want(self, channel: bytes) -> asyncio.Future[None]:
-        """Subscribes; the future is done once Redis has confirmed, on this link or a later one."""
+        """Subscribes; the future is done once Redis has confirmed, on this connection or a later one."""
         confirmed = self._wanted.get(channel)
         if confirmed is None:
             confirmed = self._wanted[channel] = asyncio.get_running_loop().create_future()
@@ -73,7 +73,7 @@ class Subscriptions:
             self.connection.subscribe(_UNDO[self._verb(channel)], [channel])
 
     def begin(self, connection: SubscriberConnection) -> None:
-        """Asks for everything again on a new link: in batches, or one by one where channels have slots, because
+        """Asks for everything again on a new connection: in batches, or one by one where channels have slots, because
         SSUBSCRIBE takes only channels of one slot (they still leave in one write)."""
         self.connection, self._ending = connection, {}
         for verb in {self._verb(channel) for channel in self._wanted}:
@@ -83,7 +83,7 @@ class Subscriptions:
                 connection.subscribe(verb, channels[at : at + size])
 
     def lost(self) -> None:
-        """The link is gone: nothing is confirmed any more."""
+        """The connection is gone: nothing is confirmed any more."""
         self.connection = None
         loop = asyncio.get_running_loop()
         for channel, confirmed in self._wanted.items():
@@ -116,28 +116,24 @@ class Subscriptions:
 
 
 class Subscriber:
-    """A listening connection that is kept."""
+    """A connection for subscriptions that is kept."""
 
     def __init__(
-        self, name: str, connect: Open, subscribe_verb: bytes, probe_s: float, deaf_s: float
+        self, name: str, connect: Open, subscribe_verb: bytes, probe_s: float, unresponsive_s: float
     ) -> None:
+        """A connection without a word for `probe_s` is probed; one without a word for `unresponsive_s` is replaced."""
         self._name = name
         self._open = connect
-        self._probe_s, self._deaf_s = probe_s, deaf_s
+        self._probe_s, self._unresponsive_s = probe_s, unresponsive_s
         self.subscriptions = Subscriptions(subscribe_verb)
         self._reconnecting: ReconnectingConnection[SubscriberConnection] = ReconnectingConnection(
             name, self._connect, self._up, self._down
         )
-        self._watch: asyncio.Task[None] | None = None
+        self._events: SubscriberEvents | None = None
+        self._on_messages: Listener | None = None
+        self._silence: asyncio.Task[None] | None = None
         self._was_complete = False
         self._last: SubscriberConnection | None = None
-        self.on_messages: Listener = lambda messages: None
-        self.on_complete: Callable[[], None] = lambda: None
-        self.on_ended: Callable[[bytes], None] = lambda channel: None
-        self.on_up: Callable[[], None] = lambda: None
-        self.on_lost: Callable[[], None] = lambda: None
-        self.on_deaf: Callable[[], None] = lambda: None
-        self.probe: Callable[[], None] = lambda: None
 
     @property
     def unhealthy_reason(self) -> str | None:
@@ -145,7 +141,7 @@ class Subscriber:
         connection = self._reconnecting.connection
         if connection is None or not self._was_complete:
             return "not subscribed to the store"
-        if time.monotonic() - connection.heard_at_s > self._deaf_s:
+        if time.monotonic() - connection.heard_at_s > self._unresponsive_s:
             return "deaf: the store's channels are silent"
         return None
 
@@ -159,16 +155,17 @@ class Subscriber:
         """When something was last heard, on this connection or the one before it."""
         return self._last.heard_at_s if self._last is not None else time.monotonic()
 
-    def start(self) -> None:
+    def start(self, events: SubscriberEvents, on_messages: Listener) -> None:
         """Begins to listen in the background."""
+        self._events, self._on_messages = events, on_messages
         self._reconnecting.start()
-        self._watch = asyncio.create_task(self._listen_for_silence())
+        self._silence = asyncio.create_task(self._listen_for_silence(events))
 
     async def close(self) -> None:
         """Ends listening."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+        if self._silence is not None:
+            self._silence.cancel()
+            await asyncio.gather(self._silence, return_exceptions=True)
         await self._reconnecting.close()
         for channel in self.subscriptions.channels():
             self.subscriptions.drop(channel)
@@ -182,43 +179,47 @@ class Subscriber:
         self._reconnecting.retry_now()
 
     async def _connect(self, on_lost: Callable[[], None]) -> SubscriberConnection:
-        return await self._open(lambda: SubscriberConnection(on_lost, self._heard, self._confirmed))
+        assert self._on_messages is not None
+        on_messages = self._on_messages
+        return await self._open(lambda: SubscriberConnection(on_lost, on_messages, self._confirmed))
 
     def _up(self, connection: SubscriberConnection) -> None:
         self._last = connection
         self._was_complete = False
         self.subscriptions.begin(connection)
-        self.on_up()
+        if self._events is not None:
+            self._events.on_subscriber_up()
 
     def _down(self) -> None:
         self._was_complete = False
         self.subscriptions.lost()
-        self.on_lost()
-
-    def _heard(self, messages: list[tuple[bytes, bytes]]) -> None:
-        self.on_messages(messages)
+        if self._events is not None:
+            self._events.on_subscriber_lost()
 
     def _confirmed(self, kind: bytes, channel: bytes) -> None:
+        if self._events is None:
+            return
         if kind in (b"unsubscribe", b"sunsubscribe"):
             if self.subscriptions.ended(channel):
-                self.on_ended(channel)
+                self._events.on_subscription_ended(channel)
         elif self.subscriptions.confirmed(channel) and not self._was_complete:
             self._was_complete = True
             log.info("pubsub_listening", connection=self._name, channels=len(self.subscriptions.channels()))
-            self.on_complete()
+            self._events.on_subscribed()
 
-    async def _listen_for_silence(self) -> None:
-        """Woken every eighth of `probe_s`; ended by `close`. Probes a silent connection and drops a deaf one."""
+    async def _listen_for_silence(self, events: SubscriberEvents) -> None:
+        """Woken eight times in `probe_s`, so that silence is noticed an eighth of it late at most; ended by `close`.
+        Probes a silent connection and drops an unresponsive one."""
         while True:
             await asyncio.sleep(self._probe_s / 8)
             connection = self._reconnecting.connection
             if connection is None:
                 continue
             silent_s = time.monotonic() - connection.heard_at_s
-            if silent_s >= self._deaf_s:
+            if silent_s >= self._unresponsive_s:
                 deaf.add(1)
                 log.warning("pubsub_unresponsive", connection=self._name, silent_s=round(silent_s, 1))
-                self._reconnecting.drop("deaf")
-                self.on_deaf()
+                self._reconnecting.drop("unresponsive")
+                events.on_unresponsive()
             elif silent_s >= self._probe_s:
-                self.probe()
+                events.probe()

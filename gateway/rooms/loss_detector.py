@@ -1,9 +1,16 @@
-"""Evidence: what a worker knows to have been in a room, held against a store that may have lost it.
+"""Loss detection: what a worker has observed in a room, held against a Redis that may have lost it.
 
-A server that took over may lack what the old one acknowledged, and the old one may have gone on for those who had not
-heard of it. So what was seen at a server is kept as a claim when that server is left, until the new one has been told.
-A claim that does not hold there makes the room begin a new epoch (see snapshot.lua), by which all workers hear of the
-loss. Pure values, without I/O.
+A failover leads to a server that may lack messages which the old one acknowledged. The old one may also go on for those
+who have not heard of the failover. Example: worker A moves to the new server at position 7; worker B is still at the
+old one, is acknowledged 8 there, and follows. Only B knows of that 8. So:
+
+- When a server is left, what was observed there is kept: the last message that members saw, and the last one that was
+  acknowledged. Those are observations.
+- Each publish and each reading of the room says what was observed (`state/scripts/epoch.lua` judges it).
+- An observation is kept until the new server has been told. One that does not hold there makes the room begin a new
+  epoch, by which all workers hear of the loss.
+
+Values only, no I/O.
 """
 
 from __future__ import annotations
@@ -12,99 +19,107 @@ from collections.abc import Callable
 
 from gateway.protocol import Position, receive_json
 from gateway.rooms.position_check import Observation
-from gateway.state.history import NO_POSITION, OTHER, Snapshot
+from gateway.state.history import NO_POSITION, Observed, Snapshot
 
-CLAIMS_MAX = 16
-"""Claims that are kept of a room; of more, which only servers that change by the second bring, the newest."""
+OBSERVATIONS_MAX = 16
+"""Observations that are kept of a room: two for each server that is left, so eight failovers before the first of them
+has been told. Of more, which only servers that change by the second bring, the newest are kept."""
 
 
 class LossDetector:
-    """Of one room on one worker. Messages are kept as the channel brings them."""
+    """What one worker has observed in one room.
 
-    __slots__ = ("_acknowledged", "_claims", "_clock", "_entry", "_other_epoch", "_room_json", "_told")
+    _acknowledged   the highest position that was acknowledged here, in the epoch of the last acknowledgement
+    _entry          the message that got it, as it is stored; empty before the first
+    _observations   what was observed at servers that were left, and when those were last heard (`clock` seconds)
+    _told           those of them that the reading under way tells
+    _renumbered     the epoch in which Redis gave a number again; empty if none
+    """
+
+    __slots__ = (
+        "_acknowledged", "_clock", "_entry", "_observations", "_renumbered", "_room_json", "_told",
+    )  # fmt: skip
 
     def __init__(self, room_json: bytes, clock: Callable[[], float]) -> None:
+        """`room_json` is the room's name as JSON: messages are kept as the channel brings them."""
         self._room_json = room_json
         self._clock = clock
         self._acknowledged, self._entry = NO_POSITION, b""
-        self._claims: dict[Observation, float] = {}
+        self._observations: dict[Observation, float] = {}
         self._told: list[Observation] = []
-        self._other_epoch = ""
+        self._renumbered = ""
 
     @property
-    def has_claims(self) -> bool:
-        """Whether something was seen at a server that was left."""
-        return bool(self._claims)
+    def has_observations(self) -> bool:
+        """Whether something was observed at a server that was left, and nobody has been told."""
+        return bool(self._observations)
 
     def acknowledged(self, epoch: str, seq: int, entry: bytes) -> None:
         """A message, as it is stored, got this position."""
         if epoch != self._acknowledged.epoch or seq > self._acknowledged.seq:
             self._acknowledged, self._entry = Position(epoch, seq), entry
 
-    def left(self, position: Position, data: bytes | None, at_s: float) -> None:
-        """A server was left that was last heard at `at_s`, with the room at this position."""
+    def server_left(self, position: Position, data: bytes | None, last_heard_s: float) -> None:
+        """A server was left, last heard at `last_heard_s`, with the room at this position and this last message."""
         if self._entry:
-            self._add(
-                Observation(
-                    self._acknowledged, receive_json(self._entry, self._room_json, self._acknowledged)
-                ),
-                at_s,
-            )
-        self._add(Observation(position, data), at_s)
+            data_there = receive_json(self._entry, self._room_json, self._acknowledged)
+            self._add(Observation(self._acknowledged, data_there), last_heard_s)
+        self._add(Observation(position, data), last_heard_s)
 
-    def suspect(self, epoch: str) -> None:
-        """The store numbers again in this epoch what it had numbered before: it must begin another one."""
-        self._other_epoch = epoch
+    def renumbered(self, epoch: str) -> None:
+        """Redis gave a number of this epoch to another message than before: the room must begin another epoch."""
+        self._renumbered = epoch
 
-    def claim(self, position: Position) -> tuple[Position, bytes]:
-        """What the store is told, with the room at `position`: the highest position that is known to have existed in
-        the epoch in question, and why the store may not hold it."""
+    def observed(self, position: Position) -> Observed:
+        """What a publish says, with the room at `position`."""
         last = self._acknowledged
-        if not self._claims and not self._other_epoch:
-            return (last if last.epoch == position.epoch and last.seq > position.seq else position), b""
-        epoch = self._epoch(position.epoch)
-        claims = self._in(epoch)
-        known = [position, last, *(seen.position for seen in claims)]
-        doubt = OTHER if self._other_epoch else b""
-        if claims:
-            age_s = self._clock() - max(self._claims[seen] for seen in claims)
-            doubt = b"%b%d" % (doubt, max(0.0, age_s) * 1000)
-        return Position(epoch, max((one.seq for one in known if one.epoch == epoch), default=0)), doubt
+        if not self._observations and not self._renumbered:
+            return Observed(last if last.epoch == position.epoch and last.seq > position.seq else position)
+        epoch = self._epoch_to_tell(position.epoch)
+        there = self._in(epoch)
+        known = [position, last, *(one.position for one in there)]
+        age_ms = None
+        if there:
+            age_s = self._clock() - max(self._observations[one] for one in there)
+            age_ms = int(max(0.0, age_s) * 1000)
+        highest = max((one.seq for one in known if one.epoch == epoch), default=0)
+        return Observed(Position(epoch, highest), bool(self._renumbered), age_ms)
 
-    def tell(self, position: Position) -> tuple[Position, bytes]:
-        """The same, for a reading of the room: it is told."""
-        found = self.claim(position)
-        self._told = self._in(found[0].epoch)
-        return found
+    def ask(self, position: Position) -> Observed:
+        """The same for a reading of the room; `confirm` follows if the server that answered is the right one."""
+        observed = self.observed(position)
+        self._told = self._in(observed.position.epoch)
+        return observed
 
-    def settle(self) -> None:
-        """The server that took over has been told."""
-        for seen in self._told:
-            self._claims.pop(seen, None)
+    def confirm(self) -> None:
+        """The server that took over has been told what the last `ask` said."""
+        for one in self._told:
+            self._observations.pop(one, None)
         self._told = []
 
     def is_contradicted(self, snapshot: Snapshot, last: Observation | None) -> bool:
-        """Whether the store has other messages in the places of claims, or of what live members saw `last`, or no
-        longer shows what is in the place of a claim: then it must begin a new epoch."""
+        """Whether Redis has other messages in the places of observations, or in that of the `last` message that live
+        members saw, or shows no longer what is in the place of an observation. It must begin a new epoch then."""
         room_json = self._room_json
         is_other = any(
-            one.is_contradicted(snapshot, room_json) or one.is_beyond(snapshot) for one in self._claims
+            one.is_contradicted(snapshot, room_json) or one.is_trimmed(snapshot) for one in self._observations
         )
         if not is_other and last is not None:
             is_other = last.is_contradicted(snapshot, room_json)
-        self._other_epoch = snapshot.epoch if is_other else ""
+        self._renumbered = snapshot.epoch if is_other else ""
         return is_other
 
-    def _add(self, seen: Observation, at_s: float) -> None:
-        if seen.position.epoch and seen not in self._claims:
-            self._claims[seen] = at_s
-            for oldest in list(self._claims)[:-CLAIMS_MAX]:
-                del self._claims[oldest]
+    def _add(self, observation: Observation, last_heard_s: float) -> None:
+        if observation.position.epoch and observation not in self._observations:
+            self._observations[observation] = last_heard_s
+            for oldest in list(self._observations)[:-OBSERVATIONS_MAX]:
+                del self._observations[oldest]
 
-    def _epoch(self, present: str) -> str:
-        """The epoch of which the store is told next: the present one, or that of the oldest claim if there is one."""
-        epochs = [seen.position.epoch for seen in self._claims]
-        return self._other_epoch or (present if present in epochs or not epochs else epochs[0])
+    def _epoch_to_tell(self, present: str) -> str:
+        """One epoch is told at a time: the one that was renumbered, else the present one if there are no observations
+        or some in it, else that of the oldest observation."""
+        epochs = [one.position.epoch for one in self._observations]
+        return self._renumbered or (present if present in epochs or not epochs else epochs[0])
 
     def _in(self, epoch: str) -> list[Observation]:
-        return [seen for seen in self._claims if seen.position.epoch == epoch]
+        return [one for one in self._observations if one.position.epoch == epoch]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Generic, TypeVar
 
 from gateway.interfaces import Recipient
@@ -10,15 +11,37 @@ from gateway.protocol import Position
 RoomT = TypeVar("RoomT")
 
 
-class Member(Generic[RoomT]):
-    """A session's place in a room. `position` is only kept while it is behind."""
+class MemberState(Enum):
+    """How a member gets what happens in its room."""
 
-    __slots__ = ("is_live", "position", "room", "session", "socket", "username")
+    OUTSIDE = "on its way in, or gone: it gets nothing"
+    LIVE = "it gets what comes"
+    LAGGING = "it reads slowly: it gets nothing until it has read, then all it missed by its own position"
+    REJOINING = "it joins again: it gets nothing until that is done, or failed"
+
+
+class Member(Generic[RoomT]):
+    """A session's place in a room.
+
+    room      where it is
+    session   the session's id
+    socket    what is written to
+    username  as it joined
+    state     how it gets what happens
+    position  the last one that it has got; kept only while it is lagging or rejoining
+    """
+
+    __slots__ = ("position", "room", "session", "socket", "state", "username")
 
     def __init__(self, room: RoomT, session: str, socket: Recipient, username: str) -> None:
         self.room = room
         self.session = session
         self.socket = socket
         self.username = username
-        self.is_live = False
+        self.state = MemberState.OUTSIDE
         self.position: Position | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it gets what comes."""
+        return self.state is MemberState.LIVE

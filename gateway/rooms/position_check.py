@@ -68,7 +68,7 @@ class Observation:
         stored = snapshot.entry_at(self.position.seq)
         return stored is not None and receive_json(stored, room_json, self.position) != self.data
 
-    def is_beyond(self, snapshot: Snapshot) -> bool:
+    def is_trimmed(self, snapshot: Snapshot) -> bool:
         """Whether this place has been trimmed from the snapshot, so that nobody can say what was in it."""
         return self.position.epoch == snapshot.epoch and 0 < self.position.seq < snapshot.oldest_seq
 

@@ -20,6 +20,9 @@ from gateway.rooms.routes import Route
 from gateway.state.history import new_epoch
 from gateway.state.scripts import PUBLISH
 
+PER_MESSAGE = 5
+"""Arguments of the publish script that differ from message to message: what was observed (4), and the entry."""
+
 OnPublished = Callable[[str | StoreError], None]
 
 
@@ -47,8 +50,7 @@ class Publisher:
         """Stores an entry, tells the room, and calls `then` with the position `<epoch>:<seq>` or the error."""
         published.add(1)
         history = keys.history(room.name)
-        (epoch, seq), doubt = room.claim
-        tail = _bulk(epoch.encode()) + _bulk(b"%d" % seq) + _bulk(doubt) + _bulk(entry)
+        tail = b"".join(map(_bulk, (*room.observed.arguments(), entry)))
         if idempotency_key is None:
             command = (room.publish_head or self._head(room, None)) + tail
         else:
@@ -87,7 +89,7 @@ class Publisher:
         epoch, _, seq = position.partition(":")
         if room.epoch != epoch:
             room.publish_head = None  # its spare epoch may be the one that was taken
-        room.acknowledged(epoch, int(seq), entry)
+        room.detector.acknowledged(epoch, int(seq), entry)
         on_result(position)
 
     def _head(self, room: Room, idempotency_key: str | None) -> bytes:
@@ -98,11 +100,11 @@ class Publisher:
             names.append(keys.idempotency(name, idempotency_key))
         arguments = [
             b"EVALSHA", PUBLISH.digest, b"%d" % len(names), *names,
-            self._route.publish_verb, *self._route.wrapping(name), room.name_json,
+            self._route.publish_verb, self._route.channel(name), *self._route.wrapping(name), room.name_json,
             b"%d" % options.history_messages, b"%d" % options.history_ttl_s, b"%d" % options.position_ttl_s,
-            b"%d" % options.idempotency_ttl_s, new_epoch().encode(), self._route.channel(name),
+            b"%d" % options.idempotency_ttl_s, new_epoch().encode(),
         ]  # fmt: skip
-        head = b"*%d\r\n" % (len(arguments) + 4) + b"".join(map(_bulk, arguments))
+        head = b"*%d\r\n" % (len(arguments) + PER_MESSAGE) + b"".join(map(_bulk, arguments))
         if idempotency_key is None:
             room.publish_head = head
         return head

@@ -27,12 +27,14 @@ from gateway.redis.address import Endpoint, FixedFinder, endpoint_of, is_cluster
 from gateway.redis.cluster.commands import ClusterCommands
 from gateway.redis.cluster.pubsub import ClusterPubSub
 from gateway.redis.commands import PrimaryCommands
-from gateway.redis.connection import STALE_S
+from gateway.redis.connection import STALE_S, CommandOptions
 from gateway.redis.pubsub import PrimaryPubSub
 from gateway.redis.sentinel import SentinelFinder
+from gateway.redis.server_watch import ServerWatch
 from gateway.rooms.hub import Hub
 from gateway.rooms.publisher import Publisher, PublishOptions
 from gateway.rooms.routes import Route, route_for
+from gateway.rooms.snapshot_source import RedisSnapshots
 from gateway.server import logs
 from gateway.server.drain import Drain
 from gateway.server.embedded import EmbeddedValkey, state_folder
@@ -97,10 +99,13 @@ class Gateway:
         settings, worker = self.settings, self.worker
         url = settings.redis_url or self._start_embedded(stack)
         route = route_for(settings.route, is_cluster(url))
-        store, pubsub, finder = connections(url, worker, route, settings)
+        store, pubsub, watch, finder = connections(url, worker, route, settings)
         histories = Histories(store, settings.position_ttl_s)
-        self.hub = Hub(pubsub, route, histories, self.engine.times.timers, settings.grace_s + IDLE_S)
         publisher = Publisher(store, route, publish_options(settings))
+        self.hub = Hub(
+            pubsub, route, RedisSnapshots(histories, pubsub, watch, route), self.engine.times.timers,
+            settings.grace_s + IDLE_S, publisher.tell_position,
+        )  # fmt: skip
         self.tracker = PresenceTracker(
             Presence(store, worker), Workers(store, worker, settings.worker_dead_s), publisher,
             self.engine.times.timers, presence_options(settings),
@@ -109,17 +114,11 @@ class Gateway:
             self.hub, publisher, self.tracker, histories, settings.sizes, settings.rooms_per_connection,
             settings.redis_timeout_s * 0.95, self.engine.admission,
         )  # fmt: skip
-        self.hub.on_room_closed = self.tracker.on_room_closed
-        self.hub.on_back = self._register_again
         self.tracker.on_taken_for_dead = self._register_again
-        store.on_up.append(self.tracker.beat_soon)
-        # The bus may be back before the store has left a demoted primary, whose history is an old one.
-        store.on_up.append(self.hub.repair_all)
-        store.on_moved.append(self.hub.moved)
-        self.hub.on_begun = publisher.tell_position
+        self.hub.start(self)
         self.health = Health(worker, store, pubsub)
         self._listen_to_clients()
-        await asyncio.gather(store.start(START_S), pubsub.start(START_S))
+        await asyncio.gather(store.start(START_S, pubsub), pubsub.start(START_S, self.hub))
         stack.push_async_callback(store.close)
         stack.push_async_callback(pubsub.close)
         stack.push_async_callback(self.hub.close)
@@ -152,6 +151,21 @@ class Gateway:
         self.health.is_draining = True
         if self.handoff is not None:
             self.handoff.begin_drain()
+
+    # -- from the hub
+
+    def on_room_closed(self, name: str) -> None:
+        """No session of this worker is in the room any more."""
+        self.tracker.on_room_closed(name)
+
+    def on_foreign_message(self, channel: bytes, payload: bytes) -> None:
+        """Other processes speak python-socketio's language."""
+        self.client_manager.on_foreign_message(channel, payload)
+
+    def on_restored(self) -> None:
+        """Redis was away: it may have forgotten who is here."""
+        self.tracker.beat_soon()
+        self._register_again()
 
     def _register_again(self) -> None:
         self.tracker.register_again(self.chat.everyone(), self.chat.is_in)
@@ -211,25 +225,26 @@ def build_app(settings: Settings) -> web.Application:
 
 def connections(
     url: str, worker: str, route: Route, settings: Settings
-) -> tuple[CommandStore, PubSub, PrimaryFinder[Endpoint] | None]:
-    """The store and the bus for a URL of any topology, and what notices that another primary took over."""
-    timeout_s, probe_s, deaf_s = settings.redis_timeout_s, settings.probe_s, settings.deaf_s
-    # With WAIT an answer may take long, and one of a server that was replaced lacks its replicas.
-    stale_s = None if settings.publish_wait_replicas else STALE_S
+) -> tuple[CommandStore, PubSub, ServerWatch, PrimaryFinder[Endpoint] | None]:
+    """Commands and channels for a URL of any topology, and what notices that another primary took over."""
+    name, watch = f"gateway-{worker}", ServerWatch()
+    is_alone = not is_cluster(url) and "+sentinel://" not in url
+    options = CommandOptions(
+        timeout_s=settings.redis_timeout_s,
+        unresponsive_s=settings.deaf_s,
+        # With WAIT an answer may take long, and one of a server that was replaced lacks its replicas.
+        stale_s=None if is_alone or settings.publish_wait_replicas else STALE_S,
+        scripts=ALL,
+    )
     if is_cluster(url):
-        cluster = ClusterCommands(url, f"gateway-{worker}", timeout_s, deaf_s, stale_s, ALL)
-        return cluster, ClusterPubSub(cluster, worker, probe_s, deaf_s), None
-    if "+sentinel://" in url:
-        sentinels = SentinelFinder(url)
-        store = PrimaryCommands(sentinels, f"gateway-{worker}", timeout_s, deaf_s, stale_s, ALL)
-        return (
-            store,
-            PrimaryPubSub(sentinels, store, worker, route.subscribe_verb, probe_s, deaf_s),
-            sentinels,
-        )
-    finder = FixedFinder(endpoint_of(url))
-    store = PrimaryCommands(finder, f"gateway-{worker}", timeout_s, deaf_s, scripts=ALL)
-    return store, PrimaryPubSub(finder, store, worker, route.subscribe_verb, probe_s, deaf_s), finder
+        cluster = ClusterCommands(url, watch, name, options)
+        return cluster, ClusterPubSub(cluster, watch, worker, settings.probe_s, settings.deaf_s), watch, None
+    finder = FixedFinder(endpoint_of(url)) if is_alone else SentinelFinder(url)
+    store = PrimaryCommands(finder, watch, name, options)
+    pubsub = PrimaryPubSub(
+        finder, store, watch, worker, route.subscribe_verb, settings.probe_s, settings.deaf_s
+    )
+    return store, pubsub, watch, finder
 
 
 def engine_options(settings: Settings, worker: str) -> EngineOptions:

@@ -42,11 +42,11 @@ class ClientManager(socketio.AsyncRedisManager):  # type: ignore[misc]
     def serve(self, store: CommandStore, hub: Hub) -> None:
         """Begins to take what the bus brings that is no room's."""
         self._store, self._hub = store, hub
-        hub.on_foreign_message = self._foreign_message
         self.server.manager_initialized = True
         self.initialize()
 
-    def _foreign_message(self, channel: bytes, payload: bytes) -> None:
+    def on_foreign_message(self, channel: bytes, payload: bytes) -> None:
+        """Takes what python-socketio's channel brings that is no room's."""
         if channel != keys.SOCKETIO_CHANNEL:
             return
         try:

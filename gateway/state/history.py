@@ -1,6 +1,7 @@
 """A room's stored messages and their positions.
 
-Owns reading the history and numbering what it returns. Writing is `delivery/publisher.py`'s, by the publish script.
+Owns reading the history and numbering what it returns. `rooms/publisher.py` writes it, by the publish
+script.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway import keys
 from gateway.interfaces import CommandStore
@@ -21,7 +23,7 @@ NO_POSITION = Position("", 0)
 class Snapshot:
     """A room at one moment: its position and its last entries, oldest first, as stored.
 
-    `has_begun` says that the store had lost something of the room, and that its epoch began with this reading.
+    `has_begun` says that Redis had lost something of the room, and that its epoch began with this reading.
     """
 
     epoch: str
@@ -54,8 +56,36 @@ class Snapshot:
         return self.entries[place] if 0 <= place < len(self.entries) else None
 
 
-OTHER = b"other"
-"""The doubt of a worker that has seen other messages than the store has in the same places."""
+class Observed(NamedTuple):
+    """What a worker knows to have been in a room, and why Redis may not hold it (see scripts/epoch.lua).
+
+    `position` is the highest one that is known to have existed in its epoch. `is_contradicted`: in places that Redis
+    still shows, the worker has seen other messages. `age_ms`: the worker saw that position on another server, at least
+    so many milliseconds ago; None if it saw it on this one.
+    """
+
+    position: Position
+    is_contradicted: bool = False
+    age_ms: int | None = None
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether Redis must be asked before what it says is believed."""
+        return self.is_contradicted or self.age_ms is not None
+
+    def arguments(self) -> tuple[bytes, bytes, bytes, bytes]:
+        """What scripts take: epoch, seq, '1' if contradicted, age in ms; the last two may be empty."""
+        (epoch, seq), is_contradicted, age_ms = self
+        return (
+            epoch.encode(),
+            b"%d" % seq,
+            b"1" if is_contradicted else b"",
+            b"" if age_ms is None else b"%d" % age_ms,
+        )
+
+
+NOTHING = Observed(NO_POSITION)
+"""Of a worker that has seen nothing of a room."""
 
 
 def new_epoch() -> str:
@@ -74,20 +104,16 @@ class Histories:
         """Which server process holds a key; empty while there is no connection to it."""
         return self._store.server(key)
 
-    async def snapshot(self, room: str, seen: Position = NO_POSITION, doubt: bytes = b"") -> Snapshot:
+    async def snapshot(self, room: str, observed: Observed = NOTHING) -> Snapshot:
         """Reads a room's position and entries in one step; raises a StoreError when that fails.
 
-        `seen` is a position that the caller knows to have existed: a store that is behind it has lost data, and
-        the room gets a new epoch in the same step. `doubt` is OTHER, or the
-        ms since that was seen, at the latest, on another server, or both, or nothing (see snapshot.lua).
+        A Redis that does not hold what was `observed` has lost data, and the room gets a new epoch in the same step.
         """
         reply = await self._store.run(
             SNAPSHOT,
             (keys.history(room), keys.meta(room)),
+            *observed.arguments(),
             new_epoch(),
             self._position_ttl_s,
-            seen.epoch,
-            seen.seq,
-            doubt,
         )
         return Snapshot(reply[0].decode(), int(reply[1]), reply[2], bool(reply[3]))

@@ -10,7 +10,10 @@ import pytest
 from gateway.errors import StoreUnavailable
 from gateway.redis.cluster.commands import ClusterCommands
 from gateway.redis.cluster.slot_map import read_slots, seeds_of
-from gateway.state.scripts import ALL, SNAPSHOT
+from gateway.redis.server_watch import ServerWatch
+from gateway.state.history import NOTHING
+from gateway.state.scripts import SNAPSHOT
+from tests.support.redis_limits import LIMITS, SHORT_LIMITS
 from tests.support.waiting import until
 from tests.system.faults import topologies
 
@@ -38,7 +41,7 @@ def test_the_map_names_each_slots_primary() -> None:
 
 
 async def test_without_nodes_commands_are_answered_at_once() -> None:
-    store = ClusterCommands("redis+cluster://127.0.0.1:1", "test-cluster", 1.0, 3.0)
+    store = ClusterCommands("redis+cluster://127.0.0.1:1", ServerWatch(), "test-cluster", SHORT_LIMITS)
     await store.start(0.2)
     assert not store.is_up
     with pytest.raises(StoreUnavailable):
@@ -48,7 +51,7 @@ async def test_without_nodes_commands_are_answered_at_once() -> None:
 
 async def test_commands_reach_their_node_and_keep_their_order_while_the_slot_moves(room: str) -> None:
     async with topologies.cluster(persistence="none") as cluster:
-        store = ClusterCommands(cluster.url, "test-cluster", 2.0, 5.0, scripts=ALL)
+        store = ClusterCommands(cluster.url, ServerWatch(), "test-cluster", LIMITS)
         await store.start(10)
         assert store.is_up
         assert len(store.primaries()) == 3
@@ -74,13 +77,15 @@ async def test_commands_reach_their_node_and_keep_their_order_while_the_slot_mov
         assert stored == [b"%d" % number for number in range(len(waits))]
         await until(lambda: store.owner(key) == ("127.0.0.1", target.port), 3, "the map is followed")
         meta = b"{" + key + b"}:meta"
-        assert (await store.run(SNAPSHOT, (key, meta), "e", 9, "", 0, ""))[0] == b"e", "scripts are there too"
+        assert (await store.run(SNAPSHOT, (key, meta), *NOTHING.arguments(), "e", 9))[0] == b"e", (
+            "scripts are there too"
+        )
         await store.close()
 
 
 async def test_a_command_on_its_way_to_a_slots_new_node_is_answered_in_its_time(room: str) -> None:
     async with topologies.cluster(persistence="none") as cluster:
-        store = ClusterCommands(cluster.url, "test-cluster", 1.0, 5.0, scripts=ALL)
+        store = ClusterCommands(cluster.url, ServerWatch(), "test-cluster", SHORT_LIMITS)
         await store.start(10)
         history = f"chat_history_{room}"
         slot = await cluster.slot_of(room)

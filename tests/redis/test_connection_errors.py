@@ -8,14 +8,14 @@ from gateway.errors import StoreError, StoreMoved, StoreRefused, StoreUnavailabl
 from gateway.redis.address import endpoint_of, open_connection
 from gateway.redis.connection import as_store_error
 from gateway.redis.subscriber_connection import SubscriberConnection
-from tests.redis.test_connection import Life, opened
+from tests.support.command_connections import Life, opened
 from tests.support.waiting import until
 from tests.system.faults.servers import Valkey
 
 # -- errors
 
 
-async def test_an_error_reply_is_raised_and_the_link_goes_on(redis_url: str, room: str) -> None:
+async def test_an_error_reply_is_raised_and_the_connection_goes_on(redis_url: str, room: str) -> None:
     async with opened(redis_url) as connection:
         await connection.call("SET", room, "text")
         with pytest.raises(StoreRefused, match="WRONGTYPE"):
@@ -29,7 +29,7 @@ async def test_a_server_that_is_no_primary_any_more_is_given_up(server: Valkey) 
         await server.ask("REPLICAOF", "127.0.0.1", 1)
         with pytest.raises(StoreUnavailable, match="READONLY"):
             await connection.call("SET", "a", "b")
-        await until(lambda: life.lost == 1, 2, "the link is dropped")
+        await until(lambda: life.lost == 1, 2, "the connection is dropped")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_errors_are_sorted_by_whether_trying_again_helps(text: str, kind: type[S
 # -- listening
 
 
-async def test_a_listening_link_hands_on_messages_and_confirmations(redis_url: str, room: str) -> None:
+async def test_a_listening_connection_hands_on_messages_and_confirmations(redis_url: str, room: str) -> None:
     heard: list[tuple[bytes, bytes]] = []
     confirmed: list[tuple[bytes, bytes]] = []
     connection = await open_connection(
@@ -76,7 +76,7 @@ async def test_a_listening_link_hands_on_messages_and_confirmations(redis_url: s
     connection.subscribe(b"UNSUBSCRIBE", [name])
     await until(lambda: confirmed[1:] == [(b"unsubscribe", name)], 2, "the end")
     connection.abort()
-    await until(lambda: not connection.is_open, 2, "the link is closed")
+    await until(lambda: not connection.is_open, 2, "the connection is closed")
 
 
 async def test_a_subscription_that_is_refused_ends_the_connection(server: Valkey) -> None:

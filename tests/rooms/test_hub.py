@@ -15,7 +15,7 @@ from gateway.metrics import snapshots
 from gateway.rooms.room import Room
 from gateway.state.history import Snapshot
 from tests.support.chat_worker import ChatWorker, chat_worker
-from tests.support.recorder import Recorder, live_member
+from tests.support.live_room import entered
 from tests.support.waiting import until
 from tests.system.faults.servers import Valkey
 from tests.system.faults.topologies import standalone
@@ -31,18 +31,6 @@ async def worker(redis_url: str) -> AsyncIterator[ChatWorker]:
 async def server() -> AsyncIterator[Valkey]:
     async with standalone("none") as server:
         yield server
-
-
-async def entered(worker: ChatWorker, room: str) -> tuple[Room, Recorder]:
-    """A room with one member that is live."""
-    opened = worker.hub.room(room)
-    await asyncio.wait_for(worker.hub.subscribed(opened), 10)
-    answers: list[Snapshot | StoreError] = []
-    opened.with_snapshot(answers.append)
-    await until(lambda: answers, what="the snapshot")
-    assert isinstance(answers[0], Snapshot)
-    _, recorder = live_member(opened, uuid.uuid4().hex)
-    return opened, recorder
 
 
 def send(worker: ChatWorker, opened: Room, text: str) -> None:
@@ -72,12 +60,10 @@ async def test_what_one_read_brings_for_many_rooms_reaches_each_in_order(
 
 
 async def test_what_is_no_rooms_goes_elsewhere(worker: ChatWorker, redis_url: str, room: str) -> None:
-    strays: list[bytes] = []
-    worker.hub.on_foreign_message = lambda channel, payload: strays.append(payload)
     mark = uuid.uuid4().hex
     async with redis.Redis.from_url(redis_url) as client:
         await client.publish("socketio", mark)
-    await until(lambda: mark.encode() in strays, what="it is handed on")
+    await until(lambda: mark.encode() in worker.foreign, what="it is handed on")
 
 
 async def test_on_the_shared_route_rooms_come_over_one_channel(redis_url: str, room: str) -> None:
@@ -126,13 +112,11 @@ async def test_when_the_bus_is_back_every_room_is_repaired_and_that_is_told(
 ) -> None:
     async with chat_worker(server.url) as worker:
         rooms = [await entered(worker, f"{room}-{number}") for number in range(100)]
-        told: list[bool] = []
-        worker.hub.on_back = lambda: told.append(True)
-        before = snapshots.value
+        before, told = snapshots.value, worker.restored
         await server.ask("CLIENT", "KILL", "TYPE", "pubsub")
-        await until(lambda: told, what="the bus is back")
+        await until(lambda: worker.restored > told, what="the bus is back")
         await until(lambda: snapshots.value - before == 100, what="each room is read once")
-        await until(lambda: not any(opened.is_reading for opened, _ in rooms), what="and settled")
+        await until(lambda: not any(opened.reading.is_open for opened, _ in rooms), what="and settled")
 
 
 async def test_a_read_that_failed_is_tried_again_for_those_who_need_it(server: Valkey, room: str) -> None:
@@ -140,14 +124,14 @@ async def test_a_read_that_failed_is_tried_again_for_those_who_need_it(server: V
         opened, ann = await entered(worker, room)
         server.freeze()
         try:
-            opened.repair()
-            await until(lambda: not opened.is_reading, what="the read failed")
+            opened.request_again()
+            await until(lambda: not opened.reading.is_open, what="the read failed")
         finally:
             server.thaw()
         await until(
             lambda: worker.store.is_up and worker.pubsub.unhealthy_reason is None, what="the store is back"
         )
-        await until(lambda: not opened.is_reading, what="the room is read")
+        await until(lambda: not opened.reading.is_open, what="the room is read")
         send(worker, opened, "m1")
         await until(lambda: ann.texts() == ["m1"], what="the message")
 
@@ -162,7 +146,7 @@ async def test_a_history_that_cannot_be_understood_does_not_lock_the_room(
         opened.with_snapshot(answers.append)
         await until(lambda: answers, what="an answer")
         assert isinstance(answers[0], StoreError)
-        assert not opened.is_reading
+        assert not opened.reading.is_open
         await client.delete(keys.meta(room))
     opened.with_snapshot(answers.append)
     await until(lambda: len(answers) == 2, what="another answer")
@@ -171,8 +155,6 @@ async def test_a_history_that_cannot_be_understood_does_not_lock_the_room(
 
 async def test_an_idle_room_is_given_up_after_a_while_and_not_before(redis_url: str, room: str) -> None:
     async with chat_worker(redis_url, grace_s=0.1) as worker:
-        on_room_closed: list[str] = []
-        worker.hub.on_room_closed = on_room_closed.append
         opened, _ = await entered(worker, room)
         (member,) = opened.members.values()
         worker.hub.release(opened)
@@ -181,7 +163,7 @@ async def test_an_idle_room_is_given_up_after_a_while_and_not_before(redis_url: 
         opened.add(member)
         opened.remove(member)
         worker.hub.release(opened)
-        await until(lambda: on_room_closed == [room], what="it is given up")
+        await until(lambda: worker.closed == [room], what="it is given up")
         assert room not in worker.hub.rooms
         async with redis.Redis.from_url(redis_url) as client:
 

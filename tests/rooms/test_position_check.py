@@ -83,9 +83,9 @@ def test_what_cannot_be_compared_is_not_called_another() -> None:
 
 
 def test_a_place_is_out_of_sight_only_where_it_has_been_trimmed() -> None:
-    assert [Observation(HERE).is_beyond(snapshot(seq, 4)) for seq in (5, 8, 9)] == [False, False, True]
-    assert not Observation(HERE).is_beyond(snapshot(9, 4, "b"))
-    assert not Observation(Position("a", 0)).is_beyond(snapshot(9, 4))
+    assert [Observation(HERE).is_trimmed(snapshot(seq, 4)) for seq in (5, 8, 9)] == [False, False, True]
+    assert not Observation(HERE).is_trimmed(snapshot(9, 4, "b"))
+    assert not Observation(Position("a", 0)).is_trimmed(snapshot(9, 4))
 
 
 def test_a_join_without_since_gets_everything_and_no_word_on_recovery() -> None:

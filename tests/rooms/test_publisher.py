@@ -14,11 +14,13 @@ from gateway.interfaces import OnReply, Reply
 from gateway.protocol import Position, entry
 from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import CommandCalls, PrimaryCommands
+from gateway.redis.server_watch import ServerWatch
 from gateway.rooms.publisher import Publisher, PublishOptions
 from gateway.rooms.room import Room
 from gateway.rooms.routes import RoomRoute
 from gateway.state.history import Histories, Snapshot
-from gateway.state.scripts import ALL, PUBLISH
+from gateway.state.scripts import PUBLISH
+from tests.support.redis_limits import LIMITS
 from tests.support.waiting import until
 
 ENTRY = entry("hello", "ann", 7)
@@ -47,8 +49,7 @@ class HandStore(CommandCalls):
 
 def room_at(seq: int = 4, room: str = "tea") -> Room:
     opened = Room(room, keys.live(room), lambda opened: None)
-    opened.start_reading()
-    opened.snapshot_came(Snapshot("a", seq, []))
+    opened.move_to(Snapshot("a", seq, []))
     return opened
 
 
@@ -62,9 +63,9 @@ def test_one_script_call_names_the_rooms_keys_and_what_was_seen() -> None:
     (command,) = store.commands
     assert command[:3] == [b"EVALSHA", PUBLISH.digest, b"3"]
     assert command[3:6] == [keys.history("tea"), keys.meta("tea"), keys.idempotency("tea", "k1")]
-    assert command[6] == b"PUBLISH"
-    assert command[10:15] == [b'"tea"', b"50", b"2592000", b"5184000", b"300"]
-    assert command[16:] == [keys.live("tea"), b"a", b"4", b"", ENTRY]
+    assert command[6:8] == [b"PUBLISH", keys.live("tea")]
+    assert command[11:16] == [b'"tea"', b"50", b"2592000", b"5184000", b"300"]
+    assert command[17:] == [b"a", b"4", b"", b"", ENTRY]
     store.answer(b"a:5")
     assert outcomes == ["a:5"]
 
@@ -73,14 +74,14 @@ def test_a_message_that_was_stored_before_says_nothing_about_the_rooms_position(
     store, opened, outcomes = HandStore(), room_at(), Outcomes()
     publisher_of(store).publish(opened, ENTRY, "k1", outcomes.append)
     store.answer(b"=a:9")
-    assert (outcomes, opened.claim[0]) == (["a:9"], Position("a", 4))
+    assert (outcomes, opened.observed.position) == (["a:9"], Position("a", 4))
 
 
-def test_a_doubt_is_told_with_the_next_message() -> None:
+def test_what_was_seen_on_another_server_is_told_with_the_next_message() -> None:
     store, opened = HandStore(), room_at()
-    opened.moved(time.monotonic() - 2)
+    opened.server_left(time.monotonic() - 2)
     publisher_of(store).publish(opened, ENTRY, None, lambda result: None)
-    assert store.commands[0][-4:-2] == [b"a", b"4"]
+    assert store.commands[0][-5:-3] == [b"a", b"4"]
     assert 2000 <= int(store.commands[0][-2]) < 4000
 
 
@@ -100,8 +101,8 @@ def test_a_command_is_prepared_once_per_room_and_epoch() -> None:
     assert first[2:5] == [b"2", keys.history("tea"), keys.meta("tea")]
     store.answer(b"a:5", b"b:1")
     publisher.publish(opened, ENTRY, None, lambda result: None)
-    assert store.commands[2][14] != first[14], "an epoch that was taken is not offered again"
-    assert store.commands[2][-4:-2] == [b"a", b"4"], "of the epoch that the members are in"
+    assert store.commands[2][15] != first[15], "an epoch that was taken is not offered again"
+    assert store.commands[2][-5:-3] == [b"a", b"4"], "of the epoch that the members are in"
 
 
 def test_an_acknowledged_position_is_told_to_the_store_with_the_next_message() -> None:
@@ -110,7 +111,7 @@ def test_an_acknowledged_position_is_told_to_the_store_with_the_next_message() -
     publisher.publish(opened, ENTRY, None, lambda result: None)
     store.answer(b"a:9")
     publisher.publish(opened, ENTRY, None, lambda result: None)
-    assert store.commands[1][-4:-2] == [b"a", b"9"]
+    assert store.commands[1][-5:-3] == [b"a", b"9"]
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("late"), StoreRefused("wrong type")])
@@ -167,7 +168,7 @@ def test_a_notice_is_one_publish_that_nobody_waits_for() -> None:
 
 @pytest.fixture
 async def store(redis_url: str) -> AsyncIterator[PrimaryCommands]:
-    store = PrimaryCommands(FixedFinder(endpoint_of(redis_url)), "test-publisher", 2.0, 5.0, scripts=ALL)
+    store = PrimaryCommands(FixedFinder(endpoint_of(redis_url)), ServerWatch(), "test-publisher", LIMITS)
     await store.start(3)
     yield store
     await store.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.errors import StoreUnavailable
 from gateway.metrics import holes
 from gateway.protocol import Position
-from gateway.state.history import OTHER
+from gateway.state.history import Observed
 from tests.support.recorder import Recorder, live_member, member_of
 from tests.support.room_by_hand import RoomByHand, live, stored, text
 
@@ -32,7 +32,7 @@ def test_a_hole_makes_one_read_for_all_and_is_filled_in_order() -> None:
     hand.hears(3, 6, 7)
     assert [one.texts() for one in members] == [["a3"]] * 3
     hand.hears(8)
-    hand.room.snapshot_came(stored(6))
+    hand.comes(stored(6))
     assert [one.texts() for one in members] == [["a3", "a4", "a5", "a6", "a7", "a8"]] * 3
     assert (hand.reads, holes.value - before) == (1, 1)
     assert {one.seen()[-1].position for one in members} == {Position("a", 8)}
@@ -41,10 +41,10 @@ def test_a_hole_makes_one_read_for_all_and_is_filled_in_order() -> None:
 def test_messages_that_follow_go_on_while_a_snapshot_is_under_way() -> None:
     hand = RoomByHand().at(2)
     _, ann = live_member(hand.room)
-    hand.room.start_reading()
+    hand.room.request()
     hand.hears(3)
     assert ann.texts() == ["a3"]
-    hand.room.snapshot_came(stored(4))
+    hand.comes(stored(4))
     assert ann.texts() == ["a3", "a4"]
 
 
@@ -53,9 +53,9 @@ def test_a_hole_that_the_snapshot_does_not_reach_is_read_again() -> None:
     _, ann = live_member(hand.room)
     hand.hears(4)
     hand.hears(9)
-    hand.room.snapshot_came(stored(4))
+    hand.comes(stored(4))
     assert (ann.texts(), hand.reads) == (["a3", "a4"], 2)
-    hand.room.snapshot_came(stored(9))
+    hand.comes(stored(9))
     assert (ann.texts(), hand.reads) == (["a3", "a4", "a5", "a6", "a7", "a8", "a9"], 2)
 
 
@@ -63,7 +63,7 @@ def test_what_is_no_longer_there_is_announced_and_the_last_ones_follow() -> None
     hand = RoomByHand().at(2)
     _, ann = live_member(hand.room)
     hand.hears(3, 9)
-    hand.room.snapshot_came(stored(9, count=3))
+    hand.comes(stored(9, count=3))
     assert ann.texts() == ["a3", "GAP", "a7", "a8", "a9"]
     assert ann.seen()[1].position == Position("a", 3)
     hand.hears(10)
@@ -73,12 +73,12 @@ def test_what_is_no_longer_there_is_announced_and_the_last_ones_follow() -> None
 def test_more_messages_during_a_read_than_the_history_holds_are_no_gap() -> None:
     hand = RoomByHand().at(2)
     _, ann = live_member(hand.room)
-    hand.room.start_reading()
+    hand.room.request()
     hand.hears(3, 4, 5, 6, 7)
-    hand.room.snapshot_came(stored(8, count=2))
-    hand.room.start_reading()
+    hand.comes(stored(8, count=2))
+    hand.room.request()
     hand.hears(9, 10, 11, 12)
-    hand.room.snapshot_came(stored(11, count=2))
+    hand.comes(stored(11, count=2))
     assert ann.texts() == [f"a{number}" for number in range(3, 13)]
 
 
@@ -87,7 +87,7 @@ def test_a_new_epoch_is_announced_with_the_last_position_that_held() -> None:
     _, ann = live_member(hand.room)
     hand.hears(1, epoch="b")
     assert (ann.texts(), hand.reads) == ([], 1)
-    hand.room.snapshot_came(stored(1, epoch="b"))
+    hand.comes(stored(1, epoch="b"))
     assert ann.texts() == ["GAP", "b1"]
     assert ann.seen()[0].position == Position("a", 2)
     hand.hears(2, epoch="b")
@@ -97,8 +97,8 @@ def test_a_new_epoch_is_announced_with_the_last_position_that_held() -> None:
 def test_a_seq_that_went_back_is_announced() -> None:
     hand = RoomByHand().at(5)
     _, ann = live_member(hand.room)
-    hand.room.repair()
-    hand.room.snapshot_came(stored(3))
+    hand.room.request_again()
+    hand.comes(stored(3))
     assert ann.texts() == ["GAP", "a1", "a2", "a3"]
     assert (ann.seen()[0].position, hand.room.position) == (Position("a", 3), Position("a", 3))
 
@@ -108,7 +108,7 @@ def test_a_number_that_the_channel_brings_again_after_its_loss_forces_a_new_epoc
     _, ann = live_member(hand.room)
     hand.room.channel_lost()
     hand.hears(4)
-    assert (hand.room.claim[1], hand.room.claim[0], hand.reads) == (OTHER, Position("a", 5), 1)
+    assert (hand.room.observed, hand.reads) == (Observed(Position("a", 5), True), 1)
     assert ann.texts() == []
 
 
@@ -116,72 +116,72 @@ def test_another_message_in_the_last_ones_place_forces_a_new_epoch() -> None:
     hand = RoomByHand().at(2)
     _, ann = live_member(hand.room)
     hand.hears(3)
-    hand.room.repair()
-    hand.room.snapshot_came(stored(6, mark="'"))
-    assert (hand.room.claim[1], hand.room.claim[0], hand.reads) == (OTHER, Position("a", 3), 2)
+    hand.room.request_again()
+    hand.comes(stored(6, mark="'"))
+    assert (hand.room.observed, hand.reads) == (Observed(Position("a", 3), True), 2)
     assert ann.texts() == ["a3"]
-    hand.room.snapshot_came(stored(6, epoch="b"))
+    hand.comes(stored(6, epoch="b"))
     assert ann.texts() == ["a3", "GAP", *(f"b{number}" for number in range(1, 7))]
-    assert (hand.room.claim[1], hand.room.claim[0]) == (b"", Position("b", 6))
+    assert hand.room.observed == Observed(Position("b", 6))
 
 
 def test_what_was_acknowledged_at_a_server_that_was_left_is_looked_for_at_the_next() -> None:
     hand = RoomByHand().at(2)
     _, ann = live_member(hand.room)
-    hand.room.acknowledged("a", 3, text(3, mark="'"))
-    hand.room.moved(0.0)
-    hand.room.repair()
-    hand.room.snapshot_came(stored(4))
-    assert (hand.room.claim[1][:5], hand.room.claim[0], hand.reads) == (OTHER, Position("a", 3), 2)
-    hand.room.snapshot_came(stored(4, epoch="b"))
+    hand.room.detector.acknowledged("a", 3, text(3, mark="'"))
+    hand.room.server_left(0.0)
+    hand.room.request_again()
+    hand.comes(stored(4))
+    assert (hand.room.observed[:2], hand.reads) == ((Position("a", 3), True), 2)
+    hand.comes(stored(4, epoch="b"))
     assert ann.texts() == ["GAP", "b1", "b2", "b3", "b4"]
 
 
 def test_a_server_is_told_what_was_seen_at_the_one_before_and_how_long_ago() -> None:
     hand = RoomByHand().at(2)
     _, ann = live_member(hand.room)
-    assert hand.room.tell() == (Position("a", 2), b"")
+    assert hand.room.observed == Observed(Position("a", 2))
     hand.now_s = 30.0
-    hand.room.moved(at_s=28.5)
-    hand.room.repair()
-    assert hand.room.tell() == (Position("a", 2), b"1500")
-    hand.room.snapshot_came(StoreUnavailable("away"))
-    hand.room.repair()
+    hand.room.server_left(28.5)
+    hand.room.request_again()
+    assert hand.asks() == Observed(Position("a", 2), age_ms=1500)
+    hand.comes(StoreUnavailable("away"))
+    hand.room.request_again()
     hand.now_s = 31.0
-    assert hand.room.tell() == (Position("a", 2), b"2500")
-    hand.room.snapshot_came(stored(3))
-    assert (hand.room.tell(), ann.texts()) == ((Position("a", 3), b""), ["a3"])
+    assert hand.asks() == Observed(Position("a", 2), age_ms=2500)
+    hand.comes(stored(3))
+    assert (hand.room.observed, ann.texts()) == (Observed(Position("a", 3)), ["a3"])
 
 
 def test_a_claim_stays_until_commands_and_channel_lead_to_the_same_server() -> None:
     hand = RoomByHand().at(2)
     live_member(hand.room)
-    hand.room.moved(0.0)
-    hand.room.start_reading()
-    hand.room.tell()
-    hand.room.snapshot_came(stored(3), is_settled=False)
-    assert (hand.room.claim[1], hand.reads) == (b"0", 1), "no need to ask the wrong server again"
-    hand.room.start_reading()
-    hand.room.tell()
-    hand.room.snapshot_came(stored(3), is_settled=True)
-    assert (hand.room.claim[1], hand.reads) == (b"", 2)
+    hand.room.server_left(0.0)
+    hand.room.request()
+    hand.asks()
+    hand.comes(stored(3), is_settled=False)
+    assert (hand.room.observed.age_ms, hand.reads) == (0, 1), "no need to ask the wrong server again"
+    hand.room.request()
+    hand.asks()
+    hand.comes(stored(3), is_settled=True)
+    assert (hand.room.observed.is_suspicious, hand.reads) == (False, 2)
 
 
 def test_after_a_move_nothing_is_delivered_that_no_snapshot_has_confirmed() -> None:
     hand = RoomByHand().at(2)
     _, ann = live_member(hand.room)
-    hand.room.moved(0.0)
+    hand.room.server_left(0.0)
     hand.hears(3)
     assert (ann.texts(), hand.room.position) == ([], Position("a", 2))
-    hand.room.repair()
-    hand.room.tell()
+    hand.room.request_again()
+    hand.asks()
     hand.hears(4)
-    hand.room.snapshot_came(stored(3), is_settled=False)
-    assert (ann.texts(), hand.room.is_unsure) == (["a3"], True), "the channel leads elsewhere still"
-    hand.room.repair()
-    hand.room.tell()
+    hand.comes(stored(3), is_settled=False)
+    assert (ann.texts(), hand.room.reading.is_unsure) == (["a3"], True), "the channel leads elsewhere still"
+    hand.room.request_again()
+    hand.asks()
     hand.hears(5)
-    hand.room.snapshot_came(stored(4), is_settled=True)
+    hand.comes(stored(4), is_settled=True)
     hand.hears(6)
     assert ann.texts() == ["a3", "a4", "a5", "a6"]
 
@@ -189,45 +189,45 @@ def test_after_a_move_nothing_is_delivered_that_no_snapshot_has_confirmed() -> N
 def test_a_snapshot_that_was_asked_for_before_a_move_confirms_nothing() -> None:
     hand = RoomByHand().at(2)
     _, ann = live_member(hand.room)
-    hand.room.repair()
-    hand.room.tell()
-    hand.room.moved(0.0)
+    hand.room.request_again()
+    hand.asks()
+    hand.room.server_left(0.0)
     hand.hears(3)
-    hand.room.snapshot_came(stored(2), is_settled=True)
-    assert (ann.texts(), hand.room.is_unsure) == ([], True)
+    hand.comes(stored(2), is_settled=True)
+    assert (ann.texts(), hand.room.reading.is_unsure) == ([], True)
 
 
 def test_claims_of_several_epochs_are_told_one_after_another() -> None:
     hand = RoomByHand().at(2)
     live_member(hand.room)
-    hand.room.acknowledged("z", 7, text(7, "z"))
-    hand.room.moved(0.0)
-    hand.room.start_reading()
-    assert hand.room.tell()[0] == Position("a", 2)
-    hand.room.snapshot_came(stored(2))
+    hand.room.detector.acknowledged("z", 7, text(7, "z"))
+    hand.room.server_left(0.0)
+    hand.room.request()
+    assert hand.asks().position == Position("a", 2)
+    hand.comes(stored(2))
     assert hand.reads == 2
-    assert hand.room.tell()[0] == Position("z", 7)
-    hand.room.snapshot_came(stored(2))
-    assert (hand.reads, hand.room.claim[1]) == (2, b"")
+    assert hand.asks().position == Position("z", 7)
+    hand.comes(stored(2))
+    assert (hand.reads, hand.room.observed.is_suspicious) == (2, False)
 
 
 def test_a_room_without_members_still_tells_what_it_has_seen() -> None:
     hand = RoomByHand().at(2)
-    hand.room.moved(0.0)
-    hand.room.repair()
+    hand.room.server_left(0.0)
+    hand.room.request_again()
     assert hand.reads == 1
 
 
 def test_another_server_that_no_longer_shows_the_last_message_must_begin_a_new_epoch() -> None:
     hand = RoomByHand().at(2)
     live_member(hand.room)
-    hand.room.repair()
-    hand.room.snapshot_came(stored(4, count=2))
-    assert hand.room.claim[1] == b"", "the same server only trimmed it"
-    hand.room.moved(0.0)
-    hand.room.repair()
-    hand.room.snapshot_came(stored(7, count=2))
-    assert (hand.room.claim[1][:5], hand.reads) == (OTHER, 3)
+    hand.room.request_again()
+    hand.comes(stored(4, count=2))
+    assert not hand.room.observed.is_suspicious, "the same server only trimmed it"
+    hand.room.server_left(0.0)
+    hand.room.request_again()
+    hand.comes(stored(7, count=2))
+    assert (hand.room.observed.is_contradicted, hand.reads) == (True, 3)
 
 
 def test_a_position_that_another_worker_tells_is_read_unless_it_is_known() -> None:
@@ -241,32 +241,32 @@ def test_a_position_that_another_worker_tells_is_read_unless_it_is_known() -> No
 
 def test_an_acknowledged_position_counts_as_seen_before_it_is_heard() -> None:
     hand = RoomByHand().at(5)
-    hand.room.acknowledged("a", 7, text(7))
-    assert (hand.room.claim[0], hand.room.position) == (Position("a", 7), Position("a", 5))
-    hand.room.acknowledged("b", 9, text(9))
-    assert hand.room.claim[0] == Position("a", 5), "of another epoch nothing is known"
+    hand.room.detector.acknowledged("a", 7, text(7))
+    assert (hand.room.observed.position, hand.room.position) == (Position("a", 7), Position("a", 5))
+    hand.room.detector.acknowledged("b", 9, text(9))
+    assert hand.room.observed.position == Position("a", 5), "of another epoch nothing is known"
 
 
 def test_a_new_epoch_takes_the_prepared_command_away_that_would_use_it_twice() -> None:
     hand = RoomByHand().at(5)
     hand.room.publish_head = b"prepared"
-    hand.room.start_reading()
-    hand.room.snapshot_came(stored(5))
+    hand.room.request()
+    hand.comes(stored(5))
     assert hand.room.publish_head == b"prepared"
-    hand.room.start_reading()
-    hand.room.snapshot_came(stored(1, epoch="b"))
+    hand.room.request()
+    hand.comes(stored(1, epoch="b"))
     assert hand.room.publish_head is None
 
 
 def test_a_repair_during_a_read_reads_once_more() -> None:
     hand = RoomByHand().at(2)
     _, ann = live_member(hand.room)
-    hand.room.start_reading()
-    hand.room.repair()
-    hand.room.repair()
-    hand.room.snapshot_came(stored(2))
+    hand.room.request()
+    hand.room.request_again()
+    hand.room.request_again()
+    hand.comes(stored(2))
     assert hand.reads == 2
-    hand.room.snapshot_came(stored(3))
+    hand.comes(stored(3))
     assert (ann.texts(), hand.reads) == (["a3"], 2)
 
 
@@ -274,16 +274,16 @@ def test_a_failed_read_loses_nothing_that_a_later_one_finds() -> None:
     hand = RoomByHand().at(2)
     _, ann = live_member(hand.room)
     hand.hears(5)
-    hand.room.snapshot_came(StoreUnavailable("away"))
-    hand.room.repair()
-    hand.room.snapshot_came(stored(5))
+    hand.comes(StoreUnavailable("away"))
+    hand.room.request_again()
+    hand.comes(stored(5))
     assert (ann.texts(), hand.reads) == (["a3", "a4", "a5"], 2)
 
 
 def test_a_room_without_members_reads_nothing_and_begins_anew() -> None:
     hand = RoomByHand().at(2)
     hand.hears(3, 7, 8)
-    hand.room.repair()
+    hand.room.request_again()
     assert (hand.reads, hand.room.is_idle, hand.room.position.epoch) == (0, True, "")
 
 

@@ -15,10 +15,11 @@ from gateway.errors import StoreError
 from gateway.protocol import Position, entry, notice_json, receive_json
 from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
+from gateway.redis.server_watch import ServerWatch
 from gateway.rooms.publisher import Publisher, PublishOptions
 from gateway.rooms.room import Room
 from gateway.rooms.routes import ClusterRoute, RoomRoute, Route, SharedRoute, route_for
-from gateway.state.scripts import ALL
+from tests.support.redis_limits import LIMITS
 from tests.support.waiting import until
 
 ODD_NAMES = [
@@ -37,7 +38,7 @@ ODD_NAMES = [
 
 @pytest.fixture
 async def store(redis_url: str) -> AsyncIterator[PrimaryCommands]:
-    store = PrimaryCommands(FixedFinder(endpoint_of(redis_url)), "test-routes", 2.0, 5.0, scripts=ALL)
+    store = PrimaryCommands(FixedFinder(endpoint_of(redis_url)), ServerWatch(), "test-routes", LIMITS)
     await store.start(3)
     yield store
     await store.close()

@@ -12,8 +12,8 @@ import pytest
 from gateway.errors import StoreError
 from gateway.redis.address import Endpoint, endpoint_of
 from gateway.rooms.room import Room
-from tests.rooms.test_hub import entered
 from tests.support.chat_worker import ChatWorker, chat_worker
+from tests.support.live_room import entered
 from tests.support.recorder import Recorder
 from tests.support.waiting import until
 from tests.system.faults.servers import Valkey
@@ -80,8 +80,10 @@ class Side:
             if last is not None:
                 await until(lambda at=at: places[at]() == server, what="it has moved")  # type: ignore[misc]
         await until(lambda: places[0]() == places[1]() == server, what="both have moved")
-        await until(lambda: pubsub.unhealthy_reason is None and not self.room.is_reading, what="it listens")
-        await until(lambda: not self.room.claim[1], what="the new primary has been told")
+        await until(
+            lambda: pubsub.unhealthy_reason is None and not self.room.reading.is_open, what="it listens"
+        )
+        await until(lambda: not self.room.observed.is_suspicious, what="the new primary has been told")
 
 
 async def two_sides(stack: AsyncExitStack, old: Valkey, room: str) -> list[Side]:

@@ -29,6 +29,7 @@ class Here:
         self.sio = SocketServer(
             options=EngineOptions(worker=worker.name), client_manager=self.client_manager, namespaces=["/"]
         )
+        worker.client_manager = self.client_manager
         self.client_manager.serve(worker.store, worker.hub)
 
     async def connect(self, namespace: str = "/") -> tuple[str, Recorder]:

@@ -9,13 +9,14 @@ import redis.asyncio as redis
 
 from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
-from gateway.state.scripts import ALL
+from gateway.redis.server_watch import ServerWatch
+from tests.support.redis_limits import LIMITS
 
 
 @pytest.fixture
 async def store(redis_url: str) -> AsyncIterator[PrimaryCommands]:
     """A connected store."""
-    store = PrimaryCommands(FixedFinder(endpoint_of(redis_url)), "test-state", 2.0, 5.0, scripts=ALL)
+    store = PrimaryCommands(FixedFinder(endpoint_of(redis_url)), ServerWatch(), "test-state", LIMITS)
     await store.start(10)
     yield store
     await store.close()

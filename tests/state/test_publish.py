@@ -12,7 +12,7 @@ from gateway import keys
 from gateway.errors import StoreRefused
 from gateway.protocol import Position, entry
 from gateway.redis.commands import PrimaryCommands
-from gateway.state.history import NO_POSITION, OTHER, Histories
+from gateway.state.history import NOTHING, Histories, Observed
 from gateway.state.scripts import PUBLISH
 
 TTL_S, META_TTL_S, IDEMPOTENCY_TTL_S = 100, 200, 50
@@ -24,17 +24,16 @@ async def publish(
     text: str,
     epoch: str = "e1",
     key: str | None = None,
-    seen: Position = NO_POSITION,
-    doubt: bytes = b"",
-    reconnecting: int = 100,
+    observed: Observed = NOTHING,
+    kept: int = 100,
 ) -> Position:
     """Runs the script as the publisher does; `epoch` is taken if a new one is needed."""
     names = [keys.history(room), keys.meta(room)]
     if key is not None:
         names.append(keys.idempotency(room, key))
     reply = await store.run(
-        PUBLISH, tuple(names), "PUBLISH", "", " ", "", f'"{room}"', reconnecting, TTL_S, META_TTL_S, IDEMPOTENCY_TTL_S,
-        epoch, keys.live(room), seen.epoch, seen.seq, doubt, entry(text, "ann", 7),
+        PUBLISH, tuple(names), "PUBLISH", keys.live(room), "", " ", "", f'"{room}"', kept, TTL_S, META_TTL_S,
+        IDEMPOTENCY_TTL_S, epoch, *observed.arguments(), entry(text, "ann", 7),
     )  # fmt: skip
     return Position.parse(reply.removeprefix(b"=").decode())
 
@@ -76,7 +75,7 @@ async def test_only_the_last_entries_are_kept_and_everything_expires(
     store: PrimaryCommands, client: redis.Redis, room: str
 ) -> None:
     for number in range(1, 6):
-        await publish(store, room, f"m{number}", key=f"k{number}", reconnecting=3)
+        await publish(store, room, f"m{number}", key=f"k{number}", kept=3)
     assert await texts(client, room) == [entry(f"m{number}", "ann", 7) for number in (3, 4, 5)]
     ttls = [
         await client.ttl(name) for name in (keys.history(room), keys.meta(room), keys.idempotency(room, "k5"))
@@ -123,9 +122,9 @@ async def test_a_store_that_is_behind_what_was_seen_begins_a_new_epoch_and_count
     store: PrimaryCommands, room: str
 ) -> None:
     await publish(store, room, "m1")
-    assert await publish(store, room, "m2", "e2", seen=Position("e1", 1)) == Position("e1", 2)
-    assert await publish(store, room, "m3", "e3", seen=Position("e1", 9)) == Position("e3", 3)
-    assert await publish(store, room, "m4", "e4", seen=Position("e1", 9)) == Position("e3", 4)
+    assert await publish(store, room, "m2", "e2", observed=Observed(Position("e1", 1))) == Position("e1", 2)
+    assert await publish(store, room, "m3", "e3", observed=Observed(Position("e1", 9))) == Position("e3", 3)
+    assert await publish(store, room, "m4", "e4", observed=Observed(Position("e1", 9))) == Position("e3", 4)
 
 
 async def test_a_large_seq_is_written_as_a_whole_number(
@@ -174,26 +173,26 @@ async def test_a_snapshot_of_a_store_that_lost_data_has_a_new_epoch_at_once(
 ) -> None:
     await publish(store, room, "m1")
     histories = Histories(store, 600)
-    assert (await histories.snapshot(room, Position("e1", 1))).epoch == "e1"
-    assert (await histories.snapshot(room, Position("other", 99))).epoch == "e1"
-    lost = await histories.snapshot(room, Position("e1", 2))
+    assert (await histories.snapshot(room, Observed(Position("e1", 1)))).epoch == "e1"
+    assert (await histories.snapshot(room, Observed(Position("other", 99)))).epoch == "e1"
+    lost = await histories.snapshot(room, Observed(Position("e1", 2)))
     assert lost.epoch not in ("e1", "")
     assert (lost.seq, len(lost.entries)) == (1, 1)
-    assert (await histories.snapshot(room, Position("e1", 2))).epoch == lost.epoch
+    assert (await histories.snapshot(room, Observed(Position("e1", 2)))).epoch == lost.epoch
 
 
 @pytest.mark.parametrize("way", ["publish", "snapshot"])
-@pytest.mark.parametrize("other", [b"", OTHER])
+@pytest.mark.parametrize("is_contradicted", [False, True])
 async def test_who_saw_more_elsewhere_after_an_epoch_began_begins_one_more(
-    store: PrimaryCommands, client: redis.Redis, room: str, way: str, other: bytes
+    store: PrimaryCommands, client: redis.Redis, room: str, way: str, is_contradicted: bool
 ) -> None:
     histories, epochs = Histories(store, 600), iter(["e2", "e3", "e4", "e5"])
 
     async def epoch_for(seen: Position, age_ms: int | None = None) -> str:
-        doubt = b"" if age_ms is None else b"%b%d" % (other, age_ms)
+        observed = Observed(seen, is_contradicted and age_ms is not None, age_ms)
         if way == "publish":
-            return (await publish(store, room, "m", next(epochs), seen=seen, doubt=doubt)).epoch
-        return (await histories.snapshot(room, seen, doubt)).epoch
+            return (await publish(store, room, "m", next(epochs), observed=observed)).epoch
+        return (await histories.snapshot(room, observed)).epoch
 
     await publish(store, room, "m1")
     first = await epoch_for(Position("e1", 55), 5)
@@ -214,14 +213,14 @@ async def test_other_messages_in_the_same_places_begin_a_new_epoch_once(
     histories = Histories(store, 600)
     for number in range(3):
         await publish(store, room, f"m{number}")
-    seen = Position("e1", 2)
+    seen = Observed(Position("e1", 2), is_contradicted=True)
     if way == "publish":
-        assert await publish(store, room, "m", "e2", seen=seen, doubt=OTHER) == Position("e2", 4)
-        assert await publish(store, room, "m", "e3", seen=seen, doubt=OTHER) == Position("e2", 5)
+        assert await publish(store, room, "m", "e2", observed=seen) == Position("e2", 4)
+        assert await publish(store, room, "m", "e3", observed=seen) == Position("e2", 5)
     else:
-        begun = await histories.snapshot(room, seen, OTHER)
+        begun = await histories.snapshot(room, seen)
         assert (begun.seq, begun.has_begun, begun.epoch != "e1") == (3, True, True)
-        again = await histories.snapshot(room, seen, OTHER)
+        again = await histories.snapshot(room, seen)
         assert (again.position, again.has_begun) == (begun.position, False)
 
 
@@ -229,10 +228,10 @@ async def test_a_room_that_was_wiped_begins_anew_for_all_who_saw_it_before(
     store: PrimaryCommands, room: str
 ) -> None:
     histories = Histories(store, 600)
-    begun = await histories.snapshot(room, Position("e1", 5), b"100")
+    begun = await histories.snapshot(room, Observed(Position("e1", 5), age_ms=100))
     assert (begun.seq, begun.has_begun) == (0, False)
-    assert (await histories.snapshot(room, Position("e1", 9), b"60000")).epoch == begun.epoch
-    assert (await histories.snapshot(room, Position("e1", 9), b"0")).epoch != begun.epoch
+    assert (await histories.snapshot(room, Observed(Position("e1", 9), age_ms=60000))).epoch == begun.epoch
+    assert (await histories.snapshot(room, Observed(Position("e1", 9), age_ms=0))).epoch != begun.epoch
 
 
 async def test_position_and_entries_belong_together_while_others_publish(

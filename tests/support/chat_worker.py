@@ -17,14 +17,18 @@ from gateway import keys
 from gateway.chat.handlers import Chat
 from gateway.chat.presence_tracker import PresenceOptions, PresenceTracker
 from gateway.interfaces import PrimaryFinder
-from gateway.protocol import Position, Sizes
-from gateway.redis.address import FixedFinder, endpoint_of
+from gateway.protocol import Sizes
+from gateway.redis.address import Endpoint, FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
+from gateway.redis.connection import CommandOptions
 from gateway.redis.pubsub import PrimaryPubSub
+from gateway.redis.server_watch import ServerWatch
 from gateway.rooms.hub import Hub
 from gateway.rooms.publisher import Publisher, PublishOptions
 from gateway.rooms.routes import route_for
-from gateway.state.history import NO_POSITION, Histories, Snapshot
+from gateway.rooms.snapshot_source import RedisSnapshots
+from gateway.socketio.client_manager import ClientManager
+from gateway.state.history import NOTHING, Histories, Observed, Snapshot
 from gateway.state.presence import Presence
 from gateway.state.scripts import ALL
 from gateway.state.workers import Workers
@@ -42,8 +46,8 @@ class HeldHistories(Histories):
     is_held = False
     held = 0
 
-    async def snapshot(self, room: str, seen: Position = NO_POSITION, doubt: bytes = b"") -> Snapshot:
-        found = await super().snapshot(room, seen, doubt)
+    async def snapshot(self, room: str, observed: Observed = NOTHING) -> Snapshot:
+        found = await super().snapshot(room, observed)
         if self.is_held:
             self.held += 1
             await until(lambda: not self.is_held, 10, "the answer is let go")
@@ -118,16 +122,21 @@ class ChatWorker:
         route: str = "per-room",
         rooms_max: int = 100,
         timeout_s: float = TIMEOUT_S,
-        finder: PrimaryFinder | None = None,
+        finder: PrimaryFinder[Endpoint] | None = None,
     ) -> None:
         self.name = uuid.uuid4().hex[:8]
         self.timers = Timers()
         finder, words = finder or FixedFinder(endpoint_of(redis_url)), route_for(route, False)
-        self.store = PrimaryCommands(finder, f"test-{self.name}", timeout_s, 2.5 * timeout_s, scripts=ALL)
-        self.pubsub = PrimaryPubSub(finder, self.store, self.name, words.subscribe_verb, 0.5, 1.5)
+        watch = ServerWatch()
+        limits = CommandOptions(timeout_s=timeout_s, unresponsive_s=2.5 * timeout_s, scripts=ALL)
+        self.store = PrimaryCommands(finder, watch, f"test-{self.name}", limits)
+        self.pubsub = PrimaryPubSub(finder, self.store, watch, self.name, words.subscribe_verb, 0.5, 1.5)
         self.histories = HeldHistories(self.store, 600)
-        self.hub = Hub(self.pubsub, words, self.histories, self.timers, grace_s + 0.2)
         self.publisher = Publisher(self.store, words, PublishOptions())
+        snapshots = RedisSnapshots(self.histories, self.pubsub, watch, words)
+        self.hub = Hub(
+            self.pubsub, words, snapshots, self.timers, grace_s + 0.2, self.publisher.tell_position
+        )
         options = PresenceOptions(
             system_name="ChatBot", notices_users_max=3, grace_s=grace_s, heartbeat_s=0.2
         )
@@ -137,10 +146,28 @@ class ChatWorker:
         self.chat = Chat(
             self.hub, self.publisher, self.tracker, self.histories, Sizes(), rooms_max, timeout_s * 0.95
         )
-        self.hub.on_room_closed = self.tracker.on_room_closed
-        self.hub.on_begun = self.publisher.tell_position
-        self.store.on_up.append(self.hub.repair_all)
-        self.store.on_moved.append(self.hub.moved)
+        self.foreign: list[bytes] = []
+        self.client_manager: ClientManager | None = None
+        self.restored = 0
+        self.closed: list[str] = []
+        self.hub.start(self)
+
+    # -- from the hub
+
+    def on_room_closed(self, name: str) -> None:
+        """A room was given up."""
+        self.closed.append(name)
+        self.tracker.on_room_closed(name)
+
+    def on_foreign_message(self, channel: bytes, payload: bytes) -> None:
+        """What is no room's."""
+        self.foreign.append(payload)
+        if self.client_manager is not None:
+            self.client_manager.on_foreign_message(channel, payload)
+
+    def on_restored(self) -> None:
+        """Redis is back."""
+        self.restored += 1
 
     def connect(self, **how: int) -> Client:
         """A new client in `/`."""
@@ -160,7 +187,9 @@ async def chat_worker(redis_url: str, grace_s: float = 10.0, **how: Any) -> Asyn
     """A worker that hears and may publish."""
     worker = ChatWorker(redis_url, grace_s, **how)
     try:
-        await asyncio.gather(worker.store.start(START_S), worker.pubsub.start(START_S))
+        await asyncio.gather(
+            worker.store.start(START_S, worker.pubsub), worker.pubsub.start(START_S, worker.hub)
+        )
         yield worker
     finally:
         await worker.tracker.close()

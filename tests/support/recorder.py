@@ -82,8 +82,8 @@ class Recorder:
 def member_of(room: Room, recorder: Recorder, session: str = "s1", username: str = "ann") -> Member[Room]:
     """A membership whose socket is the recorder, held back and brought up as a session does it."""
     member = Member(room, session, recorder, username)
-    recorder.on_behind = lambda: room.hold_back(member)
-    recorder.on_drained = lambda: room.catch_up(member)
+    recorder.on_behind = lambda: room.pause(member)
+    recorder.on_drained = lambda: room.resume(member)
     return member
 
 

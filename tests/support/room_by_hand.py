@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+from gateway.errors import StoreError
 from gateway.protocol import Position, receive_json
+from gateway.rooms.resync import Answer
 from gateway.rooms.room import Room
-from gateway.state.history import Snapshot
+from gateway.state.history import Observed, Snapshot
+from tests.support.hand_source import HandSource
 
 ROOM = "tea"
 
 
 class RoomByHand:
-    """A room whose snapshots come by hand, and the reads that it asked for."""
+    """A room, and the source that answers when the test likes."""
 
     def __init__(self) -> None:
-        self.reads = 0
+        self.source = HandSource()
         self.now_s = 0.0
-        self.room = Room(ROOM, b"channel", self._read, lambda: self.now_s)
+        self.room = Room(ROOM, b"channel", self.source.start, lambda: self.now_s)
 
-    def _read(self, room: Room) -> None:
-        self.reads += 1
+    @property
+    def reads(self) -> int:
+        """How many snapshots were wanted."""
+        return self.source.reads
 
     def at(self, seq: int, epoch: str = "a") -> RoomByHand:
         """Begins with a snapshot of `seq` messages, read for nobody in particular."""
-        self.room.start_reading()
-        self.room.snapshot_came(stored(seq, epoch=epoch))
-        self.reads = 0
+        self.room.request()
+        self.comes(stored(seq, epoch=epoch))
+        self.source.reads = 0
         return self
 
     def hears(self, *seqs: int, epoch: str = "a") -> None:
         """The channel brings messages, all in one read."""
         self.room.receive([live(seq, epoch) for seq in seqs])
+
+    def asks(self) -> Observed:
+        """What the reading under way says of what was observed."""
+        return self.source.ask()
+
+    def comes(self, snapshot: Snapshot | StoreError, is_settled: bool = True) -> None:
+        """The snapshot that was asked for."""
+        self.source.answer(snapshot if isinstance(snapshot, StoreError) else Answer(snapshot, is_settled))
+
+    def is_paused(self) -> bool:
+        """Whether the reading waits before it tries again."""
+        return self.source.step is not None and self.source.step.kind == "pause"
 
 
 def text(seq: int, epoch: str = "a", mark: str = "") -> bytes:

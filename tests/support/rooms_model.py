@@ -1,4 +1,4 @@
-"""A small world around feeds: a store that can lose data or be replaced while it goes on, workers, channels that
+"""A small world around rooms: a store that can lose data or be replaced while it goes on, workers, channels that
 break, members that are slow.
 
 Owns the truth: which message was published after which, and which were acknowledged. It follows the rules of
@@ -16,8 +16,10 @@ from gateway.protocol import Position, receive_json
 from gateway.rooms.member import Member
 from gateway.rooms.position_check import since
 from gateway.rooms.replays import history_packets
+from gateway.rooms.resync import Answer
 from gateway.rooms.room import Room
-from gateway.state.history import OTHER, Snapshot
+from gateway.state.history import Observed, Snapshot
+from tests.support.hand_source import HandSource
 from tests.support.recorder import Received, Recorder, member_of
 
 ROOM, ROOM_JSON = "tea", b'"tea"'
@@ -39,7 +41,7 @@ class Truth:
 
 
 @dataclass
-class CommandStore:
+class Server:
     """One room on one server."""
 
     truth: Truth
@@ -48,13 +50,13 @@ class CommandStore:
     texts: list[str] = field(default_factory=list)
     begun_ms: int = 0
 
-    def _check(self, seen: Position, doubt: bytes) -> bool:
-        """The beginning of both scripts; returns whether an epoch began because something was lost."""
-        has_lost = False
+    def _check(self, observed: Observed) -> bool:
+        """epoch.lua; returns whether an epoch began because something was lost."""
+        seen, has_lost = observed.position, False
         if self.epoch == seen.epoch:
-            has_lost = self.seq < seen.seq or doubt.startswith(OTHER)
-        elif self.epoch and (age_ms := doubt.removeprefix(OTHER)):
-            has_lost = int(age_ms) <= self.truth.now_ms - self.begun_ms
+            has_lost = self.seq < seen.seq or observed.is_contradicted
+        elif self.epoch and observed.age_ms is not None:
+            has_lost = observed.age_ms <= self.truth.now_ms - self.begun_ms
         if not self.epoch:
             self.seq = len(self.texts)
         if not self.epoch or has_lost:
@@ -62,23 +64,23 @@ class CommandStore:
             self.epoch, self.begun_ms = f"e{self.truth.epochs}", self.truth.now_ms
         return has_lost
 
-    def publish(self, seen: Position, doubt: bytes) -> tuple[Position, str]:
+    def publish(self, observed: Observed) -> tuple[Position, str]:
         """publish.lua: numbers and stores a new message."""
-        self._check(seen, doubt)
+        self._check(observed)
         text = f"m{len(self.truth.parents) + 1}"
         self.truth.parents[text] = self.texts[-1] if self.texts else ""
         self.seq += 1
         self.texts = [*self.texts, text][-HISTORY:]
         return Position(self.epoch, self.seq), text
 
-    def snapshot(self, seen: Position, doubt: bytes) -> Snapshot:
+    def snapshot(self, observed: Observed) -> Snapshot:
         """snapshot.lua."""
-        has_begun = self._check(seen, doubt)
+        has_begun = self._check(observed)
         return Snapshot(self.epoch, self.seq, [entry(text) for text in self.texts], has_begun)
 
-    def replica(self) -> CommandStore:
+    def replica(self) -> Server:
         """Another server with the same data."""
-        return CommandStore(self.truth, self.epoch, self.seq, list(self.texts), self.begun_ms)
+        return Server(self.truth, self.epoch, self.seq, list(self.texts), self.begun_ms)
 
     def lose(self, count: int) -> None:
         """Comes back without its last messages."""
@@ -112,41 +114,35 @@ class Person:
         return last.position if last is not None else None
 
 
-@dataclass
-class Read:
-    """A snapshot under way: asked for, then executed, then answered."""
-
-    seen: Position | None = None
-    doubt: bytes = b""
-    servers: tuple[int, int] = 0, 0
-    found: Snapshot | None = None
-
-
 class Worker:
-    """A room with its channel, its reads and its members. `store` takes its commands, `heard` fills its channel."""
+    """A room with its channel, its reading and its members. `store` takes its commands, `heard` fills its channel."""
 
-    def __init__(self, store: CommandStore, random: Random, name: str) -> None:
+    def __init__(
+        self, store: Server, random: Random, name: str, on_epoch_begun: Callable[[Worker], None]
+    ) -> None:
         self.store = self.heard = store
         self.random, self.name = random, name
-        self.begun: Callable[[Worker], None] = lambda worker: None
-        self.room = Room(ROOM, b"channel", self._asked, self._now_s)
+        self.source = HandSource(lambda room: on_epoch_begun(self))
+        self.room = Room(ROOM, b"channel", self.source.start, self._now_s)
         self.answered_s = self.heard_s = 0.0
         self.channel: list[bytes] = []
         self.is_subscribed = True
-        self.read: Read | None = None
-        self.retry_is_due = False
+        self.servers = 0, 0  # when the question was put
+        self.found: Snapshot | None = None
         self.is_restarted = False
         self.people: list[Person] = []
-
-    def _asked(self, room: Room) -> None:
-        assert self.read is None, "one snapshot at a time"
-        self.read = Read()
 
     def _now_s(self) -> float:
         return self.store.truth.now_ms / 1000
 
     def _servers(self) -> tuple[int, int]:
         return id(self.store), id(self.heard)
+
+    @property
+    def reads(self) -> str | None:
+        """What the reading under way waits for, `turn` or `read`; None if none is."""
+        step = self.source.step
+        return step.kind if step is not None and step.kind != "pause" else None
 
     # -- what may happen
 
@@ -158,32 +154,27 @@ class Worker:
         self.room.receive(heard)
 
     def go_on_reading(self, fails: bool) -> None:
-        """The snapshot under way comes one step further, or fails."""
-        if self.read is None:
+        """The snapshot under way comes one step further (asked for, executed, answered), or fails."""
+        if self.reads is None:
             return
         if fails:
-            self.read = None
-            self.room.snapshot_came(StoreUnavailable("away"))
-            self.retry_is_due = bool(self.room.members) or bool(self.room.claim[1])
-        elif self.read.seen is None:
-            self.read.seen, self.read.doubt = self.room.tell()
-            self.read.servers = self._servers()
-        elif self.read.found is None:
-            self.read.found = self.store.snapshot(self.read.seen, self.read.doubt)
+            self.found = None
+            self.source.fail(StoreUnavailable("away"))
+        elif self.reads == "turn":
+            self.source.go_on()
+            self.servers = self._servers()
+        elif self.found is None:
+            self.found = self.store.snapshot(self.source.ask())
             self.answered_s = self._now_s()
         else:
-            read, self.read = self.read, None
-            found = read.found
-            self.room.snapshot_came(found, read.servers == self._servers() and self.store is self.heard)
-            self.retry_is_due = self.retry_is_due or self.room.is_unsure
-            if found.has_begun:
-                self.begun(self)
+            found, self.found = self.found, None
+            is_settled = self.servers == self._servers() and self.store is self.heard
+            self.source.go_on(Answer(found, is_settled))
 
     def retry(self) -> None:
-        """The hub's second try after a failed read."""
-        if self.retry_is_due:
-            self.retry_is_due = False
-            self.room.repair()
+        """The pause after a reading that failed is over."""
+        if self.source.step is not None and self.source.step.kind == "pause":
+            self.source.go_on()
 
     def lose_channel(self) -> None:
         """The subscription breaks: what is on its way is lost."""
@@ -197,25 +188,25 @@ class Worker:
             self.is_subscribed = True
             if self.is_restarted:
                 self.is_restarted = False
-                self.room.moved(self.heard_s)
-                self.room.repair()
-            self.room.repair()
+                self.room.server_left(self.heard_s)
+                self.room.request_again()
+            self.room.request_again()
 
-    def move_commands(self, store: CommandStore) -> None:
+    def move_commands(self, store: Server) -> None:
         """Its connection for commands breaks, and the next one leads to another server."""
         if self.store is not store:
             self.go_on_reading(fails=True)
             self.store = store
-            self.room.moved(self.answered_s)
-            self.room.repair()
+            self.room.server_left(self.answered_s)
+            self.room.request_again()
 
-    def move_channel(self, store: CommandStore) -> None:
+    def move_channel(self, store: Server) -> None:
         """Its subscription breaks; the next one is at another server."""
         if self.heard is not store:
             self.lose_channel()
             self.heard = store
-            self.room.moved(self.heard_s)
-            self.room.repair()
+            self.room.server_left(self.heard_s)
+            self.room.request_again()
 
     def come(self) -> None:
         """Somebody new joins, or joins again on the same connection, or comes back on another with `since`."""
@@ -226,7 +217,7 @@ class Worker:
         if known is not None and known.is_joining:
             return
         if known is not None and way < 0.25:
-            self.room.park(known.member)
+            self.room.begin_rejoin(known.member)
             self._join(known, known.last_position() if self.random.random() < 0.7 else None, is_again=True)
             return
         recorder = Recorder(self.random.random() < 0.7, self.random.choice([4, 10, 1_000_000]))
@@ -249,7 +240,7 @@ class Worker:
             person.is_joining = False
             if isinstance(snapshot, StoreError):
                 if is_again:
-                    self.room.put_back(person.member)
+                    self.room.abandon_rejoin(person.member)
                 else:
                     self.people.remove(person)
                 return
@@ -261,7 +252,7 @@ class Worker:
             if packets:
                 person.recorder.send_texts(packets)
             if person.recorder.is_behind:
-                self.room.hold_back(person.member)
+                self.room.pause(person.member)
 
         self.room.with_snapshot(with_snapshot)
 
@@ -295,12 +286,9 @@ class World:
     def __init__(self, seed: int, loses_data: bool, splits: bool = False) -> None:
         self.random = Random(seed)
         self.truth = Truth()
-        self.store = CommandStore(self.truth)
-        self.workers = [
-            Worker(self.store, self.random, name) for name in ("w1", "w2", "w3")[: 3 if splits else 2]
-        ]
-        for worker in self.workers:
-            worker.begun = self._tell_position
+        self.store = Server(self.truth)
+        names = ("w1", "w2", "w3")[: 3 if splits else 2]
+        self.workers = [Worker(self.store, self.random, name, self._tell_position) for name in names]
         self.acknowledged: list[Acknowledged] = []
         self._loses_data, self._splits = loses_data, splits
 
@@ -331,16 +319,16 @@ class World:
         """A member of this worker sends; the acknowledgement may overtake the channel."""
         if not worker.room.members:
             return
-        position, text = worker.store.publish(*worker.room.claim)
+        position, text = worker.store.publish(worker.room.observed)
         self._tell(worker.store, f"{position} ".encode() + receive_json(entry(text), ROOM_JSON, position))
         if self.random.random() < 0.5:
             worker.answered_s = self.truth.now_ms / 1000
-            worker.room.acknowledged(*position, entry(text))
+            worker.room.detector.acknowledged(*position, entry(text))
             people = [person for one in self.workers for person in one.people if not person.is_joining]
             seen = {person.who: len(person.recorder.packets) for person in people}
             self.acknowledged.append(Acknowledged(text, seen))
 
-    def _tell(self, store: CommandStore, payload: bytes) -> None:
+    def _tell(self, store: Server, payload: bytes) -> None:
         for one in self.workers:
             if one.is_subscribed and one.heard is store:
                 one.channel.append(payload)
@@ -363,10 +351,9 @@ class World:
         """The server restarts with older data, or with none: every connection to it breaks. A snapshot that it had
         sent comes before that is noticed, or never."""
         for worker in self.workers:
-            if worker.read is not None and worker.read.found is not None and self.random.random() < 0.5:
+            if worker.found is not None and self.random.random() < 0.5:
                 worker.go_on_reading(fails=False)
-            if worker.read is not None:
-                worker.go_on_reading(fails=True)
+            worker.go_on_reading(fails=True)
             worker.lose_channel()
             worker.is_restarted = True
         if self.random.random() < 0.3:
@@ -374,8 +361,8 @@ class World:
         else:
             self.store.lose(self.random.randint(1, 6))
         for worker in self.workers:
-            worker.room.moved(worker.answered_s)
-            worker.room.repair()
+            worker.room.server_left(worker.answered_s)
+            worker.room.request_again()
 
     def settle(self) -> None:
         """Everything that is under way arrives and everybody reads; nobody sends anything more."""
@@ -392,4 +379,4 @@ class World:
                     worker.hear()
         for worker in self.workers:
             assert not worker.channel
-            assert worker.read is None
+            assert worker.source.step is None

@@ -1,28 +1,31 @@
-"""A Redis Cluster as one store.
+"""Commands to a Redis Cluster, as if it were one server.
 
-Owns the map of slots and one command connection per primary. Promises what `Store` promises, and that commands for
-one slot keep their order while the slot moves: what a node turned away (MOVED, ASK, TRYAGAIN) and what was
-submitted meanwhile wait until nothing of that slot is under way, and go on in their order.
+Owns the map of slots and one connection for commands per primary. Promises what `CommandStore` promises, and that
+commands for one slot keep their order while the slot moves:
+
+- a node turns some away (MOVED, ASK, TRYAGAIN); they wait;
+- what is submitted meanwhile for that slot waits behind them;
+- once nothing of the slot is under way, all go on in their order.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import structlog
 from redis.crc import key_slot
 
 from gateway.errors import StoreError, StoreMoved, StoreUnavailable
-from gateway.interfaces import OnReply, Reply
+from gateway.interfaces import CommandEvents, OnReply, Reply
 from gateway.redis.address import Endpoint, open_connection, with_address
 from gateway.redis.cluster.redirects import RedirectedCommand, SlotRedirect
-from gateway.redis.cluster.slot_map import Address, address_of, read_slots, seeds_of
+from gateway.redis.cluster.slot_map import SLOTS, Address, address_of, read_slots, seeds_of
 from gateway.redis.commands import CommandCalls
-from gateway.redis.connection import CommandConnection, pack
+from gateway.redis.connection import CommandConnection, CommandOptions, pack
 from gateway.redis.reconnect import ReconnectingConnection
-from gateway.redis.script import Script
+from gateway.redis.server_watch import ServerWatch
 
 log = structlog.get_logger("gateway.store")
 
@@ -47,34 +50,21 @@ class Node:
 class ClusterCommands(CommandCalls):
     """Commands to the primary that holds the key."""
 
-    publish_verb = b"SPUBLISH"
-
-    def __init__(
-        self,
-        url: str,
-        name: str,
-        timeout_s: float,
-        deaf_s: float,
-        stale_s: float | None = None,
-        scripts: Sequence[Script] = (),
-    ) -> None:
+    def __init__(self, url: str, watch: ServerWatch, name: str, options: CommandOptions) -> None:
+        """`name` is the connections', as Redis lists them. Raises ValueError for a URL that names no node."""
         self._seeds = seeds_of(url)
+        self._watch = watch
         self._name = name
-        self._scripts = scripts
-        self._timeout_s = timeout_s
-        self._limits = timeout_s, deaf_s, stale_s
-        self._owners: list[Address | None] = [None] * 16384
-        self._told = self._owners.copy()  # as `on_map` knows it: MOVED changes single owners before that
+        self._options = options
+        self._owners: list[Address | None] = [None] * SLOTS
+        self._told = self._owners.copy()  # as the channels know it: MOVED changes single owners before that
         self._nodes: dict[Address, Node] = {}
-        self._under_way: dict[int, int] = {}
-        self._detours: dict[int, SlotRedirect] = {}
+        self._under_way: dict[int, int] = {}  # slot -> commands without an answer
+        self._redirects: dict[int, SlotRedirect] = {}
         self._look = asyncio.Event()
         self._first = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.on_up: list[Callable[[], None]] = []
-        self.on_down: list[Callable[[], None]] = []
-        self.on_moved: list[Callable[[float], None]] = []
-        self.on_map: list[Callable[[], None]] = []
+        self._events: CommandEvents | None = None
 
     @property
     def is_up(self) -> bool:
@@ -105,9 +95,9 @@ class ClusterCommands(CommandCalls):
 
     def submit(self, key: bytes, command: bytes, on_reply: OnReply) -> None:
         slot = key_slot(key)
-        waiting = RedirectedCommand(command, on_reply, time.monotonic() + self._timeout_s)
-        if (detour := self._detours.get(slot)) is not None:
-            detour.held.append(waiting)
+        waiting = RedirectedCommand(command, on_reply, time.monotonic() + self._options.timeout_s)
+        if (redirect := self._redirects.get(slot)) is not None:
+            redirect.held.append(waiting)
             waiting.begin_to_wait()
         else:
             self._send(slot, waiting)
@@ -121,8 +111,9 @@ class ClusterCommands(CommandCalls):
         for node in self._nodes.values():
             node.reconnecting.retry_now()
 
-    async def start(self, limit_s: float) -> None:
+    async def start(self, limit_s: float, events: CommandEvents | None = None) -> None:
         """Connects in the background and waits up to `limit_s` for a whole Cluster; does not insist on it."""
+        self._events = events
         self._task = asyncio.create_task(self._follow())
         try:
             async with asyncio.timeout(limit_s):
@@ -165,8 +156,8 @@ class ClusterCommands(CommandCalls):
             self._turn(slot, waiting, str(reply))
         else:
             waiting.answer(StoreUnavailable(str(reply)) if isinstance(reply, StoreMoved) else reply)
-        if not left and slot in self._detours:
-            self._end_detour(slot)
+        if not left and slot in self._redirects:
+            self._end_redirect(slot)
 
     @staticmethod
     def _is_turned(reply: Reply) -> bool:
@@ -175,13 +166,13 @@ class ClusterCommands(CommandCalls):
         )
 
     def _turn(self, slot: int, waiting: RedirectedCommand, words: str) -> None:
-        detour = self._detours.setdefault(slot, SlotRedirect())
-        detour.turned.append(waiting)
+        redirect = self._redirects.setdefault(slot, SlotRedirect())
+        redirect.turned.append(waiting)
         waiting.ask = None
         waiting.begin_to_wait()
         kind, *rest = words.split()
         if kind == "TRYAGAIN":
-            detour.not_before_s = time.monotonic() + AGAIN_S
+            redirect.not_before_s = time.monotonic() + AGAIN_S
             return
         address = address_of(rest[1], self._owners[slot])
         self._node(address)
@@ -191,17 +182,17 @@ class ClusterCommands(CommandCalls):
             self._owners[slot] = address
             self._look.set()
         if self._nodes[address].reconnecting.connection is None:
-            detour.not_before_s = time.monotonic() + AGAIN_S
+            redirect.not_before_s = time.monotonic() + AGAIN_S
 
-    def _end_detour(self, slot: int) -> None:
+    def _end_redirect(self, slot: int) -> None:
         """Sends what waited, in its order; a little later if the keys are moving at this moment."""
-        wait_s = self._detours[slot].not_before_s - time.monotonic()
+        wait_s = self._redirects[slot].not_before_s - time.monotonic()
         if wait_s > 0:
-            self._detours[slot].not_before_s = 0.0
-            asyncio.get_running_loop().call_later(wait_s, self._end_detour, slot)
+            self._redirects[slot].not_before_s = 0.0
+            asyncio.get_running_loop().call_later(wait_s, self._end_redirect, slot)
             return
-        detour = self._detours.pop(slot)
-        for waiting in (*detour.turned, *detour.held):
+        redirect = self._redirects.pop(slot)
+        for waiting in (*redirect.turned, *redirect.held):
             self._send(slot, waiting)
 
     # -- the map
@@ -256,9 +247,11 @@ class ClusterCommands(CommandCalls):
         if is_changed:
             self._told = owners.copy()
             log.info("cluster_map_changed", primaries=len(wanted))
-            self._tell_moved(max((connection.heard_at_s for connection in left), default=time.monotonic()))
-            for tell in self.on_map:
-                tell()
+            self._watch.server_left(
+                max((connection.heard_at_s for connection in left), default=time.monotonic())
+            )
+            if self._events is not None:
+                self._events.on_slots_moved()
 
     def _node(self, address: Address) -> Node:
         node = self._nodes.get(address)
@@ -277,34 +270,27 @@ class ClusterCommands(CommandCalls):
         connection = await open_connection(
             self.endpoint(address), lambda: self._new_link(on_lost), self._name
         )
-        connection.load_scripts(self._scripts)
+        connection.load_scripts()
         return connection
 
     def _new_link(self, on_lost: Callable[[], None] = lambda: None) -> CommandConnection:
-        return CommandConnection(on_lost, *self._limits)
+        return CommandConnection(on_lost, self._options)
 
     def _up(self, address: Address, connection: CommandConnection) -> None:
         node = self._nodes.get(address)
         if node is not None:
-            last, node.last = node.last, connection
-            if last is not None and connection.server != last.server:
-                self._tell_moved(last.heard_at_s)
+            last, node.last = node.last or connection, connection
+            self._watch.connected(f"commands {address[0]}:{address[1]}", connection.server, last.heard_at_s)
         asyncio.get_running_loop().call_soon(self._tell_up)
 
     def _tell_up(self) -> None:
         if self.is_up and None not in self._owners:
             self._first.set()
-        for tell in self.on_up:
-            tell()
-
-    def _tell_moved(self, at_s: float) -> None:
-        for tell in self.on_moved:
-            tell(at_s)
+        if self._events is not None:
+            self._events.on_commands_up()
 
     def _down(self) -> None:
         self._look.set()
-        for tell in self.on_down:
-            tell()
 
 
 def _ignore(reply: Reply) -> None:

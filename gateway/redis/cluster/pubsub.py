@@ -1,7 +1,7 @@
-"""The bus on a Redis Cluster: ears on every primary.
+"""The channels of a Redis Cluster: one connection for subscriptions per primary.
 
-Owns which primary each channel is listened to at: a room's sharded channel lives in the slot of the room's keys, so
-its subscription follows the slot. Each primary's connection is probed through that primary.
+Owns which primary each channel is listened to at: a room's sharded channel lives in the slot of the room's keys, so its
+subscription follows the slot. Each connection is probed through its own primary.
 """
 
 from __future__ import annotations
@@ -13,108 +13,135 @@ from collections.abc import Callable
 from redis.crc import key_slot
 
 from gateway import keys
-from gateway.interfaces import Listener
+from gateway.interfaces import RedisEvents
 from gateway.redis.address import open_connection
 from gateway.redis.cluster.commands import ClusterCommands
 from gateway.redis.cluster.slot_map import Address
 from gateway.redis.connection import pack
 from gateway.redis.pubsub import nobody
+from gateway.redis.server_watch import ServerWatch
 from gateway.redis.subscriber import Subscriber
 from gateway.redis.subscriber_connection import SubscriberConnection
 
 
 class ClusterPubSub:
-    """Ears on all primaries of a Cluster."""
+    """The channels of all primaries. Listens to the commands and, by a `_Primary` each, to its connections."""
 
-    def __init__(self, store: ClusterCommands, worker: str, probe_s: float, deaf_s: float) -> None:
+    def __init__(
+        self, store: ClusterCommands, watch: ServerWatch, worker: str, probe_s: float, unresponsive_s: float
+    ) -> None:
+        """`store` knows the map of slots and takes the probes; the times are `Subscriber`'s."""
         self._store = store
+        self._watch = watch
         self._worker = worker
-        self._probe_s, self._deaf_s = probe_s, deaf_s
-        self._subscribers: dict[Address, Subscriber] = {}
+        self._probe_s, self._unresponsive_s = probe_s, unresponsive_s
+        self._primaries: dict[Address, _Primary] = {}
         self._wanted: dict[bytes, asyncio.Future[None]] = {}
-        self._places: dict[bytes, Address] = {}
+        self._places: dict[bytes, Address] = {}  # channel -> the primary that it is listened to at
         self._closing: set[asyncio.Task[None]] = set()
-        self.on_messages: Listener = lambda messages: None
-        self.on_back: Callable[[], None] = lambda: None
-        self.on_lost: Callable[[list[bytes]], None] = lambda channels: None
-        self.on_moved: Callable[[float], None] = lambda at_s: None
-        self._left_at_s = 0.0
-        store.on_map.append(self._follow_map)
-        store.on_up.append(self._retry_now)
+        self._events: RedisEvents | None = None
+        self._left_at_s = 0.0  # when a connection that is gone was last heard
         self._always = [self.subscribe(keys.SOCKETIO_CHANNEL)]
 
     @property
     def unhealthy_reason(self) -> str | None:
-        if not self._subscribers:
+        if not self._primaries:
             return "not subscribed to the store"
-        return next(
-            (
-                subscriber.unhealthy_reason
-                for subscriber in self._subscribers.values()
-                if subscriber.unhealthy_reason is not None
-            ),
-            None,
-        )
+        reasons = (primary.subscriber.unhealthy_reason for primary in self._primaries.values())
+        return next((reason for reason in reasons if reason is not None), None)
 
     def subscribe(self, channel: bytes) -> asyncio.Future[None]:
-        if (place := self._places.get(channel)) is not None and place in self._subscribers:
-            return self._subscribers[place].subscriptions.want(channel)
+        if (place := self._places.get(channel)) is not None and place in self._primaries:
+            return self._primaries[place].subscriber.subscriptions.want(channel)
         confirmed = self._wanted.get(channel)
         if confirmed is None or confirmed.cancelled():
             confirmed = self._wanted[channel] = asyncio.get_running_loop().create_future()
             self._place(channel)
         return confirmed
 
-    def server(self, channel: bytes) -> str:
-        subscriber = self._subscribers.get(self._places[channel]) if channel in self._places else None
-        return subscriber.server if subscriber is not None else ""
-
     def unsubscribe(self, channel: bytes) -> None:
         confirmed = self._wanted.pop(channel, None)
         if confirmed is not None:
             confirmed.cancel()
-        if (place := self._places.pop(channel, None)) is not None and place in self._subscribers:
-            self._subscribers[place].subscriptions.drop(channel)
+        if (place := self._places.pop(channel, None)) is not None and place in self._primaries:
+            self._primaries[place].subscriber.subscriptions.drop(channel)
 
-    async def start(self, limit_s: float) -> None:
-        self._follow_map()
+    def server(self, channel: bytes) -> str:
+        primary = self._primaries.get(self._places[channel]) if channel in self._places else None
+        return primary.subscriber.server if primary is not None else ""
+
+    async def start(self, limit_s: float, events: RedisEvents) -> None:
+        self._events = events
+        self._watch.start(events)
+        self.on_slots_moved()
         await asyncio.wait(self._always, timeout=limit_s)
 
     async def close(self) -> None:
-        for subscriber in self._subscribers.values():
-            await subscriber.close()
+        self._events = None
+        for primary in self._primaries.values():
+            await primary.subscriber.close()
         for channel in list(self._wanted):
             self.unsubscribe(channel)
 
     def drop(self, reason: str) -> None:
-        for subscriber in self._subscribers.values():
-            subscriber.drop(reason)
+        for primary in self._primaries.values():
+            primary.subscriber.drop(reason)
 
-    def _heard(self, messages: list[tuple[bytes, bytes]]) -> None:
-        self.on_messages(messages)
+    # -- from the commands
 
-    def _lost(self, subscriber: Subscriber) -> None:
+    def on_commands_up(self) -> None:
+        """A node answers: connections that wait try again at once, and rooms are repaired (see `PrimaryPubSub`)."""
+        for primary in self._primaries.values():
+            primary.subscriber.retry_now()
+        self.restored()
+
+    def on_slots_moved(self) -> None:
+        """Connections to new primaries, none to old ones, every channel in its place."""
+        events = self._events
+        if events is None:
+            return
+        slots = self._store.primaries()
+        for address, slot in slots.items():
+            if address not in self._primaries:
+                primary = self._primaries[address] = self._primary_at(address, slot)
+                primary.subscriber.start(primary, events.on_messages)
+        for address in [one for one in self._primaries if one not in slots]:
+            self._leave(address)
+        moved = [
+            channel for channel in self._wanted if self._places.get(channel) != self._store.owner(channel)
+        ]
+        for channel in moved:
+            old = self._places.pop(channel, None)
+            if old is not None and old in self._primaries:
+                self._primaries[old].subscriber.subscriptions.drop(channel)
+            self._place(channel)
+        if moved:
+            self._when_confirmed(moved)
+
+    # -- from the connections
+
+    def restored(self) -> None:
+        """Commands, or all that is listened to at one primary, are back."""
+        if self._events is not None:
+            self._events.on_restored()
+
+    def lost(self, subscriber: Subscriber) -> None:
+        """The connection to one primary is gone."""
         self._left_at_s = max(self._left_at_s, subscriber.heard_at_s)
-        self._store.drop("a listening connection broke")
-        self.on_lost(subscriber.subscriptions.channels())
-
-    def _complete(self) -> None:
-        self.on_back()
-
-    def _retry_now(self) -> None:
-        for subscriber in self._subscribers.values():
-            subscriber.retry_now()
+        self._store.drop("a connection for subscriptions broke")
+        if self._events is not None:
+            self._events.on_channels_lost(subscriber.subscriptions.channels())
 
     # -- places
 
     def _place(self, channel: bytes) -> None:
         """Listens to a channel at the primary that holds its slot now."""
         address = self._store.owner(channel)
-        subscriber = self._subscribers.get(address) if address is not None else None
-        if address is None or subscriber is None:
+        primary = self._primaries.get(address) if address is not None else None
+        if address is None or primary is None:
             return
         self._places[channel] = address
-        there = subscriber.subscriptions.want(channel)
+        there = primary.subscriber.subscriptions.want(channel)
         there.add_done_callback(lambda done: self._confirmed(channel, done))
 
     def _confirmed(self, channel: bytes, there: asyncio.Future[None]) -> None:
@@ -122,78 +149,78 @@ class ClusterPubSub:
         if waiting is not None and not waiting.done() and not there.cancelled():
             waiting.set_result(None)
 
-    def _follow_map(self) -> None:
-        """The map of slots has changed: ears on new primaries, none on old ones, every channel in its place."""
-        primaries = self._store.primaries()
-        for address, slot in primaries.items():
-            if address not in self._subscribers:
-                self._subscribers[address] = self._listen_at(address, slot)
-        for address in [one for one in self._subscribers if one not in primaries]:
-            left = self._subscribers.pop(address)
-            self._left_at_s = max(self._left_at_s, left.heard_at_s)
-            task = asyncio.create_task(left.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
-        moved = [
-            channel for channel in self._wanted if self._places.get(channel) != self._store.owner(channel)
-        ]
-        for channel in moved:
-            old = self._places.pop(channel, None)
-            if old is not None and old in self._subscribers:
-                self._subscribers[old].subscriptions.drop(channel)
-            self._place(channel)
-        if moved:
-            self._when_confirmed(moved)
+    def _leave(self, address: Address) -> None:
+        left = self._primaries.pop(address).subscriber
+        self._left_at_s = max(self._left_at_s, left.heard_at_s)
+        task = asyncio.create_task(left.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def _when_confirmed(self, channels: list[bytes]) -> None:
         """Tells that everything is back once these channels are confirmed in their new places."""
         waits = [
-            self._subscribers[place].subscriptions.want(channel)
+            self._primaries[place].subscriber.subscriptions.want(channel)
             for channel in channels
-            if (place := self._places.get(channel)) in self._subscribers and place is not None
+            if (place := self._places.get(channel)) in self._primaries and place is not None
         ]
-        if not waits:
-            return
         left = len(waits)
 
         def one_less(done: asyncio.Future[None]) -> None:
             nonlocal left
             left -= 1
             if left == 0:
-                self.on_back()
+                self.restored()
 
         for wait in waits:
             wait.add_done_callback(one_less)
 
-    def _listen_at(self, address: Address, slot: int) -> Subscriber:
-        tag = tag_for(slot)
-        channel = b"{%b}:gateway:probe:%b" % (tag, self._worker.encode())
-
+    def _primary_at(self, address: Address, slot: int) -> _Primary:
         async def connect(make: Callable[[], SubscriberConnection]) -> SubscriberConnection:
             connection = await open_connection(
-                self._store.endpoint(address), make, f"gateway-{self._worker}-bus"
+                self._store.endpoint(address), make, f"gateway-{self._worker}-pubsub"
             )
-            self.on_moved(self._left_at_s or time.monotonic())
+            self._watch.server_left(self._left_at_s or time.monotonic())
             return connection
 
-        def probe() -> None:
-            """Behind a write to the same primary, which a demoted one turns away."""
-            self._store.submit(channel, pack(b"SET", channel, b"?", b"EX", 60), nobody)
-            self._store.submit(channel, pack(b"SPUBLISH", channel, b"?"), nobody)
-
         subscriber = Subscriber(
-            f"pubsub {address[0]}:{address[1]}", connect, b"SSUBSCRIBE", self._probe_s, self._deaf_s
+            f"pubsub {address[0]}:{address[1]}", connect, b"SSUBSCRIBE", self._probe_s, self._unresponsive_s
         )
-        subscriber.on_messages = self._heard
-        subscriber.on_complete = self._complete
-        subscriber.on_ended = lambda ended: self._store.drop("a subscription moved")
-        subscriber.on_lost = lambda: self._lost(subscriber)
-        subscriber.on_deaf = lambda: self._store.drop("the bus is deaf")
-        subscriber.probe = probe
-        subscriber.on_up = self._store.retry_now
-        subscriber.subscriptions.want(channel)
-        subscriber.start()
-        return subscriber
+        probe_channel = b"{%b}:gateway:probe:%b" % (tag_for(slot), self._worker.encode())
+        subscriber.subscriptions.want(probe_channel)
+        return _Primary(self, self._store, subscriber, probe_channel)
+
+
+class _Primary:
+    """The connection to one primary, and what it tells (`SubscriberEvents`)."""
+
+    def __init__(
+        self, pubsub: ClusterPubSub, store: ClusterCommands, subscriber: Subscriber, probe_channel: bytes
+    ) -> None:
+        self._pubsub = pubsub
+        self._store = store
+        self._probe_channel = probe_channel
+        self.subscriber = subscriber
+
+    def on_subscriber_up(self) -> None:
+        self._store.retry_now()
+
+    def on_subscribed(self) -> None:
+        self._pubsub.restored()
+
+    def on_subscription_ended(self, channel: bytes) -> None:
+        self._store.drop("a subscription moved")
+
+    def on_subscriber_lost(self) -> None:
+        self._pubsub.lost(self.subscriber)
+
+    def on_unresponsive(self) -> None:
+        self._store.drop("the channels are silent")
+
+    def probe(self) -> None:
+        """Behind a write to the same primary, which a demoted one turns away."""
+        channel = self._probe_channel
+        self._store.submit(channel, pack(b"SET", channel, b"?", b"EX", 60), nobody)
+        self._store.submit(channel, pack(b"SPUBLISH", channel, b"?"), nobody)
 
 
 def tag_for(slot: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Commands that wait because a Cluster's slot is on the move."""
+"""Commands that wait because a Cluster's slot moves to another node."""
 
 from __future__ import annotations
 

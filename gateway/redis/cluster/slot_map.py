@@ -7,6 +7,9 @@ from gateway.redis.address import Endpoint, endpoint_of
 
 Address = tuple[str, int]
 
+SLOTS = 16384
+"""Of every Redis Cluster (Redis documentation, "Redis Cluster specification")."""
+
 
 def seeds_of(url: str) -> list[Endpoint]:
     """The nodes named in `redis+cluster://[user:password@]host:port[,host:port…]`. Raises ValueError."""
@@ -21,7 +24,7 @@ def seeds_of(url: str) -> list[Endpoint]:
 
 def read_slots(reply: Reply, asked: Address) -> list[Address | None]:
     """The owner of each slot from CLUSTER SLOTS; a node without a host name is the one that was asked."""
-    owners: list[Address | None] = [None] * 16384
+    owners: list[Address | None] = [None] * SLOTS
     for first, last, primary, *_ in reply:
         host = primary[0].decode() if primary[0] else asked[0]
         owners[first : last + 1] = [(host, int(primary[1]))] * (last + 1 - first)

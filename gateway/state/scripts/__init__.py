@@ -11,13 +11,17 @@ from importlib import resources
 from gateway.redis.script import Script
 
 
-def _load(name: str) -> Script:
-    text = resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
+def _text(name: str) -> bytes:
+    return resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
+
+
+def _load(name: str, *needs: str) -> Script:
+    text = b"".join(_text(part) for part in (*needs, name))
     return Script(name, text, hashlib.sha1(text).hexdigest().encode())
 
 
-PUBLISH = _load("publish")
-SNAPSHOT = _load("snapshot")
+PUBLISH = _load("publish", "epoch")
+SNAPSHOT = _load("snapshot", "epoch")
 PRESENCE_JOIN = _load("presence_join")
 PRESENCE_LEAVE = _load("presence_leave")
 PRESENCE_AWAY = _load("presence_away")

@@ -1,25 +1,16 @@
--- Reads a room's history and its position in one step; makes the position if the room has none yet.
+-- Reads a room's history and its position in one step; makes the position if the room has none yet. Needs epoch.lua.
 -- KEYS: 1 history list, 2 meta hash
--- ARGV: 1 epoch to take if a new one is needed, 2 meta TTL s, 3 epoch and 4 seq that the caller has seen, 5 its doubt:
---       '' none; 'other': it has seen other messages there; and a number: it has seen that on another server, at
---       least so many ms ago. A room that does not hold what the caller has seen has lost data and begins a new epoch. Who has
---       seen it on an old server after the present epoch began here begins one more, so that all hear of that, too.
+-- ARGV: as they are named below
 -- Returns {epoch, seq, entries oldest first, 1 if data was lost and the epoch is new}.
-local meta = redis.call('HMGET', KEYS[2], 'epoch', 'seq', 'begun')
-local epoch, seq, age = meta[1], meta[2], tonumber(string.match(ARGV[5], '%d+') or '')
-local entries = redis.call('LRANGE', KEYS[1], 0, -1)
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local has_lost = false
-if epoch == ARGV[3] then
-  has_lost = tonumber(seq) < tonumber(ARGV[4]) or string.sub(ARGV[5], 1, 5) == 'other'
-elseif epoch and age then
-  has_lost = age <= now - (tonumber(meta[3]) or 0)
+local history_key, meta_key = KEYS[1], KEYS[2]
+local observed = { epoch = ARGV[1], seq = ARGV[2], contradicted = ARGV[3], age_ms = ARGV[4] }
+local spare_epoch, meta_ttl_s = ARGV[5], ARGV[6]
+
+local entries = redis.call('LRANGE', history_key, 0, -1) -- first: a key of another type must change nothing
+local epoch, seq, begun_ms, has_lost = room_position(history_key, meta_key, observed, spare_epoch)
+local number = string.format('%d', seq)
+if begun_ms then
+  redis.call('HSET', meta_key, 'epoch', epoch, 'seq', number, 'begun', string.format('%d', begun_ms))
 end
-if not epoch then seq = tostring(#entries) end
-if not epoch or has_lost then
-  epoch = ARGV[1]
-  redis.call('HSET', KEYS[2], 'epoch', epoch, 'seq', seq, 'begun', string.format('%d', now))
-end
-redis.call('EXPIRE', KEYS[2], ARGV[2]) -- always: a demoted primary, whose history is an old one, refuses the write
-return {epoch, seq, entries, has_lost and 1 or 0}
+redis.call('EXPIRE', meta_key, meta_ttl_s) -- always: a demoted primary, whose history is an old one, refuses the write
+return { epoch, number, entries, has_lost and 1 or 0 }

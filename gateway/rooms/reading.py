@@ -1,0 +1,74 @@
+"""What a room remembers while its history is read, and what makes it read again. Values only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.errors import StoreError
+from gateway.protocol import Position
+from gateway.rooms.position_check import Observation
+from gateway.state.history import NO_POSITION, Snapshot
+
+OnSnapshot = Callable[[Snapshot | StoreError], None]
+"""Takes a snapshot, or the error that came in its place."""
+
+Buffered = tuple[str, int, bytes]
+"""Epoch, seq and data of a message that the channel brought."""
+
+
+class Reading:
+    """One room's reading.
+
+    is_open         whether a snapshot is wanted or under way
+    is_unsure       whether, after a failover, no snapshot has confirmed the position yet: the channel may bring another
+                    message under a number that was delivered before
+    must_repeat     whether a snapshot that was asked for before now is not enough
+    begun_at        the last message that live members had when this reading began
+    before_loss     the position when the channel was lost: what it brings when it is back was published later
+    failovers       how many servers were left; an answer counts only if none was since the question
+    buffer          what the channel brought since the reading began, at most for the time-out of one command
+    waiting         who waits for the snapshot
+    is_running      whether `resync.py` works on the room
+    woken           set when a snapshot is wanted while it pauses
+    """
+
+    __slots__ = (
+        "before_loss",
+        "begun_at",
+        "buffer",
+        "failovers",
+        "is_open",
+        "is_running",
+        "is_unsure",
+        "must_repeat",
+        "waiting",
+        "woken",
+    )
+
+    def __init__(self) -> None:
+        self.is_open = self.is_unsure = self.must_repeat = self.is_running = False
+        self.begun_at = Observation(NO_POSITION)
+        self.before_loss = NO_POSITION
+        self.failovers = 0
+        self.buffer: list[Buffered] = []
+        self.waiting: list[OnSnapshot] = []
+        self.woken: asyncio.Event | None = None
+
+    def begin(self, position: Position, data: bytes | None) -> None:
+        """A snapshot that is asked for from now on is wanted; live members have got this message last."""
+        self.is_open, self.must_repeat = True, False
+        self.begun_at = Observation(position, data)
+        self.buffer = []
+        if self.woken is not None:
+            self.woken.set()
+
+    def end(self) -> None:
+        """The snapshot has been dealt with."""
+        self.is_open = False
+        self.buffer = []
+
+    def was_delivered_before_loss(self, epoch: str, seq: int) -> bool:
+        """Whether a message that the channel brings now has a number that was given before the channel was lost: Redis
+        has lost data and numbers again."""
+        return epoch == self.before_loss.epoch and seq <= self.before_loss.seq

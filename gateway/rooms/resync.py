@@ -1,0 +1,206 @@
+"""Bringing rooms up by position: the one reader of snapshots.
+
+A room asks for a snapshot when somebody joins, when a message is missing, when a slow member has read all, and after
+Redis or its channel was away. One coroutine per room that asks does all of it (`Resync.run`), from the question to the
+last member:
+
+- live members get what they missed, or are told `gap`;
+- members that lagged are brought up by their own positions;
+- those who wait for the snapshot get it.
+
+Nobody else reads a snapshot for members, and nobody else tries again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+
+from gateway.errors import StoreError
+from gateway.metrics import snapshots
+from gateway.rooms.member import Member, MemberState
+from gateway.rooms.position_check import Arrival, Missed, judge, missed
+from gateway.rooms.replays import gap_packet, history_packets
+from gateway.rooms.room import Room
+from gateway.state.history import NO_POSITION, Observed, Snapshot
+
+log = structlog.get_logger("gateway.hub")
+
+RETRY_S = 0.5
+"""Pause before a snapshot that failed is asked for again. Members get nothing meanwhile, and a Redis that is away must
+not be asked by all rooms at once as fast as it refuses."""
+
+
+class Answer(NamedTuple):
+    """A snapshot, or why there is none.
+
+    `is_settled` says that commands and channel lead to one server: the channel goes on from this snapshot, and what
+    was observed elsewhere has been told to the right server.
+    """
+
+    snapshot: Snapshot | StoreError
+    is_settled: bool = False
+
+
+class SnapshotSource(Protocol):
+    """Where snapshots come from, and the times between them."""
+
+    def turn(self) -> AbstractAsyncContextManager[object]:
+        """Holds a reading up while too many are under way."""
+
+    async def read(self, room: Room, observed: Observed) -> Answer:
+        """Reads a snapshot; raises StoreError."""
+
+    async def pause(self, pause_s: float, woken: asyncio.Event) -> None:
+        """Returns after `pause_s`, or when `woken` is set."""
+
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+
+class Resync:
+    """The readings of one worker's rooms."""
+
+    def __init__(self, source: SnapshotSource, spawn: Spawn, on_epoch_begun: Callable[[Room], None]) -> None:
+        """`spawn` runs a coroutine in the background; `on_epoch_begun` tells other workers that a reading found data
+        lost."""
+        self._source = source
+        self._spawn = spawn
+        self._on_epoch_begun = on_epoch_begun
+
+    def start(self, room: Room) -> None:
+        """A room wants a snapshot."""
+        if not room.reading.is_running:
+            room.reading.is_running = True
+            self._spawn(self.run(room))
+
+    async def run(self, room: Room) -> None:
+        """Woken by `start`. Ends when the room wants no snapshot. Pauses `RETRY_S` after one that failed or was not
+        settled, if members or other workers depend on it."""
+        try:
+            while _wants_snapshot(room):
+                failovers, answer = await self._ask(room)
+                is_settled = self._deal_with(room, answer, failovers)
+                if not (is_settled or _wants_snapshot(room)) and (
+                    room.members or room.observed.is_suspicious
+                ):
+                    await self._pause(room)
+        finally:
+            room.reading.is_running = False
+
+    async def _pause(self, room: Room) -> None:
+        woken = room.reading.woken = asyncio.Event()
+        await self._source.pause(RETRY_S, woken)
+        room.reading.woken = None
+        if not _wants_snapshot(room):
+            room.request_again()
+
+    async def _ask(self, room: Room) -> tuple[int, Answer]:
+        """Asks once; returns how many failovers there had been when the question was put, and what came of it."""
+        failovers = room.reading.failovers
+        try:
+            async with self._source.turn():
+                snapshots.add(1)
+                failovers = room.reading.failovers
+                observed = room.detector.ask(room.position)
+                return failovers, await self._source.read(room, observed)
+        except StoreError as error:
+            return failovers, Answer(error)
+
+    def _deal_with(self, room: Room, answer: Answer, failovers: int) -> bool:
+        """Applies an answer; returns whether it settled the room. What fails inside is this room's alone."""
+        snapshot = answer.snapshot
+        must_go_on = False
+        try:
+            must_go_on = apply(room, answer, failovers)
+        except Exception:
+            log.exception("room_delivery_failed", room=room.name)
+            snapshot = StoreError("the snapshot could not be applied")
+        finally:  # whatever fails above, the room can be read again
+            room.reading.end()
+            room.follow_if_possible()
+        if must_go_on:
+            room.request()
+        if isinstance(snapshot, Snapshot) and snapshot.has_begun:
+            self._on_epoch_begun(room)
+        return isinstance(snapshot, Snapshot) and not room.reading.is_unsure
+
+
+def _wants_snapshot(room: Room) -> bool:
+    return room.reading.is_open
+
+
+def apply(room: Room, answer: Answer, failovers: int) -> bool:
+    """Deals with one answer: live members first, then those who lagged, then those who wait. Returns whether another
+    snapshot is needed at once."""
+    reading, detector, snapshot = room.reading, room.detector, answer.snapshot
+    if isinstance(snapshot, Snapshot):
+        if detector.is_contradicted(snapshot, reading.begun_at if room.members else None):
+            return True
+        if answer.is_settled:
+            detector.confirm()
+        is_old = reading.failovers != failovers  # another server was left since the question
+        reading.is_unsure = not answer.is_settled or (reading.is_unsure and is_old)
+        _align(room, snapshot)
+        for member in list(room.members.values()):
+            if member.state is MemberState.LAGGING and not member.socket.is_behind:
+                _bring_up(room, member, snapshot)
+    waiting, reading.waiting = reading.waiting, []
+    for on_snapshot in waiting:
+        on_snapshot(snapshot)
+    if reading.waiting or (answer.is_settled and detector.has_observations):
+        return True
+    is_late = isinstance(snapshot, Snapshot) and any(
+        judge(room.position, epoch, seq) is Arrival.HOLE for epoch, seq, _ in reading.buffer
+    )
+    return (is_late or reading.must_repeat) and not room.is_idle
+
+
+def _align(room: Room, snapshot: Snapshot) -> None:
+    """Brings the position and the live members to the snapshot, then over what the channel brought after it."""
+    found = _missed_by_live(room, snapshot) if room.epoch and room.members else None
+    if found is None or found.is_gap:
+        packets = [gap_packet(room.name, found.trusted)] if found is not None else []
+        packets += _replayed(room, found.entries if found is not None else (), snapshot)
+        room.move_to(snapshot)
+    else:
+        packets = _replayed(room, found.entries, snapshot)
+        if snapshot.seq > room.seq:
+            room.move_to(snapshot)
+    if packets:
+        room.write(packets)
+    for epoch, seq, data in room.reading.buffer:
+        if not room.reading.is_unsure and judge(room.position, epoch, seq) is Arrival.NEXT:
+            room.deliver(seq, data)
+
+
+def _missed_by_live(room: Room, snapshot: Snapshot) -> Missed:
+    """What the live members lack. The channel may have brought them further than the snapshot since it was asked for;
+    only a snapshot behind what had been delivered by then shows that Redis went back."""
+    last = room.position
+    if last.epoch == snapshot.epoch and room.reading.begun_at.position.seq <= snapshot.seq < last.seq:
+        last = snapshot.position
+    return missed(last, snapshot)
+
+
+def _bring_up(room: Room, member: Member[Room], snapshot: Snapshot) -> None:
+    """Makes a member live that has got what it missed by its own position."""
+    position, after = member.position or NO_POSITION, snapshot.seq
+    if position.epoch == room.epoch == snapshot.epoch and position.seq > snapshot.seq:
+        found, after = Missed((), False), position.seq  # it was paused while the snapshot was under way
+    else:
+        found = missed(position, snapshot)
+    packets = [gap_packet(room.name, found.trusted)] if found.is_gap else []
+    packets += _replayed(room, found.entries, snapshot)
+    packets += room.packets_after(after)
+    room.add(member)
+    if packets:
+        member.socket.send_texts(packets)
+
+
+def _replayed(room: Room, entries: Sequence[tuple[int, bytes]], snapshot: Snapshot) -> list[bytes]:
+    return history_packets(room.name_json, entries, snapshot.epoch)

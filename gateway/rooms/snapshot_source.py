@@ -1,0 +1,63 @@
+"""Snapshots from Redis, a few at a time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from gateway import keys
+from gateway.errors import StoreError, StoreRefused
+from gateway.interfaces import PubSub
+from gateway.redis.server_watch import ServerWatch
+from gateway.rooms.resync import Answer
+from gateway.rooms.room import Room
+from gateway.rooms.routes import Route
+from gateway.state.history import Histories, Observed
+
+log = structlog.get_logger("gateway.hub")
+
+READS_AT_ONCE = 64
+"""Snapshots under way at one time: after a reconnect rooms are read one after the other instead of all at once. 64 of
+100 messages are about 1 MB."""
+
+
+class RedisSnapshots:
+    """The snapshots of one worker's rooms (`resync.SnapshotSource`)."""
+
+    def __init__(self, histories: Histories, pubsub: PubSub, watch: ServerWatch, route: Route) -> None:
+        self._histories = histories
+        self._pubsub = pubsub
+        self._watch = watch
+        self._route = route
+        self._turns = asyncio.Semaphore(READS_AT_ONCE)
+
+    def turn(self) -> asyncio.Semaphore:
+        """Entered when fewer than `READS_AT_ONCE` are under way."""
+        return self._turns
+
+    async def read(self, room: Room, observed: Observed) -> Answer:
+        """Reads a room. Raises StoreError, also for a history that is not understood."""
+        before = self._servers(room)
+        try:
+            snapshot = await self._histories.snapshot(room.name, observed)
+        except StoreError:
+            raise
+        except Exception as error:
+            log.exception("snapshot_not_understood", room=room.name)
+            raise StoreRefused(f"not understood: {error}") from error
+        is_settled = before == self._servers(room) and self._watch.is_settled(*before)
+        return Answer(snapshot, is_settled)
+
+    async def pause(self, pause_s: float, woken: asyncio.Event) -> None:
+        """Returns after `pause_s`, or when `woken` is set."""
+        try:
+            async with asyncio.timeout(pause_s):
+                await woken.wait()
+        except TimeoutError:
+            pass
+
+    def _servers(self, room: Room) -> tuple[str, str]:
+        """Where the room is numbered, or where the one channel of all rooms belongs; and what brings its messages."""
+        key = keys.history(room.name) if self._route.is_per_room else room.channel
+        return self._histories.server(key), self._pubsub.server(room.channel)
