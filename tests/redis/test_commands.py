@@ -78,7 +78,7 @@ async def test_each_break_is_told_and_mended(server: Valkey) -> None:
         server.kill()
         await until(lambda: not store.is_up, 3, "the break is seen")
         await server.start()
-        await until(lambda number=number: len(told.ups) == number + 2, 5, "it is mended")  # type: ignore[misc]
+        await until(lambda number=number: len(told.ups) == number + 2, 5, "it is mended")
         assert (await store.run(SNAPSHOT, (b"k", b"m"), *NOTHING.arguments(), "e", 9))[1] == b"0", (
             "the scripts are there"
         )

@@ -69,7 +69,7 @@ async def test_what_one_turn_submits_leaves_in_one_write(redis_url: str) -> None
         counting = connection.transport = CountingTransport(connection.transport)  # type: ignore[arg-type, assignment]
         waits = [connection.call("ECHO", number) for number in range(100)]
         assert await asyncio.gather(*waits) == [b"%d" % number for number in range(100)]
-        assert len(counting.writes) == 1  # type: ignore[attr-defined]
+        assert len(counting.writes) == 1
 
 
 async def test_no_callback_runs_inside_submit(redis_url: str) -> None:

@@ -73,7 +73,7 @@ async def published(
         assert isinstance(answers[0], str)
         return heard
     finally:
-        await listening.aclose()
+        await listening.aclose()  # type: ignore[no-untyped-call]
         await client.aclose()
 
 

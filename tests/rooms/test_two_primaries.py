@@ -78,7 +78,7 @@ class Side:
         for at in order:
             steps[at]()
             if last is not None:
-                await until(lambda at=at: places[at]() == server, what="it has moved")  # type: ignore[misc]
+                await until(lambda at=at: places[at]() == server, what="it has moved")
         await until(lambda: places[0]() == places[1]() == server, what="both have moved")
         await until(
             lambda: pubsub.unhealthy_reason is None and not self.room.reading.is_open, what="it listens"
@@ -152,4 +152,4 @@ async def test_a_move_that_loses_nothing_is_not_noticed(servers: tuple[Valkey, V
         await asyncio.gather(*(side.move(new) for side in sides))
         await sides[1].send("m2")
         for side in sides:
-            await until(lambda side=side: side.member.texts() == ["m1", "m2"], what="both")  # type: ignore[misc]
+            await until(lambda side=side: side.member.texts() == ["m1", "m2"], what="both")

@@ -38,7 +38,7 @@ async def publish(
     return Position.parse(reply.removeprefix(b"=").decode())
 
 
-async def texts(client: redis.Redis, room: str) -> list[bytes]:
+async def texts(client: redis.Redis, room: str) -> list[bytes | str]:
     return list(await client.lrange(keys.history(room), 0, -1))
 
 

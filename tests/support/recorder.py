@@ -16,6 +16,10 @@ from gateway.rooms.room import Room
 from gateway.websocket.frames import text_frame
 
 
+MARK = 1_000_000
+"""Unsent packets over which a recorder counts as behind: more than any test sends."""
+
+
 class Received(NamedTuple):
     """One packet as its reader understands it: a stored message, a notice, a gap or another event."""
 
@@ -27,7 +31,7 @@ class Received(NamedTuple):
 class Recorder:
     """Takes frames directly (`is_direct`, as an open WebSocket does) or packets (as polling does)."""
 
-    def __init__(self, is_direct: bool = True, mark: int = 1_000_000) -> None:
+    def __init__(self, is_direct: bool = True, mark: int = MARK) -> None:
         self.packets: list[bytes] = []
         self.writes = 0
         self.is_direct = is_direct
@@ -87,9 +91,11 @@ def member_of(room: Room, recorder: Recorder, session: str = "s1", username: str
     return member
 
 
-def live_member(room: Room, session: str = "s1", **how: int) -> tuple[Member[Room], Recorder]:
+def live_member(
+    room: Room, session: str = "s1", is_direct: bool = True, mark: int = MARK
+) -> tuple[Member[Room], Recorder]:
     """A member that is live from the room's present position on, and what it sees."""
-    recorder = Recorder(**how)
+    recorder = Recorder(is_direct, mark)
     member = member_of(room, recorder, session)
     room.add(member)
     return member, recorder

@@ -97,7 +97,7 @@ class Server:
 class Person:
     """A member on a worker, what it saw, and where in that it joined (and whether nothing was to be missing)."""
 
-    member: Member
+    member: Member[Room]
     recorder: Recorder
     who: int
     joins: list[tuple[int, bool]] = field(default_factory=list)
