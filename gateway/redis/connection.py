@@ -54,7 +54,7 @@ def pack(*arguments: Argument) -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """What both kinds of link share: writes once per turn, a reader, and word of the end."""
+    """What both kinds of connection share: writes once per turn, a reader, and word of the end."""
 
     def __init__(self, on_lost: Callable[[], None]) -> None:
         self._on_lost = on_lost

@@ -1,6 +1,6 @@
-"""A link that is kept: opened again whenever it breaks.
+"""A connection that is opened again whenever it breaks.
 
-Owns one connection's life. Promises that `on_up` is called for each opened link and `on_down` when it is gone.
+Owns one connection's life. Promises that `on_up` is called for each opened connection and `on_down` when it is gone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = structlog.get_logger("gateway.store")
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.05, 2.0
 STEADY_S = 1.0
-"""A link that lived longer was a good one: its successor is tried without backing off."""
+"""A connection that lived longer was a good one: its successor is tried without backing off."""
 
 
 def backoff_s(attempt: int) -> float:
@@ -30,7 +30,7 @@ def backoff_s(attempt: int) -> float:
 
 
 class ReconnectingConnection(Generic[AnyConnection]):
-    """Keeps one link open until it is closed for good."""
+    """Keeps one connection open until it is closed for good."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class ReconnectingConnection(Generic[AnyConnection]):
         on_up: Callable[[AnyConnection], None],
         on_down: Callable[[], None],
     ) -> None:
-        """`connect` opens a link and is given what to call when that link is lost."""
+        """`connect` opens a connection and is given what to call when that is lost."""
         self._name = name
         self._connect: Callable[[Callable[[], None]], Awaitable[AnyConnection]] = connect
         self._on_up: Callable[[AnyConnection], None] = on_up
@@ -54,7 +54,7 @@ class ReconnectingConnection(Generic[AnyConnection]):
         self._task = asyncio.create_task(self._keep())
 
     async def close(self) -> None:
-        """Ends the link and the keeping of it."""
+        """Ends the connection for good."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -62,20 +62,20 @@ class ReconnectingConnection(Generic[AnyConnection]):
             self.connection.abort()
 
     def drop(self, reason: str) -> None:
-        """Ends the present link so that a new one is opened; without a link, tries again at once."""
+        """Ends the present connection so that a new one is opened; without one, tries again at once."""
         self._retry_now.set()
         if self.connection is not None:
             log.warning("store_connection_dropped", connection=self._name, reason=reason)
             self.connection.abort()
 
     def retry_now(self) -> None:
-        """The server answers somebody: without a link, tries again at once."""
+        """The server answers somebody: without a connection, tries again at once."""
         if self.connection is None:
             self._retry_now.set()
 
     async def _keep(self) -> None:
-        """Woken by the loss of the link; ended by `close`; backs off as `backoff_s` says while nothing answers, or
-        links break as soon as they are open."""
+        """Woken by the loss of the connection; ended by `close`; backs off as `backoff_s` says while nothing answers, or
+        connections break as soon as they are open."""
         attempt = 0
         while True:
             self._lost = asyncio.Event()

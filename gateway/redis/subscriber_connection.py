@@ -1,4 +1,4 @@
-"""A link for subscriptions: all messages that one read brought are handed on together."""
+"""A connection for subscriptions: all messages that one read brought are handed on together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.redis.connection import Connection, as_store_error, pack, settle
 
 
 class SubscriberConnection(Connection):
-    """A link for subscriptions: hands on all messages that one read brought, together.
+    """A connection for subscriptions: hands on all messages that one read brought, together.
 
     `on_confirmed` gets (kind, channel) for each subscription that begins or ends; kinds are subscribe, ssubscribe,
     unsubscribe and sunsubscribe. Errors end the connection: a subscription that is refused must not go unnoticed.

@@ -70,11 +70,20 @@ class LossDetector:
         """Redis gave a number of this epoch to another message than before: the room must begin another epoch."""
         self._renumbered = epoch
 
+    def highest_seq(self, epoch: str, seq: int) -> int | None:
+        """What a publish says, with the room at this position, if nothing is suspicious: the highest seq of the epoch
+        that is known to have existed. None if `observed` must say more."""
+        if self._observations or self._renumbered:
+            return None
+        last = self._acknowledged
+        return last.seq if last.epoch == epoch and last.seq > seq else seq
+
     def observed(self, position: Position) -> Observed:
         """What a publish says, with the room at `position`."""
+        seq = self.highest_seq(*position)
+        if seq is not None:
+            return Observed(Position(position.epoch, seq))
         last = self._acknowledged
-        if not self._observations and not self._renumbered:
-            return Observed(last if last.epoch == position.epoch and last.seq > position.seq else position)
         epoch = self._epoch_to_tell(position.epoch)
         there = self._in(epoch)
         known = [position, last, *(one.position for one in there)]

@@ -15,7 +15,6 @@ from gateway.rooms.member import Member
 from gateway.rooms.room import Room
 from gateway.websocket.frames import text_frame
 
-
 MARK = 1_000_000
 """Unsent packets over which a recorder counts as behind: more than any test sends."""
 
