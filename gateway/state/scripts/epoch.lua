@@ -10,19 +10,24 @@
 --   another epoch, which began here after the worker had seen its   -> data was lost: who told of the loss before did
 --   position on another server                                         not know of this one, so all are told again
 --
--- observed: epoch, seq, contradicted ('1' or ''), age_ms (of the sighting on another server, or '')
+-- seen_epoch, seen_seq    the highest position that the worker knows to have existed in that epoch
+-- seen_other              '1' if it saw other messages in places that are still shown here, else ''
+-- seen_ms_ago             at least so many ms ago it saw that on another server; '' if it saw it on this one
 -- Returns epoch, seq, begun_ms if a new epoch begins now (the caller stores it), and whether data was lost.
-local function room_position(history_key, meta_key, observed, spare_epoch)
+local function room_position(history_key, meta_key, seen_epoch, seen_seq, seen_other, seen_ms_ago, spare_epoch)
   local meta = redis.call('HMGET', meta_key, 'epoch', 'seq', 'begun')
-  local epoch, seq, begun_ms = meta[1], tonumber(meta[2]), tonumber(meta[3]) or 0
-  local is_same = epoch == observed.epoch
-  local has_lost = is_same and (seq < tonumber(observed.seq) or observed.contradicted ~= '')
-  local is_older = epoch and not is_same and observed.age_ms ~= ''
-  if epoch and not has_lost and not is_older then return epoch, seq, nil, false end
+  local epoch, seq = meta[1], tonumber(meta[2])
+  local has_lost = false
+  if epoch == seen_epoch then
+    has_lost = seq < tonumber(seen_seq) or seen_other ~= ''
+    if not has_lost then return epoch, seq, nil, false end
+  elseif epoch and seen_ms_ago == '' then
+    return epoch, seq, nil, false
+  end
   local time = redis.call('TIME')
   local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-  if is_older then
-    has_lost = tonumber(observed.age_ms) <= now_ms - begun_ms
+  if epoch and epoch ~= seen_epoch then
+    has_lost = tonumber(seen_ms_ago) <= now_ms - (tonumber(meta[3]) or 0)
     if not has_lost then return epoch, seq, nil, false end
   end
   -- Without a position the room is new, or the old service wrote it: its entries count from 1.

@@ -3,11 +3,12 @@
 -- ARGV: as they are named below
 -- Returns {epoch, seq, entries oldest first, 1 if data was lost and the epoch is new}.
 local history_key, meta_key = KEYS[1], KEYS[2]
-local observed = { epoch = ARGV[1], seq = ARGV[2], contradicted = ARGV[3], age_ms = ARGV[4] }
+local seen_epoch, seen_seq, seen_other, seen_ms_ago = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local spare_epoch, meta_ttl_s = ARGV[5], ARGV[6]
 
 local entries = redis.call('LRANGE', history_key, 0, -1) -- first: a key of another type must change nothing
-local epoch, seq, begun_ms, has_lost = room_position(history_key, meta_key, observed, spare_epoch)
+local epoch, seq, begun_ms, has_lost = room_position(
+  history_key, meta_key, seen_epoch, seen_seq, seen_other, seen_ms_ago, spare_epoch)
 local number = string.format('%d', seq)
 if begun_ms then
   redis.call('HSET', meta_key, 'epoch', epoch, 'seq', number, 'begun', string.format('%d', begun_ms))
