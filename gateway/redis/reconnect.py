@@ -74,8 +74,8 @@ class ReconnectingConnection(Generic[AnyConnection]):
             self._retry_now.set()
 
     async def _keep(self) -> None:
-        """Woken by the loss of the connection; ended by `close`. Backs off as `backoff_s` says while nothing answers, or
-        while connections break as soon as they are open."""
+        """Woken by the loss of the connection; ended by `close`. Backs off as `backoff_s` says while nothing answers,
+        or while connections break as soon as they are open."""
         attempt = 0
         while True:
             self._lost = asyncio.Event()
