@@ -1,8 +1,8 @@
 """One timer for all time-outs of a worker.
 
-Time-outs of one length fall due in the order in which they were set, so each length is a lane, first in, first
-out, and one timer waits for the earliest head. Setting one costs an append, whatever the number of connections;
-cancelling costs nothing: a lane's owner looks, when an entry falls due, whether it still matters.
+Time-outs of one length fall due in the order in which they were set. So each length has a queue, first in, first out,
+and one timer waits for the earliest head of all queues. Setting a time-out costs an append, whatever the number of
+connections. Cancelling one costs nothing: whoever set it looks, when it falls due, whether it still matters.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
+OnDue = Callable[[Item, float], None]
+"""Gets an item that fell due and the time at which it was due; must not raise."""
+
 
 class TimerQueue(Generic[Item]):
     """Time-outs of one length."""
 
     __slots__ = ("_on_due", "_timers", "entries", "length_s")
 
-    def __init__(self, timers: Timers, length_s: float, on_due: Callable[[Item, float], None]) -> None:
+    def __init__(self, timers: Timers, length_s: float, on_due: OnDue[Item]) -> None:
         self._timers = timers
         self._on_due = on_due
         self.length_s = length_s
@@ -43,10 +46,11 @@ class TimerQueue(Generic[Item]):
 
 
 class Timers:
-    """The lanes of one worker and their timer; times are `time.monotonic()` seconds."""
+    """The queues of one worker and their timer; times are `time.monotonic()` seconds."""
 
     TICK_S = 0.002
-    """Entries that fall due this close together are handled in one turn."""
+    """Time-outs that fall due this close together are handled at once: no connection notices 2 ms, and thousands of
+    connections that began together wake the worker once."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -54,8 +58,8 @@ class Timers:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_s = 0.0
 
-    def queue(self, length_s: float, on_due: Callable[[Item, float], None]) -> TimerQueue[Item]:
-        """A lane for time-outs of one length; `on_due` gets each item and its due time, and must not raise."""
+    def queue(self, length_s: float, on_due: OnDue[Item]) -> TimerQueue[Item]:
+        """A queue for time-outs of one length; `on_due` gets each item and its due time, and must not raise."""
         queue: TimerQueue[Item] = TimerQueue(self, length_s, on_due)
         self._queues.append(queue)  # type: ignore[arg-type]
         return queue
