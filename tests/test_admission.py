@@ -1,12 +1,13 @@
-"""The pace: how much of coming and going one stretch of time holds."""
+"""Admission control: how much of coming and going one slice of time holds."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 from gateway.access.limits import Bucket
-from gateway.admission import RATE_STEP_S, STRETCH_S, WAIT_MAX_S, WORK_AT_ONCE, AdmissionControl
+from gateway.admission import RATE_STEP_S, SLICE_S, WAIT_MAX_S, WORK_AT_ONCE, AdmissionControl
 from tests.support.waiting import until
 
 SLACK_S = 0.5
@@ -21,23 +22,27 @@ async def admit(admission: AdmissionControl) -> bool:
 async def test_a_little_work_is_done_at_once() -> None:
     admission, done = AdmissionControl(), list[int]()
     for number in range(WORK_AT_ONCE):
-        admission.do(lambda number=number: done.append(number))  # type: ignore[misc]
+        admission.submit(partial(done.append, number))
     assert done == list(range(WORK_AT_ONCE))
     assert admission.acquire() is not None, "no room any more"
 
 
 async def test_a_storm_is_worked_off_in_order_and_never_more_than_a_little_at_once() -> None:
     admission, done = AdmissionControl(), list[tuple[float, int]]()
+
+    def work(number: int) -> None:
+        done.append((time.monotonic(), number))
+
     for number in range(10 * WORK_AT_ONCE):
-        admission.do(lambda number=number: done.append((time.monotonic(), number)))  # type: ignore[misc]
+        admission.submit(partial(work, number))
     assert len(done) == WORK_AT_ONCE
     await until(lambda: len(done) == 10 * WORK_AT_ONCE, 5)
     assert [number for _, number in done] == list(range(10 * WORK_AT_ONCE))
     begun = [at for at, _ in done][::WORK_AT_ONCE]
-    assert begun[-1] - begun[0] >= 8 * STRETCH_S
+    assert begun[-1] - begun[0] >= 8 * SLICE_S
 
 
-async def test_the_loop_turns_between_two_stretches() -> None:
+async def test_the_loop_turns_between_two_slices() -> None:
     admission, turns, seen = AdmissionControl(), [0], list[int]()
 
     async def turning() -> None:
@@ -47,11 +52,11 @@ async def test_the_loop_turns_between_two_stretches() -> None:
 
     task = asyncio.create_task(turning())
     for _ in range(5 * WORK_AT_ONCE):
-        admission.do(lambda: seen.append(turns[0]))
+        admission.submit(lambda: seen.append(turns[0]))
     await asyncio.wait_for(task, 5)
-    stretches = [seen[place : place + WORK_AT_ONCE] for place in range(0, len(seen), WORK_AT_ONCE)]
-    assert all(len(set(stretch)) == 1 for stretch in stretches)
-    assert len({stretch[0] for stretch in stretches}) == len(stretches)
+    slices = [seen[place : place + WORK_AT_ONCE] for place in range(0, len(seen), WORK_AT_ONCE)]
+    assert all(len(set(part)) == 1 for part in slices)
+    assert len({part[0] for part in slices}) == len(slices)
 
 
 async def test_who_has_gone_away_meanwhile_takes_no_place_from_the_others() -> None:
@@ -65,17 +70,15 @@ async def test_who_has_gone_away_meanwhile_takes_no_place_from_the_others() -> N
 
 
 async def test_what_comes_while_others_wait_overtakes_none_of_them() -> None:
-    admission, done = (
-        AdmissionControl(lambda now_s: 1.0, 10),
-        list[int](),
-    )  # newcomers leave their place empty
+    admission = AdmissionControl(lambda now_s: 1.0, 10)  # newcomers leave their place empty
+    done = list[int]()
     newcomer = admission.admit()
     for number in range(2 * WORK_AT_ONCE):
-        admission.do(lambda number=number: done.append(number))  # type: ignore[misc]
+        admission.submit(partial(done.append, number))
     async with asyncio.timeout(5):
         while len(done) <= WORK_AT_ONCE:
-            await asyncio.sleep(0)  # the moment after the next stretch, not later
-    admission.do(lambda: done.append(2 * WORK_AT_ONCE))
+            await asyncio.sleep(0)  # the moment after the next slice, not later
+    admission.submit(lambda: done.append(2 * WORK_AT_ONCE))
     await until(lambda: len(done) == 2 * WORK_AT_ONCE + 1, 5)
     assert done == list(range(2 * WORK_AT_ONCE + 1))
     admission.flush()
@@ -85,12 +88,12 @@ async def test_what_comes_while_others_wait_overtakes_none_of_them() -> None:
 async def test_newcomers_get_in_while_sessions_have_much_to_do() -> None:
     admission, done = AdmissionControl(), list[int]()
     for number in range(100 * WORK_AT_ONCE):
-        admission.do(lambda number=number: done.append(number))  # type: ignore[misc]
+        admission.submit(partial(done.append, number))
     assert await asyncio.wait_for(admit(admission), 5)
     assert len(done) < 50 * WORK_AT_ONCE
 
 
-async def test_above_the_rate_newcomers_wait_for_their_turn() -> None:
+async def test_above_the_rate_newcomers_wait_until_it_allows_them() -> None:
     admission = AdmissionControl(Bucket(100, 1, time.monotonic()).take, 100)
     began_s = time.monotonic()
     assert await asyncio.wait_for(asyncio.gather(*(admit(admission) for _ in range(31))), 5) == [True] * 31
@@ -118,7 +121,7 @@ async def test_nobody_waits_much_longer_than_a_second() -> None:
 async def test_at_the_end_what_sessions_wait_for_is_done_and_newcomers_are_refused() -> None:
     admission, done = AdmissionControl(Bucket(1, 1, time.monotonic()).take), list[int]()
     for number in range(3 * WORK_AT_ONCE):
-        admission.do(lambda number=number: done.append(number))  # type: ignore[misc]
+        admission.submit(partial(done.append, number))
     newcomer = asyncio.ensure_future(admit(admission))
     await asyncio.sleep(0)
     admission.flush()
@@ -127,4 +130,4 @@ async def test_at_the_end_what_sessions_wait_for_is_done_and_newcomers_are_refus
 
 
 def test_the_figures_fit_together() -> None:
-    assert STRETCH_S < RATE_STEP_S < WAIT_MAX_S
+    assert SLICE_S < RATE_STEP_S < WAIT_MAX_S

@@ -309,7 +309,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         else:
             self.sockets.pop(socket.sid, None)
         if "disconnect" in self.handlers:
-            self.admission.do(partial(self._announce_end, socket.sid, reason))
+            self.admission.submit(partial(self._announce_end, socket.sid, reason))
 
     def _announce_end(self, sid: str, reason: str) -> None:
         task = asyncio.ensure_future(self._trigger_event("disconnect", sid, reason, run_async=False))
