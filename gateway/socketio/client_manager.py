@@ -1,9 +1,9 @@
 """python-socketio's shared channel, kept working on our own connections.
 
 Owns what `socketio.AsyncRedisManager` does: emits, disconnects and room changes from other processes reach the
-members here. Its listening goes through the bus and its publishing through the store, so that both recover as they
-do; its rooms are python-socketio's own and, for `/`, the chat rooms. Every private part of the libraries that is
-used here stands in the table of `engine.py`.
+members here. What other processes publish comes through the hub, and what is published here goes through the command
+store, so that both survive a reconnect as those do. Its rooms are python-socketio's own and, for `/`, the chat rooms.
+Every private part of the libraries that is used here stands in the list of `transport/server.py`.
 """
 
 from __future__ import annotations
@@ -34,19 +34,23 @@ class ClientManager(socketio.AsyncRedisManager):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(channel=keys.SOCKETIO_CHANNEL.decode())
-        self._store: CommandStore | None = None
+        # The library's: the task that handles what is in the inbox, once `serve` was called.
+        self.thread: asyncio.Task[None] | None = None
         self._inbox: asyncio.Queue[bytes] = asyncio.Queue(INBOX_MAX)
+        # Both are None until `serve` is called.
+        self._store: CommandStore | None = None
         self._hub: Hub | None = None
+        # The rooms that a client of a namespace has entered, its own not among them.
         self._entered: dict[tuple[str, str], set[Any]] = {}
 
     def serve(self, store: CommandStore, hub: Hub) -> None:
-        """Begins to take what the bus brings that is no room's."""
+        """Begins to take what the hub receives for no room."""
         self._store, self._hub = store, hub
         self.server.manager_initialized = True
         self.initialize()
 
     def on_foreign_message(self, channel: bytes, payload: bytes) -> None:
-        """Takes what python-socketio's channel brings that is no room's."""
+        """Another process published on a channel that is no room's: what is for python-socketio waits in the inbox."""
         if channel != keys.SOCKETIO_CHANNEL:
             return
         try:
@@ -64,10 +68,9 @@ class ClientManager(socketio.AsyncRedisManager):  # type: ignore[misc]
 
     async def close(self) -> None:
         """Stops handling what other processes say."""
-        thread = getattr(self, "thread", None)
-        if thread is not None:
-            thread.cancel()
-            await asyncio.gather(thread, return_exceptions=True)
+        if self.thread is not None:
+            self.thread.cancel()
+            await asyncio.gather(self.thread, return_exceptions=True)
 
     # -- rooms
     #
@@ -106,11 +109,9 @@ class ClientManager(socketio.AsyncRedisManager):  # type: ignore[misc]
 
     def get_participants(self, namespace: str, room: Any) -> Iterator[tuple[str, str]]:
         """(sid, Engine.IO sid) of who is in a room here; for `/` the members of the chat room too."""
-        if (
-            isinstance(room, str)
-            and (own := self.rooms.get(namespace, {}).get(None, {}).get(room)) is not None
-        ):
-            yield room, own
+        eio_sid = self.rooms.get(namespace, {}).get(None, {}).get(room) if isinstance(room, str) else None
+        if eio_sid is not None:  # a client's own room
+            yield room, eio_sid
             return
         seen: set[str] = set()
         for sid, eio_sid in super().get_participants(namespace, room):

@@ -20,7 +20,7 @@ class StrictJson:
 
     @staticmethod
     def loads(text: str | bytes) -> Any:
-        """Raises MalformedPacket for what is not JSON, NaN and Infinity among it; bytes come from the backplane."""
+        """Raises MalformedPacket for what is not JSON, NaN and Infinity among it; bytes come from other processes."""
         return load_json(text if isinstance(text, bytes) else text.encode())
 
 
