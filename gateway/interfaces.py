@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from aiohttp import web
+
 Reply = Any
 """What Redis answered, as hiredis reads it, or a `StoreError`."""
 
@@ -18,6 +20,7 @@ Listener = Callable[[list[tuple[bytes, bytes]]], None]
 """Takes (channel, payload) of all messages that one read brought."""
 
 Where_co = TypeVar("Where_co", covariant=True)
+WebSocket_contra = TypeVar("WebSocket_contra", contravariant=True)
 
 
 class Recipient(Protocol):
@@ -49,6 +52,65 @@ class SocketEvents(Protocol):
 
     def on_transport_changed(self) -> None:
         """The socket's way of writing has changed."""
+
+
+class WebSocketEvents(Protocol[WebSocket_contra]):
+    """Who takes what happens on a WebSocket (its session); one listener may serve many WebSockets."""
+
+    def on_message(self, websocket: WebSocket_contra, opcode: int, data: bytes) -> Awaitable[None] | None:
+        """A text or binary message came; what it returns must end before the next one is handed in."""
+
+    def on_lost(self, websocket: WebSocket_contra) -> None:
+        """The connection is gone; nothing else follows."""
+
+    def on_behind(self, websocket: WebSocket_contra) -> None:
+        """The WebSocket holds more unsent bytes than the mark."""
+
+    def on_drained(self, websocket: WebSocket_contra) -> None:
+        """The WebSocket has room again."""
+
+    def on_close_sent(self, websocket: WebSocket_contra) -> None:
+        """The close frame was sent: the connection must be aborted if the peer does not answer it soon."""
+
+
+class OutboundLimits(Protocol):
+    """How many unsent bytes a session may hold: over the mark it is behind, over the maximum it is ended."""
+
+    @property
+    def outbound_mark_bytes(self) -> int: ...
+    @property
+    def outbound_max_bytes(self) -> int: ...
+
+
+class Deadlines(Protocol):
+    """The heartbeats and time-outs that a session or its WebSocket asks for."""
+
+    def schedule_ping(self, socket: Any) -> None: ...
+    def watch_stuck(self, socket: Any) -> float: ...
+    def linger(self, item: Any) -> None: ...
+
+
+class Engine(Protocol):
+    """All that a session needs of its engine."""
+
+    @property
+    def options(self) -> OutboundLimits: ...
+    @property
+    def times(self) -> Deadlines: ...
+    def expects_attachment(self, sid: str) -> bool: ...
+    def message_up(self, socket: Any, data: str | bytes) -> Awaitable[None]: ...
+    def ended(self, socket: Any, reason: str) -> None: ...
+
+
+class HandshakeGate(Protocol):
+    """Who may begin a session on this worker, and where a request goes that is another worker's."""
+
+    async def admit(self, request: web.Request) -> web.StreamResponse | None:
+        """Returns None once a new session may begin, else the answer that refuses it."""
+
+    async def pass_on(self, request: web.Request, sid: str | None) -> bool:
+        """Passes a request to the worker of the session `sid`; without `sid`, a refused handshake to a worker that
+        may take it. Returns False, with the request untouched, if there is no such worker."""
 
 
 class RedisEvents(Protocol):

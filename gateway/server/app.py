@@ -72,9 +72,10 @@ class Gateway:
             options=engine_options(settings, self.worker),
             client_manager=self.client_manager,
             namespaces=["/"],
+            gate=self,
+            admission=admission_of(settings.handshakes_per_s),
         )
         self.engine = self.sio.eio
-        self.engine.admission = admission_of(settings.handshakes_per_s)
         self.handoff: Handoff | None = None
         self.drain = Drain(self.engine, self._begin_drain, settings.drain_s)
 
@@ -145,7 +146,6 @@ class Gateway:
         folder = Path(self.settings.run_dir or tempfile.mkdtemp(prefix="gateway-"))
         self.handoff = Handoff(folder, self.worker, self.settings.frame_max_bytes)
         self.handoff.open(server)
-        self.engine.pass_on = self.handoff.pass_on
 
     def _begin_drain(self) -> None:
         self.health.is_draining = True
@@ -173,18 +173,21 @@ class Gateway:
     # -- clients
 
     def _listen_to_clients(self) -> None:
-        self.engine.gate = self._gate
         self.sio.on("connect", self._connected)
         self.sio.on("disconnect", self._disconnected)
 
-    async def _gate(self, request: web.Request) -> web.Response | None:
-        """Refuses a new handshake while draining; lets it wait for its turn, and refuses it when that is too long."""
+    async def admit(self, request: web.Request) -> web.Response | None:
+        """Refuses a new handshake while draining; lets one wait in a storm, and refuses it when that takes too long."""
         if self.health.is_draining:
             return _come_back("draining", 1)
-        is_let_in = self.engine.admission.admit()
-        if is_let_in is True or (is_let_in is not False and await is_let_in):
+        is_admitted = self.engine.admission.admit()
+        if is_admitted is True or (is_admitted is not False and await is_admitted):
             return None
         return _come_back("too many new connections", COME_BACK_S)
+
+    async def pass_on(self, request: web.Request, sid: str | None) -> bool:
+        """Passes a request to another worker, if there are others."""
+        return self.handoff is not None and await self.handoff.pass_on(request, sid)
 
     async def _connected(self, sid: str, environ: dict[str, str], auth: object = None) -> None:
         socket = self.engine.sockets.get(self.client_manager.eio_sid_from_sid(sid, "/"))

@@ -10,6 +10,8 @@ from typing import Any
 import socketio
 from socketio import packet as socketio_packet
 
+from gateway.admission import AdmissionControl
+from gateway.interfaces import HandshakeGate
 from gateway.socketio.strict import StrictPacket
 from gateway.transport.codec import ATTACHMENTS_MAX, MalformedPacket, check_event
 from gateway.transport.options import EngineOptions
@@ -21,9 +23,19 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
     eio: EngineServer
 
-    def __init__(self, options: EngineOptions | None = None, **kwargs: Any) -> None:
-        super().__init__(options=options, serializer=StrictPacket, **kwargs)
-        self.eio.attachment_awaited = self._binary_packet
+    def __init__(
+        self,
+        options: EngineOptions | None = None,
+        *,
+        gate: HandshakeGate | None = None,
+        admission: AdmissionControl | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """`gate` and `admission` are the engine's, `kwargs` python-socketio's."""
+        awaiting: dict[str, Any] = {}
+        kwargs.update(options=options, gate=gate, admission=admission, awaiting_attachments=awaiting)
+        super().__init__(serializer=StrictPacket, **kwargs)
+        self._binary_packet = awaiting
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer

@@ -1,18 +1,22 @@
 """The WebSocket under a session: a protocol without task, queue or timer.
 
 Owns one TCP connection after the WebSocket handshake: frames in, frames out, flow control, the closing handshake.
-Promises that packets are handed up in order, one at a time where the handler needs time, and that whatever a
-client sends ends at most this connection.
+Promises:
+
+- messages are handed up in order; while a handler needs time, the next one waits and nothing more is read;
+- whatever a client sends ends at most this connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from enum import Enum, auto
+from typing import Any
 
 import structlog
 
+from gateway.interfaces import WebSocketEvents
 from gateway.transport.codec import MalformedPacket
 from gateway.websocket import frames
 from gateway.websocket.deflate import COMPRESS_FROM_BYTES, Deflate, compress
@@ -33,23 +37,19 @@ log = structlog.get_logger("gateway.transport")
 Message = tuple[int, bytes]
 
 
-class WebSocketEvents(Protocol):
-    """What stands above a carrier."""
+class ConnectionState(Enum):
+    """Where a connection is between its handshake and its end."""
 
-    def on_message(self, websocket: WebSocketConnection, opcode: int, data: bytes) -> Awaitable[None] | None:
-        """Takes a text or binary message; what it returns must end before the next is handed in."""
+    PROBING = auto()
+    """It carries no session yet."""
+    OPEN = auto()
+    """It carries a session."""
+    CLOSING = auto()
+    """The close frame was sent, or the connection is gone: nothing more is sent, and only a close frame is taken."""
 
-    def on_lost(self, websocket: WebSocketConnection) -> None:
-        """The connection is gone."""
 
-    def on_behind(self, websocket: WebSocketConnection) -> None:
-        """More bytes wait to be sent than the mark."""
-
-    def on_drained(self, websocket: WebSocketConnection) -> None:
-        """Few bytes wait to be sent."""
-
-    def linger(self, websocket: WebSocketConnection) -> None:
-        """The carrier sent its close frame: `abort` must be called if the peer does not answer soon."""
+# Read for every message, and a global name is found faster than a member of an Enum.
+_CLOSING = ConnectionState.CLOSING
 
 
 class WebSocketConnection(asyncio.Protocol):
@@ -59,35 +59,48 @@ class WebSocketConnection(asyncio.Protocol):
         "_backlog",
         "_deflate",
         "_is_busy",
-        "_is_closing",
-        "_is_open",
         "_is_stopped",
+        "_listener",
         "_max_bytes",
         "_parser",
+        "_state",
         "direct_write",
-        "receiver",
         "transport",
     )
 
     def __init__(
-        self, receiver: WebSocketEvents, parser: FrameParser, deflate: Deflate | None, outbound_max_bytes: int
+        self,
+        listener: WebSocketEvents[WebSocketConnection],
+        parser: FrameParser,
+        deflate: Deflate | None,
+        outbound_max_bytes: int,
     ) -> None:
-        self.receiver = receiver
+        """`deflate` is the compression that was agreed on; with more than `outbound_max_bytes` unsent the connection
+        is aborted."""
+        self._listener = listener
         self._parser = parser
         self._deflate = deflate
         self._max_bytes = outbound_max_bytes
+        self._state = ConnectionState.PROBING
+        # The handler of a message is not done; what came meanwhile, in order.
+        self._is_busy = False
         self._backlog: list[Message] | None = None
-        self._is_busy = self._is_closing = self._is_open = self._is_stopped = False
+        # `stop_reading` was called.
+        self._is_stopped = False
+        # None before `adopt` and after the end.
         self.transport: asyncio.Transport | None = None
+        # Writes ready frames; None where frames may have to be compressed, or nothing may be written.
         self.direct_write: Callable[[bytes], None] | None = None
 
     def adopt(self, transport: asyncio.Transport, mark_bytes: int) -> None:
-        """Takes over an open transport on which the handshake has been answered."""
+        """Begins to use an open transport on which the handshake has been answered; over `mark_bytes` unsent it counts
+        as behind."""
         self.transport = transport
+        # Drained only at a quarter of the mark: a peer that reads in small steps does not go back and forth.
         transport.set_write_buffer_limits(high=mark_bytes, low=mark_bytes // 4)
 
     def start(self, tail: bytes) -> None:
-        """Takes what had arrived before the connection changed hands."""
+        """Begins to read, with what had arrived before the connection was hijacked."""
         if tail:
             self.data_received(tail)
         if self.transport is not None and not self._is_busy and not self.transport.is_closing():
@@ -96,12 +109,14 @@ class WebSocketConnection(asyncio.Protocol):
     @property
     def is_settled(self) -> bool:
         """Whether the connection carries a session, or is gone."""
-        return self._is_open or self._is_closing
+        return self._state is not ConnectionState.PROBING
 
     def opened(self) -> None:
-        """From now on frames may be written to this carrier directly."""
-        self._is_open = True
-        if self.transport is not None and self._deflate is None and not self._is_closing:
+        """It carries a session from now on: ready frames may be written to it directly."""
+        if self._state is _CLOSING:
+            return
+        self._state = ConnectionState.OPEN
+        if self.transport is not None and self._deflate is None:
             self.direct_write = self.transport.write
 
     # -- sending
@@ -140,7 +155,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _write(self, data: bytes) -> None:
         transport = self.transport
-        if transport is None or self._is_closing:
+        if transport is None or self._state is _CLOSING:
             return
         transport.write(data)
         if transport.get_write_buffer_size() > self._max_bytes:
@@ -155,7 +170,7 @@ class WebSocketConnection(asyncio.Protocol):
             messages = self._parser.feed(data)
         except FrameError as wrong:
             messages, error = wrong.messages, wrong
-        if self._is_busy or (self._is_stopped and not self._is_closing):
+        if self._is_busy or (self._is_stopped and self._state is not _CLOSING):
             self._backlog = [*(self._backlog or ()), *messages]
         else:
             self._handle(messages)
@@ -164,7 +179,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _handle(self, messages: Sequence[Message]) -> None:
         for place, (opcode, data) in enumerate(messages):
-            if self._is_closing and opcode != CLOSE:
+            if self._state is _CLOSING and opcode != CLOSE:
                 continue
             if opcode in (TEXT, BINARY):
                 waits = self._hand_up(opcode, data)
@@ -179,7 +194,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _hand_up(self, opcode: int, data: bytes) -> Awaitable[None] | Coroutine[Any, Any, None] | None:
         try:
-            return self.receiver.on_message(self, opcode, data)
+            return self._listener.on_message(self, opcode, data)
         except MalformedPacket as wrong:
             log.debug("packet_malformed", reason=str(wrong))
             self.close(1002, None)
@@ -204,7 +219,7 @@ class WebSocketConnection(asyncio.Protocol):
             else:
                 log.error("event_failed", exc_info=error)
                 self.close(1011, None)
-        if self.transport is None or (self._is_stopped and not self._is_closing):
+        if self.transport is None or (self._is_stopped and self._state is not _CLOSING):
             return
         backlog, self._backlog = self._backlog, None
         if backlog:
@@ -215,10 +230,10 @@ class WebSocketConnection(asyncio.Protocol):
     # -- flow control and the end
 
     def pause_writing(self) -> None:
-        self.receiver.on_behind(self)
+        self._listener.on_behind(self)
 
     def resume_writing(self) -> None:
-        self.receiver.on_drained(self)
+        self._listener.on_drained(self)
 
     def stop_reading(self) -> None:
         """Takes nothing more from the peer but, once closed, its close frame; stays open for writing."""
@@ -228,33 +243,33 @@ class WebSocketConnection(asyncio.Protocol):
 
     def close(self, code: int, packet: bytes | None, reason: str = "") -> None:
         """Begins the closing handshake, after one last text packet if there is one."""
-        if self._is_closing or self.transport is None:
+        if self._state is _CLOSING or self.transport is None:
             return
         last = frames.text_frame(packet) if packet is not None else b""
         self.transport.write(last + close_frame(code, reason))
-        self._is_closing, self.direct_write = True, None
+        self._state, self.direct_write = ConnectionState.CLOSING, None
         if self._is_stopped and not self._is_busy and not self.transport.is_closing():
             self.transport.resume_reading()
-        self.receiver.linger(self)
+        self._listener.on_close_sent(self)
 
     def abort(self) -> None:
-        """Ends the connection without ceremony."""
+        """Ends the connection at once, without a closing handshake; what is unsent is lost."""
         if self.transport is not None:
             self.transport.abort()
 
     def _peer_closed(self, payload: bytes) -> None:
         if self.transport is None:
             return
-        if not self._is_closing:
+        if self._state is not _CLOSING:
             code, _ = frames.parse_close(payload)
             self.transport.write(close_frame(1000 if code == 1005 else code))
-        self._is_closing, self.direct_write = True, None
+        self._state, self.direct_write = ConnectionState.CLOSING, None
         self.transport.close()
 
     def eof_received(self) -> None:
         """The peer is done: the transport closes."""
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._state = ConnectionState.CLOSING
         self.transport, self.direct_write = None, None
-        self._is_closing = True
-        self.receiver.on_lost(self)
+        self._listener.on_lost(self)

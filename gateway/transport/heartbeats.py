@@ -1,4 +1,4 @@
-"""Heartbeats and time-outs of all sessions of a worker, on one wheel.
+"""Heartbeats and time-outs of all sessions of a worker, on one timer.
 
 Owns when a session is pinged, when a pong is late, and how long anything may take that a client must finish: its
 CONNECT, its upgrade, its closing, the draining of its buffer.
@@ -10,8 +10,9 @@ import time
 
 from gateway.timers import Timers
 from gateway.transport.connection import WebSocketConnection
+from gateway.transport.library_socket import PING, Reason
 from gateway.transport.options import EngineOptions
-from gateway.transport.socket import PING, EngineSocket, Reason
+from gateway.transport.socket import EngineSocket
 
 LINGER_S = 2.0
 """How long a closed WebSocket may take to answer the close frame, and a polling client to fetch its last packets."""
@@ -25,17 +26,22 @@ UPGRADE_S = 10.0
 
 
 class Heartbeats:
-    """The lanes of one engine."""
+    """The time-outs of one engine, a queue for each length."""
 
     def __init__(self, options: EngineOptions, sockets: dict[str, EngineSocket]) -> None:
         """`sockets` are the engine's sessions by id; a session that lingered is taken out of them."""
-        timers = self.timers = Timers()
+        timers = self.timers = Timers()  # the rooms and presence of the worker set theirs on it too
         self._sockets = sockets
+        # A ping is due, and the pong to it is late; each with the beat that it belongs to.
         self._pings = timers.queue(options.ping_interval_s, self._ping_due)
         self._pongs = timers.queue(options.ping_timeout_s, self._pong_due)
+        # A session has been behind for too long.
         self._stuck = timers.queue(options.stuck_s, self._stuck_due)
+        # A closing connection was not closed by its peer, or a session's last packets were not fetched.
         self._lingers = timers.queue(LINGER_S, self._linger_due)
+        # A probing WebSocket did not finish its upgrade.
         self._upgrades = timers.queue(UPGRADE_S, self._upgrade_due)
+        # A session entered no namespace; no queue where that is allowed.
         connect_s = options.connect_timeout_s
         self._connects = timers.queue(connect_s, self._connect_due) if connect_s is not None else None
 

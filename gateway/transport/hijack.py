@@ -1,6 +1,6 @@
 """Taking connections and requests out of aiohttp's hands.
 
-Owns the reach into aiohttp's request handler; the seams stand in the list of `engine.py`.
+Owns the reach into aiohttp's request handler; the seams stand in the list of `transport/server.py`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def hijack(request: web.Request, protocol: asyncio.Protocol) -> asyncio.Transpor
 
 
 def request_tail(request: web.Request) -> bytes:
-    """What came after a handshake's head, before the connection was taken over."""
+    """What came after a handshake's head, before the connection was hijacked."""
     handler = request.protocol
     tail, handler._message_tail = handler._message_tail, b""
     handler.connection_lost(None)

@@ -1,10 +1,8 @@
-"""What the engine is told (times, sizes, whom to trust), and what its sockets need of it."""
+"""What the engine is told: times, sizes, whom to trust."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,23 +20,3 @@ class EngineOptions:
     compression: bool = False
     origins: tuple[str, ...] = ("*",)
     trusted_proxies: tuple[str, ...] = ()
-
-
-class Deadlines(Protocol):
-    """The heartbeats and time-outs that a socket or its WebSocket asks for."""
-
-    def schedule_ping(self, socket: Any) -> None: ...
-    def watch_stuck(self, socket: Any) -> float: ...
-    def linger(self, item: Any) -> None: ...
-
-
-class Engine(Protocol):
-    """All that a socket needs of its server."""
-
-    options: EngineOptions
-
-    @property
-    def times(self) -> Deadlines: ...
-    def expects_attachment(self, sid: str) -> bool: ...
-    def message_up(self, socket: Any, data: str | bytes) -> Awaitable[None]: ...
-    def ended(self, socket: Any, reason: str) -> None: ...

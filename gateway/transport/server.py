@@ -1,66 +1,84 @@
-"""The engine: python-engineio and python-socketio on our own sockets.
+"""The engine: Engine.IO sessions over aiohttp, under python-engineio's surface.
 
-Owns the Engine.IO handshake, the polling requests and the taking over of WebSockets from aiohttp, by the Engine.IO
-v4 document. python-socketio stays what it is above: namespaces, acknowledgements, middleware, emits. Promises that
-a request is answered or closed whatever it holds, and that nothing here keeps the request of a handshake alive.
+Owns the sessions of a worker and which request reaches which of them, by the Engine.IO v4 document. python-socketio
+stays what it is above: namespaces, acknowledgements, middleware, emits. Promises that a request is answered or closed
+whatever it holds, and that nothing here keeps the request of a handshake alive.
 
-Every seam into a library is named here; `tests/delivery/test_seams.py` fails when one moves.
+Every seam into a library is named here; `tests/socketio/test_seams.py` fails when one moves.
 
-    python-engineio 4.15.1   AsyncServer: handle_request, sockets, handlers, generate_id, _trigger_event, _cors_headers
-                             AsyncSocket: send, receive, close, closed, connected, upgraded, session,
-                             check_ping_timeout (sockets.py); Packet: encode(b64=…), binary
+    python-engineio 4.15.1   AsyncServer: handle_request, sockets, handlers, transports, allow_upgrades, reason, attach,
+                             generate_id, _trigger_event, _cors_headers (server.py)
+                             AsyncSocket: send, receive, close, closed, closing, connected, upgraded, upgrading,
+                             session, check_ping_timeout (library_socket.py); Packet: encode(b64=…), binary (codec.py)
     python-socketio 5.18.1   AsyncServer: _engineio_server_class, _handle_eio_message, _handle_connect,
-                             _handle_disconnect, _handle_event, _handle_ack, _send_packet, _binary_packet
-                             Packet: json, _reconstruct_binary_internal (strict.py)
+                             _handle_disconnect, _handle_event, _handle_ack, _send_packet, _binary_packet,
+                             packet_class, handlers, namespace_handlers (socketio/server.py)
+                             Packet: json, _reconstruct_binary_internal (socketio/strict.py)
                              AsyncRedisManager: initialize, thread, _listen, _publish, _handle_emit; BaseManager:
                              rooms, callbacks, pending_connect, pending_disconnect, pre_connect, basic_enter_room,
-                             basic_leave_room, basic_disconnect, get_participants, get_rooms (backplane.py)
+                             basic_leave_room, basic_disconnect, get_participants, get_rooms, sid_from_eio_sid,
+                             eio_sid_from_sid (socketio/client_manager.py); parse_redis_sentinel_url
+                             (redis/sentinel.py)
     aiohttp 3.14.5           RequestHandler: transport, connection_lost, _message_tail; a ConnectionError in
-                             Response.prepare ends a request quietly (take_over, request_tail, Gone)
-                             GunicornWebWorker: _run, wsgi, _notify_waiter_done, _wait_next_notify (server/worker.py)
-                             aiohttp._websocket.mask (frames.py)
+                             Response.prepare ends a request quietly (hijack.py: hijack, request_tail, Hijacked)
+                             GunicornWebWorker: _run, wsgi, _notify_waiter_done, _wait_next_notify, handle_exit,
+                             handle_quit, notify (server/worker.py)
+                             aiohttp._websocket.mask (websocket/frames.py)
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Container
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import engineio
-import structlog
 from aiohttp import web
 
 from gateway.admission import AdmissionControl
-from gateway.transport.codec import MalformedPacket, open_packet
-from gateway.transport.connection import WebSocketConnection
+from gateway.interfaces import HandshakeGate
+from gateway.transport import answers, polling
+from gateway.transport.answers import Answer
+from gateway.transport.codec import open_packet
 from gateway.transport.heartbeats import Heartbeats
-from gateway.transport.hijack import Hijacked, hijack, read_body, request_tail
+from gateway.transport.hijack import Hijacked, request_tail
+from gateway.transport.library_socket import SocketState
 from gateway.transport.options import EngineOptions
 from gateway.transport.proxies import Proxies
 from gateway.transport.socket import EngineSocket
-from gateway.transport.upgrade import WebSocketReceiver
-from gateway.websocket.deflate import Inflater, negotiate
-from gateway.websocket.frames import FrameParser, check_handshake, text_frame
+from gateway.transport.upgrade import UpgradingListener, accept_websocket
+from gateway.websocket.frames import text_frame
 
-log = structlog.get_logger("gateway.transport")
+ANNOUNCING_S = 5
+"""How long a worker that stops waits for the ends of sessions that are being announced."""
 
-_INFLATER = Inflater()  # keeps nothing between messages, so one serves all connections
 
-Gate = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
-Passing = Callable[[web.Request, str | None], Awaitable[bool]]
+class OpenGate:
+    """The gate of an engine that stands alone: every handshake is admitted, and there is no other worker."""
+
+    async def admit(self, request: web.Request) -> web.StreamResponse | None:
+        return None
+
+    async def pass_on(self, request: web.Request, sid: str | None) -> bool:
+        return False
 
 
 class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
-    """Engine.IO over aiohttp, with `EngineSocket`s.
+    """Engine.IO over aiohttp, with `EngineSocket`s."""
 
-    `gate` may hold up a new handshake, or answer it with a refusal. `pass_on` may give a request whose session is
-    another worker's to that worker; it returns whether it did.
-    """
-
-    def __init__(self, options: EngineOptions | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        options: EngineOptions | None = None,
+        *,
+        gate: HandshakeGate | None = None,
+        admission: AdmissionControl | None = None,
+        awaiting_attachments: Container[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        """Without a `gate` every handshake is admitted; `awaiting_attachments` are the ids of the sessions of whose
+        packets binary attachments are still to come."""
         self.options = options or EngineOptions()
         origins = self.options.origins
         kwargs.update(
@@ -72,13 +90,15 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             max_http_buffer_size=self.options.max_payload_bytes,
         )
         super().__init__(**kwargs)
-        self.gate: Gate | None = None
-        self.pass_on: Passing | None = None
-        self.admission = AdmissionControl()
-        self.attachment_awaited: dict[str, Any] = {}
+        # What first packets and ends of sessions wait for, so that a storm of them holds up nobody else.
+        self.admission = admission or AdmissionControl()
+        self.awaiting_attachments = awaiting_attachments
+        self._gate = gate or OpenGate()
         self._proxies = Proxies(self.options.trusted_proxies)
+        # Made when a loop runs: see `times`.
         self._times: Heartbeats | None = None
-        self._closing: set[asyncio.Task[None]] = set()
+        # Ends of sessions that handlers are being told of.
+        self._announcements: set[asyncio.Task[None]] = set()
 
     @property
     def times(self) -> Heartbeats:
@@ -99,163 +119,116 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
         """Answers one HTTP request of the engine."""
-        origin = request.headers.get("Origin")
+        origin, query = request.headers.get("Origin"), request.query
         if request.method == "OPTIONS":
-            return self._respond(request, 200, b"OK")
+            return self._respond(request, answers.OPTIONS_OK)
         if origin is not None and not self._is_allowed(origin, request):
-            return self._respond(request, 403, b'{"code":4,"message":"Origin not allowed"}')
-        query = request.query
-        transport, sid = query.get("transport", ""), query.get("sid")
-        if transport not in self.transports:
-            return self._refuse(request, 0, "Transport unknown")
+            return self._respond(request, answers.ORIGIN_NOT_ALLOWED)
+        if query.get("transport", "") not in self.transports:
+            return self._respond(request, answers.UNKNOWN_TRANSPORT)
         if query.get("EIO") != "4":
-            return self._refuse(request, 5, "Unsupported protocol version")
+            return self._respond(request, answers.UNKNOWN_VERSION)
+        sid = query.get("sid")
         if sid is None:
-            return await self._open(request, transport)
+            return await self._begin(request)
+        socket = self._living(sid)
+        if socket is not None:
+            return await self._continue(request, socket)
+        if await self._gate.pass_on(request, sid):
+            return Hijacked()
+        return self._respond(request, answers.UNKNOWN_SESSION)
+
+    def _living(self, sid: str) -> EngineSocket | None:
+        """The session with that id; one whose pong is late is ended first."""
         socket: EngineSocket | None = self.sockets.get(sid)
         if socket is not None and socket.is_overdue():
             socket.end(self.reason.PING_TIMEOUT, packet=None)
-            socket = None
-        if socket is None:
-            if self.pass_on is not None and await self.pass_on(request, sid):
-                return Hijacked()
-            return self._refuse(request, 1, "Session ID unknown")
-        if transport == "websocket":
-            return await self._upgrade(request, socket)
-        if socket.upgraded:
-            return self._refuse(request, 3, "Bad request")
-        if request.method == "GET":
-            return await self._poll(request, socket)
-        if request.method == "POST":
-            return await self._post(request, socket)
-        return self._refuse(request, 2, "Bad handshake method")
+            return None
+        return socket
 
-    async def _open(self, request: web.Request, transport: str) -> web.StreamResponse:
+    async def _begin(self, request: web.Request) -> web.StreamResponse:
+        """A handshake without a session: begins one, if the gate admits it."""
         if request.method != "GET":
-            return self._refuse(request, 2, "Bad handshake method")
-        if self.gate is not None and (refusal := await self.gate(request)) is not None:
-            if self.pass_on is not None and await self.pass_on(request, None):
-                return Hijacked()
-            refusal.headers.extend(self._cors(request))
-            return refusal
-        sid = self.generate_id()
-        socket = EngineSocket(self, sid)
-        options = self.options
-        upgrades = ["websocket"] if transport == "polling" and self.allow_upgrades else []
-        packet = open_packet(
-            sid, upgrades, options.ping_interval_s, options.ping_timeout_s, options.max_payload_bytes
-        )
-        if transport == "websocket":
-            websocket = self._switch(request, text_frame(packet))
-            if websocket is None:
-                return self._refuse(request, 3, "Bad request")
-            receiver = cast(WebSocketReceiver, websocket.receiver)
-            receiver.socket, socket.websocket, socket.upgraded = socket, websocket, True
-            websocket.opened()
+            return self._respond(request, answers.BAD_METHOD)
+        refusal = await self._gate.admit(request)
+        if refusal is None:
+            return await self._open(request)
+        if await self._gate.pass_on(request, None):
+            return Hijacked()
+        refusal.headers.extend(self._cors(request))
+        return refusal
+
+    async def _open(self, request: web.Request) -> web.StreamResponse:
+        socket = EngineSocket(self, self.generate_id())
+        if request.query["transport"] == "polling":
+            socket.open_over_polling()
+            socket.send_text(self._open_packet(socket, ["websocket"] if self.allow_upgrades else []))
         else:
-            socket.send_text(packet)
-        self.sockets[sid] = socket
-        await self._trigger_event("connect", sid, self._environ(request), run_async=False)
+            listener = UpgradingListener(self.times, socket)
+            first = text_frame(self._open_packet(socket, []))
+            websocket = accept_websocket(request, self.options, listener, first)
+            if websocket is None:
+                return self._respond(request, answers.BAD_REQUEST)
+            socket.open_over_websocket(websocket)
+        self.sockets[socket.sid] = socket
+        environ = answers.handshake_environ(request, self._client_address(request))
+        await self._trigger_event("connect", socket.sid, environ, run_async=False)
         self.times.opened(socket)
         if socket.websocket is not None:
             socket.websocket.start(request_tail(request))
             return Hijacked()
-        return self._respond(request, 200, await socket.poll())
+        return self._respond(request, (200, await polling.next_payload(socket)))
 
-    async def _poll(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
-        if socket.poller is not None:
-            socket.end(self.reason.TRANSPORT_ERROR)
-            return self._refuse(request, 3, "Bad request")
-        if socket.upgrading:
-            return self._respond(request, 200, b"6")
-        try:
-            payload = await socket.poll()
-        except asyncio.CancelledError:
-            socket.end(self.reason.TRANSPORT_CLOSE, packet=None)
-            raise
-        if socket.closed and not socket.outbox:
-            self.sockets.pop(socket.sid, None)
-        if not payload:
-            return (
-                self._refuse(request, 1, "Session ID unknown")
-                if socket.closed
-                else self._respond(request, 200, b"6")
-            )
-        return self._respond(request, 200, payload)
+    def _open_packet(self, socket: EngineSocket, upgrades: list[str]) -> bytes:
+        options = self.options
+        return open_packet(
+            socket.sid,
+            upgrades,
+            options.ping_interval_s,
+            options.ping_timeout_s,
+            options.max_payload_bytes,
+        )
 
-    async def _post(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
-        if socket.is_posting:
-            socket.end(self.reason.TRANSPORT_ERROR)
-            return self._refuse(request, 3, "Bad request")
-        socket.is_posting = True
-        try:
-            body = await read_body(request, self.options.max_payload_bytes)
-            if body is None:
-                socket.end(self.reason.TRANSPORT_ERROR)
-                return self._respond(request, 413, b'{"code":3,"message":"Payload too large"}')
-            await socket.post(body)
-        except MalformedPacket as wrong:
-            log.debug("packet_malformed", reason=str(wrong))
-            socket.end(self.reason.TRANSPORT_ERROR, packet=None)
-            return self._refuse(request, 3, "Bad request")
-        except ConnectionError:
-            return Hijacked()
-        finally:
-            socket.is_posting = False
-        return self._respond(request, 200, b"ok")
+    async def _continue(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
+        """A request of a session that is here."""
+        if request.query["transport"] == "websocket":
+            return self._upgrade(request, socket)
+        if socket.state is SocketState.WEBSOCKET:
+            return self._respond(request, answers.BAD_REQUEST)
+        if request.method == "GET":
+            answer = await polling.poll(socket)
+            if socket.closed and not socket.outbox:
+                self.sockets.pop(socket.sid, None)
+            return self._respond(request, answer)
+        if request.method == "POST":
+            try:
+                answer = await polling.post(socket, request, self.options.max_payload_bytes)
+            except ConnectionError:
+                return Hijacked()
+            return self._respond(request, answer)
+        return self._respond(request, answers.BAD_METHOD)
 
-    async def _upgrade(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
+    def _upgrade(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
+        """A WebSocket for a session that polls; a second one is accepted and closed."""
         if request.method != "GET":
-            return self._refuse(request, 2, "Bad handshake method")
-        is_second = socket.upgraded or socket.websocket is not None or socket.closed
-        websocket = self._switch(request)
+            return self._respond(request, answers.BAD_METHOD)
+        is_second = socket.closed or socket.websocket is not None
+        listener = UpgradingListener(self.times, None if is_second else socket)
+        websocket = accept_websocket(request, self.options, listener)
         if websocket is None:
-            return self._refuse(request, 3, "Bad request")
+            return self._respond(request, answers.BAD_REQUEST)
         if is_second:
             websocket.close(1000, None)
         else:
-            cast(WebSocketReceiver, websocket.receiver).socket, socket.websocket = socket, websocket
+            socket.websocket = websocket
             self.times.watch_upgrade(websocket)
         websocket.start(request_tail(request))
         return Hijacked()
 
-    def _switch(self, request: web.Request, first: bytes = b"") -> WebSocketConnection | None:
-        """Answers a WebSocket handshake and takes the connection; None if it is no such handshake. The `first` frame
-        leaves in the same write: a system call less per connection."""
-        try:
-            key = check_handshake(request.method, request.headers)
-        except ValueError:
-            return None
-        options = self.options
-        offers = ", ".join(request.headers.getall("Sec-WebSocket-Extensions", ()))
-        deflate = negotiate(offers) if options.compression else None
-        inflater = _INFLATER if deflate is not None else None
-        parser = FrameParser(options.max_payload_bytes, inflater)
-        websocket = WebSocketConnection(WebSocketReceiver(self), parser, deflate, options.outbound_max_bytes)
-        transport = hijack(request, websocket)
-        if transport is None:
-            return None
-        extensions = f"Sec-WebSocket-Extensions: {deflate.response_header}\r\n" if deflate is not None else ""
-        transport.write(
-            f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Accept: {key}\r\n{extensions}\r\n".encode()
-            + first
-        )
-        websocket.adopt(transport, options.outbound_mark_bytes)
-        return websocket
-
     # -- answers
 
-    def _respond(self, request: web.Request, status: int, body: bytes) -> web.Response:
-        response = web.Response(status=status, body=body, content_type="text/plain", charset="UTF-8")
-        if "Origin" in request.headers:
-            response.headers.extend(self._cors(request))
-        response.headers["Cache-Control"] = "no-store"
-        return response
-
-    def _refuse(self, request: web.Request, code: int, message: str) -> web.Response:
-        """400 with the reference server's code and words."""
-        return self._respond(request, 400, b'{"code":%d,"message":"%b"}' % (code, message.encode()))
+    def _respond(self, request: web.Request, answer: Answer) -> web.Response:
+        return answers.response(answer, self._cors(request) if "Origin" in request.headers else ())
 
     def _is_allowed(self, origin: str, request: web.Request) -> bool:
         origins = self.options.origins
@@ -263,31 +236,16 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         return "*" in origins or origin in origins or origin == own
 
     def _cors(self, request: web.Request) -> list[tuple[str, str]]:
-        environ = {"REQUEST_METHOD": request.method}
-        for header in ("Origin", "Access-Control-Request-Headers"):
-            if header in request.headers:
-                environ["HTTP_" + header.upper().replace("-", "_")] = request.headers[header]
-        return list(self._cors_headers(environ))
+        return list(self._cors_headers(answers.cors_environ(request)))
 
-    def _environ(self, request: web.Request) -> dict[str, Any]:
-        """What handlers may want to know of a handshake: strings only, so that the request itself can go."""
-        headers = request.headers
-        environ: dict[str, Any] = {
-            "REQUEST_METHOD": request.method,
-            "PATH_INFO": request.path,
-            "QUERY_STRING": request.query_string,
-            "REMOTE_ADDR": self._proxies.client(request.remote or "", headers.get("X-Forwarded-For")),
-        }
-        for name in ("Origin", "User-Agent", "Authorization", "Cookie"):
-            if name in headers:
-                environ["HTTP_" + name.upper().replace("-", "_")] = headers[name]
-        return environ
+    def _client_address(self, request: web.Request) -> str:
+        return self._proxies.client(request.remote or "", request.headers.get("X-Forwarded-For"))
 
     # -- from the sockets
 
     def expects_attachment(self, sid: str) -> bool:
         """Whether a packet of that client waits for its binary attachments."""
-        return sid in self.attachment_awaited
+        return sid in self.awaiting_attachments
 
     async def message_up(self, socket: EngineSocket, data: str | bytes) -> None:
         """Hands a message to the handler above. Raises MalformedPacket if the handler finds it so."""
@@ -298,13 +256,10 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             await handler(socket.sid, data)
 
     def ended(self, socket: EngineSocket, reason: str) -> None:
-        """A session ended: it is forgotten (over polling, once its last packets are fetched) and announced upward."""
-        if (
-            socket.outbox
-            and not socket.upgraded
-            and socket.poller is None
-            and reason != self.reason.PING_TIMEOUT
-        ):
+        """A session ended: it is forgotten, and announced upward. One that polls is forgotten once its last packets
+        are fetched, unless a poll is there already or the client does not answer anyway."""
+        outbox = socket.outbox
+        if outbox and not outbox.is_polled and reason != self.reason.PING_TIMEOUT:
             self.times.linger(socket)
         else:
             self.sockets.pop(socket.sid, None)
@@ -313,13 +268,13 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
 
     def _announce_end(self, sid: str, reason: str) -> None:
         task = asyncio.ensure_future(self._trigger_event("disconnect", sid, reason, run_async=False))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._announcements.add(task)
+        task.add_done_callback(self._announcements.discard)
 
     async def shutdown(self) -> None:
-        """Waits for announcements that are under way, then stops the wheel and ends what lingers."""
+        """Waits for announcements that are under way, then stops the time-outs and aborts what lingers."""
         self.admission.flush()
-        if self._closing:
-            await asyncio.wait(self._closing, timeout=5)
+        if self._announcements:
+            await asyncio.wait(self._announcements, timeout=ANNOUNCING_S)
         if self._times is not None:
             self._times.close()

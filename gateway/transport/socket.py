@@ -1,150 +1,144 @@
-"""One Engine.IO session: what a client is to the engine, over polling or WebSocket.
+"""One Engine.IO session: what a client is to the engine, over polling or over a WebSocket.
 
-Owns a session's state, what waits to be sent over polling, and the hand over from polling to WebSocket. Promises
-that packets leave in the order in which they were sent, over whichever transport, and that the owner hears of the
-end once. Has no task, no queue and no timer of its own.
+Owns a session's state, what waits to be sent over polling, and the move from polling to a WebSocket. Promises:
+
+- packets leave in the order in which they were sent, over whichever transport;
+- whoever listens hears of the end once;
+- a session has no task, no queue and no timer of its own.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-from engineio import AsyncServer
-from engineio.async_socket import AsyncSocket
-
-from gateway.interfaces import SocketEvents
-from gateway.transport.codec import MalformedPacket, decode_event, decode_payload, encode_payload
+from gateway.interfaces import Engine, SocketEvents
+from gateway.transport.codec import MalformedPacket, decode_event
 from gateway.transport.connection import WebSocketConnection
-from gateway.transport.options import Engine
+from gateway.transport.library_socket import CLOSE, NOOP, LibrarySocket, Reason, SocketState
+from gateway.transport.outbox import Outbox, Packet
 from gateway.websocket.deflate import WINDOW_BITS
 from gateway.websocket.frames import BINARY
 
-Reason = AsyncServer.reason
-
-CLOSE, PING, NOOP = b"1", b"2", b"6"
-POLLED_MOST = 16
-"""Packets in one polling response: python-engineio's clients refuse more (`max_decode_packets` of its payload.py)."""
+# Read for every packet, and a global name is found faster than a member of an Enum.
+_UPGRADING, _WEBSOCKET, _CLOSED = SocketState.UPGRADING, SocketState.WEBSOCKET, SocketState.CLOSED
 
 
-class EngineSocket(AsyncSocket):  # type: ignore[misc]
+class EngineSocket(LibrarySocket):
     """An Engine.IO session, with the surface that python-engineio and python-socketio use."""
 
     __slots__ = (
-        "_outbox_bytes",
-        "_session",
         "awaits_pong",
         "beat",
-        "closed",
-        "closing",
-        "connected",
         "connects",
         "deadline_s",
         "events",
         "is_behind",
         "is_posting",
         "outbox",
-        "poller",
         "server",
         "sid",
         "stuck_due_s",
-        "upgraded",
-        "upgrading",
         "websocket",
     )
 
     def __init__(self, server: Engine, sid: str) -> None:
-        # The base class is not initialised on purpose: it would make a queue and a dict for each connection.
+        super().__init__()
         self.server = server
         self.sid = sid
+        # The WebSocket that carries the session, or that is about to; None over polling.
         self.websocket: WebSocketConnection | None = None
+        # The one listener: who takes the events of `/`, from CONNECT to the end.
         self.events: SocketEvents | None = None
-        self.outbox: list[tuple[bytes, bool]] | None = None
-        self.poller: asyncio.Future[None] | None = None
+        # What waits for a poll; made for the first packet that waits, as most sessions never poll.
+        self.outbox: Outbox | None = None
+        # How many namespaces the client has entered.
         self.connects = 0
+        # How many pings the client has answered; a time-out set for an earlier one is void.
         self.beat = 0
-        self.deadline_s = self.stuck_due_s = 0.0
-        self._outbox_bytes = 0
-        self._session: dict[str, Any] | None = None
-        self.connected = True
-        self.awaits_pong = self.closed = self.closing = self.is_behind = False
-        self.is_posting = self.upgraded = self.upgrading = False
-
-    @property
-    def session(self) -> dict[str, Any]:
-        """python-socketio's per-client dictionary, made when it is first asked for."""
-        if self._session is None:
-            self._session = {}
-        return self._session
-
-    @session.setter
-    def session(self, value: dict[str, Any]) -> None:
-        self._session = value
+        # A ping is unanswered, and when (monotonic) its answer is too late.
+        self.awaits_pong = False
+        self.deadline_s = 0.0
+        # More than the mark is unsent, and when (monotonic) that has lasted too long.
+        self.is_behind = False
+        self.stuck_due_s = 0.0
+        # A POST of the client is being handled.
+        self.is_posting = False
 
     # -- sending
 
     @property
     def direct_write(self) -> Callable[[bytes], None] | None:
-        """Writes ready WebSocket frames for as long as the present carrier lasts; None where frames need making."""
-        websocket = self.websocket if self.upgraded else None
+        """Writes ready WebSocket frames, until `on_transport_changed`; None where a socket needs frames of its own."""
+        websocket = self.websocket if self.state is _WEBSOCKET else None
         return websocket.direct_write if websocket is not None else None
 
-    def send_texts(self, packets: Sequence[bytes]) -> None:
-        """Sends Engine.IO text packets, in order, in one write."""
-        if self.closed:
-            return
-        if self.upgraded and self.websocket is not None:
-            self.websocket.send_texts(packets)
-            return
-        for packet in packets:
-            self._post(packet, False)
-        self._wake_poller()
+    @property
+    def direct_write_deflated(self) -> Callable[[bytes], None] | None:
+        """The same for frames that may be compressed, by the window that all messages are compressed with."""
+        websocket = self.websocket if self.state is _WEBSOCKET else None
+        if websocket is None or websocket.window_bits != WINDOW_BITS:
+            return None
+        return websocket.send_frames
 
     def send_text(self, packet: bytes) -> None:
         """Sends one Engine.IO text packet."""
-        if self.upgraded and self.websocket is not None and not self.closed:
+        if self.state is _WEBSOCKET and self.websocket is not None:
             self.websocket.send_text(packet)
         else:
             self.send_texts((packet,))
 
+    def send_texts(self, packets: Sequence[bytes]) -> None:
+        """Sends Engine.IO text packets, in order, in one write."""
+        if self.state is _WEBSOCKET and self.websocket is not None:
+            self.websocket.send_texts(packets)
+        else:
+            self._put([(packet, False) for packet in packets])
+
     def send_binary(self, data: bytes) -> None:
         """Sends one binary message."""
-        if self.closed:
-            return
-        if self.upgraded and self.websocket is not None:
+        if self.state is _WEBSOCKET and self.websocket is not None:
             self.websocket.send_binary(data)
         else:
-            self._post(data, True)
-            self._wake_poller()
+            self._put([(data, True)])
 
-    async def send(self, pkt: Any) -> None:
-        """What python-socketio sends arrives here, as a python-engineio packet."""
-        encoded = pkt.encode()
-        if isinstance(encoded, str):
-            self.send_text(encoded.encode())
-        else:
-            self.send_binary(bytes(encoded))
+    def _put(self, packets: Sequence[Packet]) -> None:
+        """Lets packets wait for a poll; ends a session that fetches too little."""
+        if self.state is _CLOSED:
+            return
+        options, outbox = self.server.options, self._opened_outbox()
+        for data, is_binary in packets:
+            outbox.add(data, is_binary)
+            if outbox.unsent_bytes > options.outbound_max_bytes:
+                self.end(Reason.TRANSPORT_ERROR, packet=None)
+            elif outbox.unsent_bytes > options.outbound_mark_bytes:
+                self.mark_behind()
+        outbox.wake()
 
-    def _post(self, data: bytes, is_binary: bool) -> None:
+    def _opened_outbox(self) -> Outbox:
         if self.outbox is None:
-            self.outbox = []
-        self.outbox.append((data, is_binary))
-        self._outbox_bytes += len(data)
-        options = self.server.options
-        if self._outbox_bytes > options.outbound_max_bytes:
-            self.end(Reason.TRANSPORT_ERROR, packet=None)
-        elif self._outbox_bytes > options.outbound_mark_bytes:
-            self.mark_behind()
+            self.outbox = Outbox()
+        return self.outbox
 
-    def _wake_poller(self) -> None:
-        if self.poller is not None and not self.poller.done():
-            self.poller.set_result(None)
+    def _wake_poll(self) -> None:
+        if self.outbox is not None:
+            self.outbox.wake()
+
+    async def wait_for_packets(self) -> None:
+        """Returns once a poll has something to fetch, or the session ends or moves to a WebSocket."""
+        await self._opened_outbox().wait()
+
+    def take_outbox(self, most: int | None = None) -> list[Packet]:
+        """Takes out what waits for a poll, oldest first; when nothing is left, the session is drained."""
+        taken = self.outbox.take(most) if self.outbox is not None else []
+        if not self.outbox:
+            self.mark_drained()
+        return taken
 
     def mark_behind(self) -> None:
         """The unsent bytes are over the mark."""
-        if not self.is_behind and not self.closed:
+        if not self.is_behind and self.state is not _CLOSED:
             self.is_behind = True
             self.stuck_due_s = self.server.times.watch_stuck(self)
             if self.events is not None:
@@ -152,35 +146,17 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
 
     def mark_drained(self) -> None:
         """The unsent bytes are few again."""
-        if self.is_behind and not self.closed:
+        if self.is_behind and self.state is not _CLOSED:
             self.is_behind = False
             if self.events is not None:
                 self.events.on_drained()
-
-    def take_outbox(self, most: int | None = None) -> list[tuple[bytes, bool]]:
-        """What waits to be sent over polling, oldest first; the owner hears when nothing waits any more."""
-        waiting = self.outbox or []
-        taken, left = waiting[:most], [] if most is None else waiting[most:]
-        self.outbox = left or None
-        self._outbox_bytes = sum(len(data) for data, _ in left)
-        if not left:
-            self.mark_drained()
-        return taken
-
-    @property
-    def direct_write_deflated(self) -> Callable[[bytes], None] | None:
-        """The same for frames that may be compressed, by the window that all messages are compressed with."""
-        websocket = self.websocket if self.upgraded else None
-        return (
-            websocket.send_frames if websocket is not None and websocket.window_bits == WINDOW_BITS else None
-        )
 
     # -- receiving
 
     def received(self, opcode: int, data: bytes) -> Coroutine[Any, Any, None] | Awaitable[None] | None:
         """Takes one packet; what it returns must end before the next one is handed in. Raises MalformedPacket."""
         if opcode == BINARY:
-            return self._up(data)
+            return self.server.message_up(self, data)
         kind = data[:1]
         if kind == b"4":
             return self._message(data)
@@ -193,6 +169,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
         return None
 
     def _message(self, data: bytes) -> Coroutine[Any, Any, None] | Awaitable[None] | None:
+        """An event of `/` goes straight to the listener, everything else up through python-socketio."""
         events = self.events
         if events is not None and data[1:2] == b"2" and data[2:3] != b"/":
             if self.server.expects_attachment(self.sid):
@@ -203,17 +180,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
             text = data[1:].decode()
         except UnicodeDecodeError as error:
             raise MalformedPacket("not UTF-8") from error
-        return self._up(text)
-
-    async def receive(self, pkt: Any) -> None:
-        """python-engineio's entrance: a decoded packet goes the same ways as one from the wire."""
-        waits = self.received(BINARY if pkt.binary else 1, pkt.data if pkt.binary else pkt.encode().encode())
-        if waits is not None:
-            await waits
-
-    async def _up(self, data: str | bytes) -> None:
-        """The long way, through python-socketio's (or the application's) handler of messages."""
-        await self.server.message_up(self, data)
+        return self.server.message_up(self, text)
 
     def _pong(self) -> None:
         if self.awaits_pong:
@@ -221,94 +188,67 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
             self.beat += 1
             self.server.times.schedule_ping(self)
 
-    # -- polling
-
-    async def poll(self) -> bytes:
-        """Waits for packets and returns the payload of one polling response."""
-        if not self.outbox and not self.closed:
-            self.poller = asyncio.get_running_loop().create_future()
-            try:
-                await self.poller
-            finally:
-                self.poller = None
-        return encode_payload(self.take_outbox(POLLED_MOST))
-
-    async def post(self, body: bytes) -> None:
-        """Handles the payload of one polling request, packet by packet. Raises MalformedPacket."""
-        for opcode, data in decode_payload(body):
-            if self.closed:
-                return
-            waits = self.received(opcode, data)
-            if waits is not None:
-                await waits
-
-    # -- moving to WebSocket
-
-    def begin_upgrade(self) -> None:
-        """The probe came: no packets leave over polling from now on, and a waiting poll ends."""
-        self.upgrading = True
-        if self.poller is not None and not self.poller.done():
-            self.outbox = [(NOOP, False), *(self.outbox or ())]
-            self.poller.set_result(None)
-
-    def fail_upgrade(self) -> None:
-        """The WebSocket went away before the upgrade: polling goes on."""
-        self.upgrading = False
-        self.websocket = None
-        if self.outbox:
-            self._wake_poller()
-
-    def finish_upgrade(self) -> None:
-        """Everything leaves over the WebSocket from now on, first what waited."""
-        self.upgrading, self.upgraded = False, True
-        assert self.websocket is not None
-        self.websocket.opened()
-        if self.poller is not None and not self.poller.done():
-            self.poller.set_result(None)
-        for data, is_binary in self.take_outbox():
-            if data is NOOP:
-                continue
-            if is_binary:
-                self.send_binary(data)
-            else:
-                self.send_text(data)
-        if self.events is not None:
-            self.events.on_transport_changed()
-
-    # -- the end
-
-    def end(self, reason: str, packet: bytes | None = CLOSE, code: int = 1000) -> None:
-        """Ends the session: the transport is closed after `packet`, and whoever listens is told the reason."""
-        if self.closed:
-            return
-        self.closing = self.closed = True
-        self.connected = False
-        websocket = self.websocket
-        if self.upgraded and websocket is not None:
-            websocket.close(code, None)
-        else:
-            if packet is not None:
-                self.outbox = [*(self.outbox or ()), (packet, False)]
-            self._wake_poller()
-            if websocket is not None:
-                websocket.close(code, None)
-        if self.events is not None:
-            self.events.on_transport_changed()  # nothing may be written after the close frame
-        self.server.ended(self, reason)
-
-    async def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
-        """python-engineio's way to end a session."""
-        self.end(reason or Reason.SERVER_DISCONNECT, packet=None if abort else CLOSE)
+    def is_overdue(self) -> bool:
+        """Whether a pong is late at this moment, even if its time-out has not been handled yet."""
+        return self.awaits_pong and time.monotonic() >= self.deadline_s
 
     def stop_reading(self) -> None:
         """Takes nothing more from the client; what is under way is still answered."""
         if self.websocket is not None:
             self.websocket.stop_reading()
 
-    def is_overdue(self) -> bool:
-        """Whether a pong is late at this moment, even if the wheel has not come to it."""
-        return self.awaits_pong and time.monotonic() >= self.deadline_s
+    # -- from one state to the next
 
-    async def check_ping_timeout(self) -> bool:
-        """python-engineio asks this before sending; the wheel does it here."""
-        return not self.closed
+    def open_over_polling(self) -> None:
+        """The handshake was a poll."""
+        self.state = SocketState.POLLING
+
+    def open_over_websocket(self, websocket: WebSocketConnection) -> None:
+        """The handshake was a WebSocket's: it carries the session from now on."""
+        self.websocket, self.state = websocket, SocketState.WEBSOCKET
+        websocket.opened()
+
+    def begin_upgrade(self) -> None:
+        """The probe came: no packets leave over polling from now on, and a waiting poll ends."""
+        self.state = SocketState.UPGRADING
+        self._wake_poll()
+
+    def fail_upgrade(self) -> None:
+        """The WebSocket went away before the upgrade: polling goes on."""
+        self.websocket = None
+        if self.state is _UPGRADING:
+            self.state = SocketState.POLLING
+        if self.outbox:
+            self._wake_poll()
+
+    def finish_upgrade(self) -> None:
+        """Everything leaves over the WebSocket from now on, first what waited."""
+        assert self.websocket is not None
+        self.state = SocketState.WEBSOCKET
+        self.websocket.opened()
+        self._wake_poll()
+        for data, is_binary in self.take_outbox():
+            if is_binary:
+                self.send_binary(data)
+            else:
+                self.send_text(data)
+        self.outbox = None
+        if self.events is not None:
+            self.events.on_transport_changed()
+
+    def end(self, reason: str, packet: bytes | None = CLOSE, code: int = 1000) -> None:
+        """Ends the session: over polling after `packet`, over a WebSocket with the close code; whoever listens is told
+        the reason."""
+        if self.state is _CLOSED:
+            return
+        is_polling = self.state is not _WEBSOCKET
+        self.state = SocketState.CLOSED
+        if is_polling:
+            if packet is not None:
+                self._opened_outbox().add(packet)
+            self._wake_poll()
+        if self.websocket is not None:
+            self.websocket.close(code, None)
+        if self.events is not None:
+            self.events.on_transport_changed()  # nothing may be written after the close frame
+        self.server.ended(self, reason)

@@ -44,7 +44,7 @@ class Here:
 
     def enter_chat_room(self, sid: str, recorder: Recorder, room: str) -> None:
         opened = self.worker.hub.room(room)
-        opened.add(Member(opened, sid, recorder, "ann"))  # type: ignore[arg-type]
+        opened.add(Member(opened, sid, recorder, "ann"))
 
 
 def events(recorder: Recorder) -> list[object]:

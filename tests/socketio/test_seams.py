@@ -1,4 +1,4 @@
-"""The seams into the libraries, as the table in `delivery/engine.py` names them: here a moved one is noticed.
+"""The seams into the libraries, as the list in `transport/server.py` names them: here a moved one is noticed.
 
 The table, the pins in pyproject.toml and what is installed must agree. What a seam must look like is written here
 a second time on purpose: a new version of a library is taken by looking at each.
@@ -32,6 +32,7 @@ from gateway.socketio.server import SocketServer
 from gateway.socketio.strict import StrictPacket
 from gateway.transport import server as engine
 from gateway.transport.hijack import Hijacked
+from gateway.transport.library_socket import LibrarySocket
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
 
@@ -47,7 +48,7 @@ def names(function: Callable[..., Any]) -> tuple[str, ...]:
 # -- versions
 
 
-def test_the_table_names_the_libraries_that_are_reached_into() -> None:
+def test_the_list_names_the_libraries_that_are_reached_into() -> None:
     assert set(TABLE) == {"python-engineio", "python-socketio", "aiohttp"}
 
 
@@ -109,12 +110,14 @@ SEAMS: list[tuple[Any, str, tuple[str, ...], bool]] = [
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "parameters", "is_coroutine"), SEAMS, ids=lambda value: getattr(value, "__name__", None)
+    ("library_class", "name", "parameters", "is_coroutine"),
+    SEAMS,
+    ids=lambda value: getattr(value, "__name__", None),
 )
 def test_a_seam_is_where_it_was(
-    owner: Any, name: str, parameters: tuple[str, ...], is_coroutine: bool
+    library_class: Any, name: str, parameters: tuple[str, ...], is_coroutine: bool
 ) -> None:
-    seam = getattr(owner, name)
+    seam = getattr(library_class, name)
     assert (names(seam), inspect.iscoroutinefunction(seam)) == (parameters, is_coroutine)
 
 
@@ -123,6 +126,7 @@ def test_a_seam_is_where_it_was(
     [
         (EngineServer, engineio.AsyncServer, set()),
         (EngineSocket, AsyncSocket, {"__init__"}),
+        (LibrarySocket, AsyncSocket, {"__init__"}),
         (SocketServer, socketio.AsyncServer, {"__init__"}),
         (ClientManager, socketio.AsyncRedisManager, {"__init__"}),
         (StrictPacket, socketio_packet.Packet, set()),
@@ -155,14 +159,14 @@ async def _never(request: web.BaseRequest) -> web.StreamResponse:
 async def test_a_socketio_server_makes_our_engine_and_keeps_binary_packets_by_session() -> None:
     server = SocketServer()
     assert isinstance(server.eio, EngineServer)
-    assert server._binary_packet is server.eio.attachment_awaited
+    assert server._binary_packet is server.eio.awaiting_attachments
     assert isinstance(server.eio.sockets, dict)
     assert {"connect", "message", "disconnect"} <= set(server.eio.handlers)
     assert server.packet_class is StrictPacket
     assert "websocket" in server.eio.transports
 
 
-async def test_the_managers_state_is_where_the_backplane_looks() -> None:
+async def test_the_managers_state_is_where_the_client_manager_looks() -> None:
     manager = BaseManager()
     for name in ("rooms", "callbacks", "pending_disconnect"):
         assert isinstance(getattr(manager, name), dict), name
@@ -213,6 +217,6 @@ def test_the_compiled_unmasking_is_there_or_its_stand_in() -> None:
     assert data == bytearray(5)
 
 
-def test_emits_have_the_parameters_that_the_backplane_reads() -> None:
+def test_emits_have_the_parameters_that_the_client_manager_reads() -> None:
     parameters = names(socketio.AsyncServer.emit)
     assert {"event", "data", "to", "room", "skip_sid", "namespace", "callback"} <= set(parameters)

@@ -28,6 +28,7 @@ from typing import Any
 
 from aiohttp import web
 
+from gateway.interfaces import HandshakeGate
 from gateway.protocol import acknowledgement_packet, event_packet
 from gateway.server import logs
 from gateway.settings import Settings
@@ -61,7 +62,11 @@ class Times:
 
 
 def create_app(
-    protocol: str, is_compressed: bool, times: Times, worker: str = ""
+    protocol: str,
+    is_compressed: bool,
+    times: Times,
+    worker: str = "",
+    gate: HandshakeGate | None = None,
 ) -> tuple[web.Application, EngineServer]:
     """The application and the engine beneath it; `protocol` is `engine.io` or `socket.io`."""
     app = web.Application()
@@ -74,10 +79,10 @@ def create_app(
         **OPTIONS,
     )
     if protocol == "engine.io":
-        engine = _engine_echo(options)
+        engine = _engine_echo(options, gate)
         engine.attach(app, "engine.io")
     else:
-        server = _socket_echo(options)
+        server = _socket_echo(options, gate)
         engine = server.eio
         server.attach(app, "socket.io")
     app.router.add_get("/echo", RawEcho(engine).handle)
@@ -85,8 +90,8 @@ def create_app(
     return app, engine
 
 
-def _engine_echo(options: EngineOptions) -> EngineServer:
-    engine = EngineServer(options)
+def _engine_echo(options: EngineOptions, gate: HandshakeGate | None) -> EngineServer:
+    engine = EngineServer(options, gate=gate)
 
     async def echo(sid: str, data: str | bytes) -> None:
         await engine.send(sid, data)
@@ -95,8 +100,8 @@ def _engine_echo(options: EngineOptions) -> EngineServer:
     return engine
 
 
-def _socket_echo(options: EngineOptions) -> SocketServer:
-    server = SocketServer(options, namespaces=list(NAMESPACES), always_connect=True)
+def _socket_echo(options: EngineOptions, gate: HandshakeGate | None) -> SocketServer:
+    server = SocketServer(options, namespaces=list(NAMESPACES), always_connect=True, gate=gate)
     for namespace in NAMESPACES:
         _echo_in(server, namespace)
     return server
@@ -107,15 +112,15 @@ def _echo_in(server: SocketServer, namespace: str) -> None:
 
     async def connect(sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         if namespace == "/":
-            carried = server.eio.sockets[server.manager.eio_sid_from_sid(sid, namespace)]
-            carried.events = ShortWay(server, sid, carried)
+            engine_socket = server.eio.sockets[server.manager.eio_sid_from_sid(sid, namespace)]
+            engine_socket.events = ShortWay(server, sid, engine_socket)
         await server.emit("auth", auth or {}, to=sid, namespace=namespace)
 
     async def disconnect(sid: str, reason: str) -> None:
         if namespace == "/" and (
-            carried := server.eio.sockets.get(server.manager.eio_sid_from_sid(sid, "/"))
+            engine_socket := server.eio.sockets.get(server.manager.eio_sid_from_sid(sid, "/"))
         ):
-            carried.events = None
+            engine_socket.events = None
 
     async def message(sid: str, *arguments: Any) -> None:
         await server.emit("message-back", arguments, to=sid, namespace=namespace)
@@ -136,18 +141,18 @@ def _echo_in(server: SocketServer, namespace: str) -> None:
 class ShortWay:
     """Takes the text events of `/` as a chat session does, past python-socketio."""
 
-    def __init__(self, server: SocketServer, sid: str, carried: EngineSocket) -> None:
-        self._server, self._sid, self._carried = server, sid, carried
+    def __init__(self, server: SocketServer, sid: str, socket: EngineSocket) -> None:
+        self._server, self._sid, self._socket = server, sid, socket
 
     def on_event(self, name: Any, arguments: list[Any], ack: int | None) -> Awaitable[None] | None:
         """`message` and `message-with-ack` are answered at once, the rest by the long way's handler."""
         if name == "message":
             data = _json(arguments)[1:-1]
             packet = event_packet("message-back", data) if arguments else b'42["message-back"]'
-            self._carried.send_text(packet)
+            self._socket.send_text(packet)
         elif name == "message-with-ack":
             if ack is not None:
-                self._carried.send_text(acknowledgement_packet(ack, _json(arguments)[1:-1]))
+                self._socket.send_text(acknowledgement_packet(ack, _json(arguments)[1:-1]))
         else:
             return self._server._trigger_event(name, "/", self._sid, *arguments)
         return None
@@ -210,7 +215,7 @@ class RawEcho:
     def on_drained(self, websocket: WebSocketConnection) -> None:
         """An echo may wait."""
 
-    def linger(self, websocket: WebSocketConnection) -> None:
+    def on_close_sent(self, websocket: WebSocketConnection) -> None:
         """The engine ends the connection if its peer does not."""
         self._engine.times.linger(websocket)
 

@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 from gunicorn.app.base import BaseApplication
 
+from gateway.interfaces import HandshakeGate
 from gateway.server.app import GATEWAY
 from gateway.server.drain import Drain
 from gateway.server.handoff import Handoff
@@ -21,24 +22,33 @@ from gateway.transport.server import EngineServer
 
 DRAIN_S = 0.2
 
-Build = Callable[[str], tuple[web.Application, EngineServer]]
-"""Makes a worker's application and engine from the worker's id."""
+Build = Callable[[str, HandshakeGate], tuple[web.Application, EngineServer]]
+"""Makes a worker's application and engine from the worker's id and its gate."""
 
 
 class EchoGateway:
-    """What the gunicorn worker asks of a gateway: adopting connections, and a drain."""
+    """What the gunicorn worker asks of a gateway: adopting connections, and a drain. The gate of its engine."""
 
-    def __init__(self, engine: EngineServer, folder: Path) -> None:
-        self._engine, self._folder = engine, folder
-        self.drain = Drain(engine, self._begin_drain, DRAIN_S)
+    def __init__(self, build: Build, folder: Path) -> None:
+        self.app, self._engine = build(secrets.token_hex(4), self)
+        self._folder = folder
+        self.drain = Drain(self._engine, self._begin_drain, DRAIN_S)
         self._handoff: Handoff | None = None
+        self.app.on_cleanup.append(self.close)
+
+    async def admit(self, request: web.Request) -> web.StreamResponse | None:
+        """Every handshake is admitted."""
+        return None
+
+    async def pass_on(self, request: web.Request, sid: str | None) -> bool:
+        """Passes a request to another worker."""
+        return self._handoff is not None and await self._handoff.pass_on(request, sid)
 
     def adopt_into(self, server: web.Server) -> None:
         """Lets other workers pass connections to this one's HTTP server."""
         options = self._engine.options
         self._handoff = Handoff(self._folder, options.worker, options.max_payload_bytes)
         self._handoff.open(server)
-        self._engine.pass_on = self._handoff.pass_on
 
     async def close(self, app: web.Application) -> None:
         """Stops adopting."""
@@ -79,11 +89,9 @@ class EchoWorkers(BaseApplication):
         return self._make
 
     async def _make(self) -> web.Application:
-        app, engine = self._build(secrets.token_hex(4))
-        gateway = EchoGateway(engine, self._folder)
-        app[GATEWAY] = gateway  # type: ignore[misc]
-        app.on_cleanup.append(gateway.close)
-        return app
+        gateway = EchoGateway(self._build, self._folder)
+        gateway.app[GATEWAY] = gateway  # type: ignore[misc]
+        return gateway.app
 
 
 def serve(build: Build, port: int, workers: int, on_ready: Callable[[int], None]) -> None:

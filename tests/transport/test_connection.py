@@ -4,97 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 
 from gateway.transport.codec import MalformedPacket
 from gateway.transport.connection import WebSocketConnection
-from gateway.websocket.close_codes import parse_close
 from gateway.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, FrameParser, close_frame
 from tests.support.client_frames import FIN, FINAL_BINARY, FINAL_TEXT, client_frame
 from tests.support.waiting import stays, until
-
-MAX_BYTES, MARK_BYTES, OUTBOUND_BYTES = 1000, 64 * 1024, 512 * 1024
-
-
-@dataclass
-class Above:
-    """What stands above the carrier: keeps what it is told; `answer` handles messages."""
-
-    told: list[str] = field(default_factory=list)
-    messages: list[tuple[int, bytes]] = field(default_factory=list)
-    answer: Callable[[bytes], Awaitable[None] | None] = lambda data: None
-
-    def on_message(self, websocket: WebSocketConnection, opcode: int, data: bytes) -> Awaitable[None] | None:
-        self.messages.append((opcode, bytes(data)))
-        return self.answer(bytes(data))
-
-    def on_lost(self, websocket: WebSocketConnection) -> None:
-        self.told.append("lost")
-
-    def on_behind(self, websocket: WebSocketConnection) -> None:
-        self.told.append("behind")
-
-    def on_drained(self, websocket: WebSocketConnection) -> None:
-        self.told.append("drained")
-
-    def linger(self, websocket: WebSocketConnection) -> None:
-        self.told.append("linger")
-
-    def texts(self) -> list[bytes]:
-        return [data for _, data in self.messages]
-
-
-@dataclass
-class Pair:
-    """A carrier and the client at the other end of its connection."""
-
-    above: Above
-    websocket: WebSocketConnection
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    def sends(self, *frames: bytes) -> None:
-        """The client sends frames in one write."""
-        self.writer.write(b"".join(frames))
-
-    async def frame(self) -> tuple[int, bytes]:
-        """The next frame that the client receives."""
-        async with asyncio.timeout(10):
-            first, length = await self.reader.readexactly(2)
-            if length == 126:
-                length = int.from_bytes(await self.reader.readexactly(2))
-            elif length == 127:
-                length = int.from_bytes(await self.reader.readexactly(8))
-            assert first & FIN
-            return first & 0x0F, await self.reader.readexactly(length)
-
-    async def close_code(self) -> int:
-        """The code of the close frame that comes next."""
-        opcode, payload = await self.frame()
-        assert opcode == CLOSE
-        return parse_close(payload)[0]
-
-
-@asynccontextmanager
-async def pair_of() -> AsyncIterator[Pair]:
-    ours, theirs = socket.socketpair()
-    above = Above()
-    websocket = WebSocketConnection(above, FrameParser(MAX_BYTES), None, OUTBOUND_BYTES)
-    transport, _ = await asyncio.get_running_loop().create_connection(lambda: websocket, sock=ours)
-    websocket.adopt(transport, MARK_BYTES)
-    reader, writer = await asyncio.open_connection(sock=theirs)
-    websocket.opened()
-    websocket.start(b"")
-    try:
-        yield Pair(above, websocket, reader, writer)
-    finally:
-        websocket.abort()
-        writer.transport.abort()
-        await until(lambda: websocket.transport is None, what="the connection is gone")
+from tests.support.websocket_pairs import (
+    MARK_BYTES,
+    MAX_BYTES,
+    OUTBOUND_BYTES,
+    ListenerRecorder,
+    Pair,
+    pair_of,
+)
 
 
 @pytest.fixture
@@ -105,8 +31,8 @@ async def pair() -> AsyncIterator[Pair]:
 
 async def test_messages_go_up_in_order_and_packets_go_down_in_order(pair: Pair) -> None:
     pair.sends(client_frame(FINAL_TEXT, b"one"), client_frame(FINAL_BINARY, b"two"))
-    await until(lambda: len(pair.above.messages) == 2, what="the messages")
-    assert pair.above.messages == [(TEXT, b"one"), (BINARY, b"two")]
+    await until(lambda: len(pair.listener.messages) == 2, what="the messages")
+    assert pair.listener.messages == [(TEXT, b"one"), (BINARY, b"two")]
     pair.websocket.send_text(b"a")
     pair.websocket.send_texts([b"b", b"c" * 300])
     pair.websocket.send_binary(b"d")
@@ -118,25 +44,25 @@ async def test_messages_go_up_in_order_and_packets_go_down_in_order(pair: Pair) 
     ]
 
 
-async def test_what_had_arrived_before_the_connection_changed_hands_comes_first() -> None:
+async def test_what_had_arrived_before_the_connection_was_hijacked_comes_first() -> None:
     ours, theirs = socket.socketpair()
-    above = Above()
-    websocket = WebSocketConnection(above, FrameParser(MAX_BYTES), None, OUTBOUND_BYTES)
+    listener = ListenerRecorder()
+    websocket = WebSocketConnection(listener, FrameParser(MAX_BYTES), None, OUTBOUND_BYTES)
     transport, _ = await asyncio.get_running_loop().create_connection(lambda: websocket, sock=ours)
     transport.pause_reading()
     theirs.sendall(client_frame(FINAL_TEXT, b"second"))
     websocket.adopt(transport, MARK_BYTES)
     websocket.start(client_frame(FINAL_TEXT, b"first"))
-    await until(lambda: above.texts() == [b"first", b"second"], what="both in order")
+    await until(lambda: listener.texts() == [b"first", b"second"], what="both in order")
     websocket.abort()
-    await until(lambda: above.told == ["lost"], what="the end")
+    await until(lambda: listener.told == ["lost"], what="the end")
     theirs.close()
 
 
 async def test_a_ping_is_answered_with_its_payload(pair: Pair) -> None:
     pair.sends(client_frame(FIN | PING, b"are you there"), client_frame(FIN | PONG, b"unasked"))
     assert await pair.frame() == (PONG, b"are you there")
-    assert pair.above.messages == []
+    assert pair.listener.messages == []
 
 
 async def test_the_next_message_waits_until_the_last_one_is_handled(pair: Pair) -> None:
@@ -145,14 +71,14 @@ async def test_the_next_message_waits_until_the_last_one_is_handled(pair: Pair) 
     async def handle() -> None:
         await gate.wait()
 
-    pair.above.answer = lambda data: handle() if data == b"slow" else None
+    pair.listener.answer = lambda data: handle() if data == b"slow" else None
     pair.sends(*(client_frame(FINAL_TEXT, data) for data in (b"slow", b"b", b"c")))
     pair.sends(client_frame(FIN | PING, b"p"))
-    await until(lambda: pair.above.texts() == [b"slow"], what="the first message")
+    await until(lambda: pair.listener.texts() == [b"slow"], what="the first message")
     pair.sends(client_frame(FINAL_TEXT, b"d"))
-    await stays(lambda: pair.above.texts() == [b"slow"], 0.1, "the others wait")
+    await stays(lambda: pair.listener.texts() == [b"slow"], 0.1, "the others wait")
     gate.set()
-    await until(lambda: pair.above.texts() == [b"slow", b"b", b"c", b"d"], what="all in order")
+    await until(lambda: pair.listener.texts() == [b"slow", b"b", b"c", b"d"], what="all in order")
 
 
 async def test_a_client_that_floods_a_slow_handler_fills_its_own_buffers() -> None:
@@ -162,32 +88,32 @@ async def test_a_client_that_floods_a_slow_handler_fills_its_own_buffers() -> No
         async def handle() -> None:
             await gate.wait()
 
-        pair.above.answer = lambda data: handle()
+        pair.listener.answer = lambda data: handle()
         flood = client_frame(FINAL_TEXT, b"x" * 900) * 10_000
         pair.sends(flood)
-        await until(lambda: len(pair.above.messages) == 1, what="the first message")
+        await until(lambda: len(pair.listener.messages) == 1, what="the first message")
         await stays(lambda: pair.writer.transport.get_write_buffer_size() > 4_000_000, 0.2, "unsent")
-        assert len(pair.above.messages) == 1
+        assert len(pair.listener.messages) == 1
 
 
 async def test_malformed_packets_close_with_1002(pair: Pair) -> None:
     def refuse(data: bytes) -> None:
         raise MalformedPacket("nonsense")
 
-    pair.above.answer = refuse
+    pair.listener.answer = refuse
     pair.sends(client_frame(FINAL_TEXT, b"x"), client_frame(FINAL_TEXT, b"y"))
     assert await pair.close_code() == 1002
-    assert pair.above.texts() == [b"x"], "nothing after it is handled"
+    assert pair.listener.texts() == [b"x"], "nothing after it is handled"
 
 
 async def test_a_slow_handler_that_finds_a_packet_malformed_closes_too(pair: Pair) -> None:
     async def refuse() -> None:
         raise MalformedPacket("nonsense")
 
-    pair.above.answer = lambda data: refuse()
+    pair.listener.answer = lambda data: refuse()
     pair.sends(client_frame(FINAL_TEXT, b"x"), client_frame(FINAL_TEXT, b"y"))
     assert await pair.close_code() == 1002
-    assert pair.above.texts() == [b"x"]
+    assert pair.listener.texts() == [b"x"]
 
 
 @pytest.mark.parametrize("is_slow", [False, True])
@@ -200,7 +126,7 @@ async def test_a_handler_that_fails_ends_only_its_own_connection(pair: Pair, is_
             return fail()
         raise RuntimeError("a bug")
 
-    pair.above.answer = answer
+    pair.listener.answer = answer
     pair.sends(client_frame(FINAL_TEXT, b"x"))
     assert await pair.close_code() == 1011
 
@@ -208,15 +134,15 @@ async def test_a_handler_that_fails_ends_only_its_own_connection(pair: Pair, is_
 async def test_a_broken_frame_loses_nothing_before_it(pair: Pair) -> None:
     pair.sends(client_frame(FINAL_TEXT, b"good"), client_frame(FINAL_TEXT, b"x" * (MAX_BYTES + 1)))
     assert await pair.close_code() == 1009
-    assert pair.above.texts() == [b"good"]
-    assert pair.above.told == ["linger"]
+    assert pair.listener.texts() == [b"good"]
+    assert pair.listener.told == ["close sent"]
 
 
 async def test_the_peers_close_is_answered_with_its_code_and_ends_the_connection(pair: Pair) -> None:
     pair.sends(client_frame(FINAL_TEXT, b"last"), client_frame(FIN | CLOSE, (4001).to_bytes(2) + b"bye"))
     assert await pair.close_code() == 4001
-    await until(lambda: pair.above.told == ["lost"], what="the end")
-    assert pair.above.texts() == [b"last"]
+    await until(lambda: pair.listener.told == ["lost"], what="the end")
+    assert pair.listener.texts() == [b"last"]
     assert await pair.reader.read() == b""
 
 
@@ -229,18 +155,18 @@ async def test_closing_waits_for_the_peers_answer_and_handles_nothing_more(pair:
     assert (pair.websocket.direct_write, pair.websocket.is_settled) == (None, True)
     pair.sends(client_frame(FINAL_TEXT, b"too late"), client_frame(FIN | CLOSE, close_frame(1001)[2:]))
     assert await pair.reader.read() == b"", "nothing after the close frame"
-    assert pair.above.texts() == []
-    assert pair.above.told == ["linger", "lost"]
+    assert pair.listener.texts() == []
+    assert pair.listener.told == ["close sent", "lost"]
 
 
 async def test_over_the_mark_it_is_behind_and_drained_when_the_peer_reads() -> None:
     async with pair_of() as pair:
         assert pair.websocket.direct_write is not None
-        while pair.above.told == []:
+        while pair.listener.told == []:
             pair.websocket.direct_write(b"\x82\x7e\x03\xe8" + bytes(1000))
-        assert pair.above.told == ["behind"]
+        assert pair.listener.told == ["behind"]
         reading = asyncio.create_task(_read_all(pair))
-        await until(lambda: pair.above.told == ["behind", "drained"], what="drained")
+        await until(lambda: pair.listener.told == ["behind", "drained"], what="drained")
         reading.cancel()
 
 
@@ -248,8 +174,8 @@ async def test_one_that_does_not_read_is_cut_off_at_the_limit() -> None:
     async with pair_of() as pair:
         for _ in range(10_000):
             pair.websocket.send_text(bytes(500))
-        assert pair.above.told[0] == "behind"
-        await until(lambda: pair.above.told[-1] == "lost", what="cut off")
+        assert pair.listener.told[0] == "behind"
+        await until(lambda: pair.listener.told[-1] == "lost", what="cut off")
 
 
 async def _read_all(pair: Pair) -> None:
@@ -262,7 +188,7 @@ async def test_when_reading_is_stopped_writing_goes_on(pair: Pair) -> None:
     pair.sends(client_frame(FINAL_TEXT, b"unheard"))
     pair.websocket.send_text(b"goodbye")
     assert await pair.frame() == (TEXT, b"goodbye")
-    await stays(lambda: pair.above.messages == [], 0.1)
+    await stays(lambda: pair.listener.messages == [], 0.1)
 
 
 async def test_one_that_was_stopped_still_waits_for_the_peers_close_frame(pair: Pair) -> None:
@@ -271,8 +197,10 @@ async def test_one_that_was_stopped_still_waits_for_the_peers_close_frame(pair: 
     pair.websocket.close(1001, None)
     assert await pair.close_code() == 1001
     pair.sends(client_frame(FINAL_TEXT, b"unheard"), client_frame(FIN | CLOSE, (1001).to_bytes(2)))
-    await until(lambda: pair.above.told == ["linger", "lost"], what="the closing handshake is complete")
-    assert pair.above.messages == []
+    await until(
+        lambda: pair.listener.told == ["close sent", "lost"], what="the closing handshake is complete"
+    )
+    assert pair.listener.messages == []
 
 
 async def test_a_handler_that_ends_after_the_stop_takes_nothing_more(pair: Pair) -> None:
@@ -282,19 +210,19 @@ async def test_a_handler_that_ends_after_the_stop_takes_nothing_more(pair: Pair)
         await gate.wait()
         pair.websocket.send_text(b"answer")
 
-    pair.above.answer = lambda data: handle()
+    pair.listener.answer = lambda data: handle()
     pair.sends(client_frame(FINAL_TEXT, b"one"), client_frame(FINAL_TEXT, b"two"))
-    await until(lambda: pair.above.texts() == [b"one"], what="the first message")
+    await until(lambda: pair.listener.texts() == [b"one"], what="the first message")
     pair.websocket.stop_reading()
     gate.set()
     assert await pair.frame() == (TEXT, b"answer")
-    await stays(lambda: pair.above.texts() == [b"one"], 0.1)
+    await stays(lambda: pair.listener.texts() == [b"one"], 0.1)
 
 
 async def test_a_peer_that_vanishes_is_told_once(pair: Pair) -> None:
     pair.writer.transport.abort()
-    await until(lambda: pair.above.told == ["lost"], what="the loss")
+    await until(lambda: pair.listener.told == ["lost"], what="the loss")
     pair.websocket.send_text(b"nobody")
     pair.websocket.close(1000, None)
     pair.websocket.abort()
-    assert pair.above.told == ["lost"]
+    assert pair.listener.told == ["lost"]

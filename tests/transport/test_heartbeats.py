@@ -7,10 +7,12 @@ import time
 
 import pytest
 
+from gateway.transport.heartbeats import HELD_UP_S
+from gateway.transport.library_socket import PING
 from gateway.transport.options import EngineOptions
 from gateway.transport.server import EngineServer
-from gateway.transport.socket import PING, EngineSocket
-from tests.support.waiting import tried_again, until
+from gateway.transport.socket import EngineSocket
+from tests.support.waiting import HeldUp, in_time, tried_again, until
 
 INTERVAL_S, TIMEOUT_S = 0.1, 0.5
 
@@ -27,14 +29,18 @@ def was_pinged(socket: EngineSocket) -> bool:
     return PING in [packet for packet, _ in socket.outbox or ()]
 
 
-@tried_again()
+@tried_again(HeldUp)
 async def test_after_a_stand_still_a_session_has_its_whole_time_to_answer() -> None:
     engine = EngineServer(EngineOptions(ping_interval_s=INTERVAL_S, ping_timeout_s=TIMEOUT_S))
     socket = opened(engine)
     time.sleep(INTERVAL_S + TIMEOUT_S + 0.1)  # the stand-still itself
+    began_s = time.monotonic()
     for _ in range(3):  # turns of the loop: all that fell due meanwhile is handled
         await asyncio.sleep(0)
     await until(lambda: was_pinged(socket), what="it is asked")
+    in_time(
+        began_s, TIMEOUT_S - HELD_UP_S
+    )  # else it stood still again, for all the time that the session had
     assert not socket.closed
     socket.received(1, b"3")
     assert not socket.awaits_pong

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,20 +11,22 @@ import pytest
 from gateway.rooms.fanout import Targets
 from gateway.transport.codec import MalformedPacket, encode_payload, open_packet
 from gateway.transport.options import EngineOptions
+from gateway.transport.polling import next_payload, receive_payload
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
 from gateway.websocket.frames import BINARY, TEXT
 from tests.support.waiting import until
-from tests.transport.test_connection import Pair, pair_of
+from tests.support.websocket_pairs import Pair, pair_of
 
 
-class SocketEvents:
-    """Takes events, and keeps what it is told."""
+class EventsRecorder:
+    """Takes events, and keeps what it is told; `on_change` sees each change of the transport."""
 
     def __init__(self) -> None:
         self.events: list[tuple[Any, list[Any], int | None]] = []
         self.told: list[str] = []
         self.answer: Awaitable[None] | None = None
+        self.on_change: Callable[[], None] = lambda: None
 
     def on_event(self, name: Any, arguments: list[Any], ack: int | None) -> Awaitable[None] | None:
         self.events.append((name, arguments, ack))
@@ -37,7 +39,8 @@ class SocketEvents:
         self.told.append("drained")
 
     def on_transport_changed(self) -> None:
-        self.told.append("carrier")
+        self.told.append("transport changed")
+        self.on_change()
 
 
 @pytest.fixture
@@ -49,29 +52,37 @@ async def engine() -> EngineServer:
 def socket(engine: EngineServer) -> EngineSocket:
     socket = EngineSocket(engine, "w.sid")
     engine.sockets[socket.sid] = socket
-    socket.events = SocketEvents()
+    socket.events = EventsRecorder()
     return socket
 
 
-def owner_of(socket: EngineSocket) -> SocketEvents:
-    assert isinstance(socket.events, SocketEvents)
+def recorder_of(socket: EngineSocket) -> EventsRecorder:
+    assert isinstance(socket.events, EventsRecorder)
     return socket.events
+
+
+def writes_directly(socket: EngineSocket) -> bool:
+    return socket.direct_write is not None
+
+
+def is_polled(socket: EngineSocket) -> bool:
+    return socket.outbox is not None and socket.outbox.is_polled
 
 
 async def test_packets_wait_for_a_poll_and_leave_in_order(socket: EngineSocket) -> None:
     socket.send_text(b"4a")
     socket.send_texts([b"4b", b"4c"])
     socket.send_binary(b"\x01\x02")
-    assert await socket.poll() == b"4a\x1e4b\x1e4c\x1ebAQI="
+    assert await next_payload(socket) == b"4a\x1e4b\x1e4c\x1ebAQI="
 
 
 async def test_a_waiting_poll_ends_with_the_first_packet(socket: EngineSocket) -> None:
-    polling = asyncio.create_task(socket.poll())
-    await until(lambda: socket.poller is not None, what="it waits")
+    polling = asyncio.create_task(next_payload(socket))
+    await until(lambda: is_polled(socket), what="it waits")
     socket.send_text(b"4a")
     socket.send_text(b"4b")
     assert await polling == b"4a\x1e4b"
-    assert socket.poller is None
+    assert not is_polled(socket)
 
 
 async def test_a_long_backlog_leaves_in_several_polls_without_a_loss(socket: EngineSocket) -> None:
@@ -79,16 +90,16 @@ async def test_a_long_backlog_leaves_in_several_polls_without_a_loss(socket: Eng
     socket.send_texts(packets)
     got: list[bytes] = []
     while len(got) < 50:
-        got += (await socket.poll()).split(b"\x1e")
+        got += (await next_payload(socket)).split(b"\x1e")
     assert got == packets
 
 
 async def test_a_full_outbox_is_behind_and_drained_by_polling(socket: EngineSocket) -> None:
     for _ in range(3):
         socket.send_text(b"4" + b"x" * 400)
-    assert (socket.is_behind, owner_of(socket).told) == (True, ["behind"])
-    await socket.poll()
-    assert (socket.is_behind, owner_of(socket).told) == (False, ["behind", "drained"])
+    assert (socket.is_behind, recorder_of(socket).told) == (True, ["behind"])
+    await next_payload(socket)
+    assert (socket.is_behind, recorder_of(socket).told) == (False, ["behind", "drained"])
 
 
 async def test_one_that_does_not_poll_is_ended_at_the_limit(
@@ -100,7 +111,7 @@ async def test_one_that_does_not_poll_is_ended_at_the_limit(
 
 async def test_an_event_takes_the_short_way_and_what_waits_is_waited_for(socket: EngineSocket) -> None:
     assert socket.received(TEXT, b'425["send",{"room":"r"}]') is None
-    events = owner_of(socket)
+    events = recorder_of(socket)
     events.answer = asyncio.sleep(0)
     waits = socket.received(TEXT, b'42["join",{}]')
     assert waits is events.answer
@@ -133,7 +144,7 @@ async def test_everything_else_goes_up_the_long_way(socket: EngineSocket, engine
         ("w.sid", b"\x01"),
         ("w.sid", "3[1]"),
     ]
-    assert owner_of(socket).events == []
+    assert recorder_of(socket).events == []
 
 
 @pytest.mark.parametrize("data", [b"", b"0", b"2", b"5", b"6", b"x", b"42", b"42{}", b"4\xff"])
@@ -143,8 +154,8 @@ async def test_what_a_client_does_not_send_is_malformed(socket: EngineSocket, da
 
 
 async def test_posting_stops_at_the_end_of_the_session(socket: EngineSocket) -> None:
-    await socket.post(b'42["a"]\x1e1\x1e42["b"]')
-    assert [name for name, _, _ in owner_of(socket).events] == ["a"]
+    await receive_payload(socket, b'42["a"]\x1e1\x1e42["b"]')
+    assert [name for name, _, _ in recorder_of(socket).events] == ["a"]
     assert socket.closed
 
 
@@ -160,18 +171,18 @@ def onto(socket: EngineSocket, pair: Pair) -> None:
 
 async def test_an_upgrade_ends_the_waiting_poll_and_carries_over_what_waited(socket: EngineSocket) -> None:
     async with pair_of() as pair:
-        polling = asyncio.create_task(socket.poll())
-        await until(lambda: socket.poller is not None, what="it waits")
+        polling = asyncio.create_task(next_payload(socket))
+        await until(lambda: is_polled(socket), what="it waits")
         onto(socket, pair)
         assert await polling == b"6"
         socket.send_text(b"4a")
         socket.send_binary(b"\x01")
-        assert socket.direct_write is None
+        assert not writes_directly(socket)
         socket.finish_upgrade()
         socket.send_text(b"4b")
         assert [await pair.frame() for _ in range(3)] == [(TEXT, b"4a"), (BINARY, b"\x01"), (TEXT, b"4b")]
-        assert socket.direct_write is not None
-        assert owner_of(socket).told == ["carrier"]
+        assert writes_directly(socket)
+        assert recorder_of(socket).told == ["transport changed"]
 
 
 async def test_an_upgrade_that_fails_leaves_polling_as_it_was(socket: EngineSocket) -> None:
@@ -180,8 +191,21 @@ async def test_an_upgrade_that_fails_leaves_polling_as_it_was(socket: EngineSock
         socket.send_text(b"4a")
         socket.fail_upgrade()
         socket.send_text(b"4b")
-        assert await socket.poll() == b"4a\x1e4b"
+        assert await next_payload(socket) == b"4a\x1e4b"
         assert not socket.upgraded
+
+
+async def test_a_session_that_ends_while_it_upgrades_gives_its_last_packets_to_the_next_poll(
+    socket: EngineSocket, engine: EngineServer
+) -> None:
+    async with pair_of() as pair:
+        onto(socket, pair)
+        socket.send_text(b"4bye")
+        socket.end(engine.reason.SERVER_DISCONNECT)
+        assert await pair.close_code() == 1000
+        assert await next_payload(socket) == b"4bye\x1e1"
+    assert socket.closed, "the loss of the WebSocket opens it to nobody again"
+    await engine.shutdown()
 
 
 async def test_nothing_is_written_after_the_close_frame(socket: EngineSocket, engine: EngineServer) -> None:
@@ -189,8 +213,8 @@ async def test_nothing_is_written_after_the_close_frame(socket: EngineSocket, en
         onto(socket, pair)
         socket.finish_upgrade()
         targets = [Targets([socket])]
-        events = owner_of(socket)
-        events.on_transport_changed = lambda: targets.append(Targets([socket]))  # type: ignore[method-assign]
+        events = recorder_of(socket)
+        events.on_change = lambda: targets.append(Targets([socket]))
         targets[-1].write([b"4before"])
         socket.end(engine.reason.TRANSPORT_CLOSE, code=1001)
         targets[-1].write([b"4after"])
@@ -226,13 +250,13 @@ async def test_over_polling_the_last_packets_can_still_be_fetched(
     socket.send_text(b"4bye")
     socket.end(engine.reason.TRANSPORT_CLOSE)
     assert engine.sockets[socket.sid] is socket
-    assert await socket.poll() == b"4bye\x1e1"
+    assert await next_payload(socket) == b"4bye\x1e1"
     await engine.shutdown()
 
 
 async def test_a_waiting_poll_is_told_of_the_end(socket: EngineSocket, engine: EngineServer) -> None:
-    polling = asyncio.create_task(socket.poll())
-    await until(lambda: socket.poller is not None, what="it waits")
+    polling = asyncio.create_task(next_payload(socket))
+    await until(lambda: is_polled(socket), what="it waits")
     socket.end(engine.reason.TRANSPORT_CLOSE)
     assert await polling == b"1"
 

@@ -12,27 +12,36 @@ import pytest
 
 from gateway.transport.connection import WebSocketConnection
 from gateway.transport.options import EngineOptions
+from gateway.transport.polling import next_payload
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
-from gateway.transport.upgrade import WebSocketReceiver
+from gateway.transport.upgrade import UpgradingListener
 from gateway.websocket.frames import TEXT, FrameParser
 from tests.support.client_frames import FINAL_BINARY, FINAL_TEXT, client_frame
 from tests.support.waiting import until
-from tests.transport.test_connection import Above, Pair
+from tests.support.websocket_pairs import ListenerRecorder, Pair
 
 OPTIONS = EngineOptions(worker="w")
 
 
 @dataclass
 class Knock:
-    """A polling session, the WebSocket that would take it over, and what the session's end was called."""
+    """A polling session, a WebSocket that asks for it, and what is told of both.
+
+    engine      whose session it is
+    session     polls so far
+    websocket   has sent nothing yet
+    client      the WebSocket's other end
+    ends        the reason of the session's end, once it was announced
+    messages    what the session has received
+    """
 
     engine: EngineServer
     session: EngineSocket
     websocket: WebSocketConnection
     client: Pair
     ends: list[str]
-    heard: list[str]
+    messages: list[str]
 
     def says(self, *packets: bytes) -> None:
         self.client.sends(*(client_frame(FINAL_TEXT, packet) for packet in packets))
@@ -47,33 +56,35 @@ class Knock:
         assert not self.session.closed
         assert not self.session.upgrading
         self.session.send_text(b"4go on")
-        assert (await self.session.poll()).endswith(b"4go on")
+        assert (await next_payload(self.session)).endswith(b"4go on")
 
 
 @asynccontextmanager
 async def knocking(engine: EngineServer, session: EngineSocket) -> AsyncIterator[Knock]:
     """A WebSocket at a session, on a real connection."""
     ends: list[str] = []
-    heard: list[str] = []
+    messages: list[str] = []
 
     async def ended(sid: str, reason: str) -> None:
         ends.append(reason)
 
     async def message(sid: str, data: str) -> None:
-        heard.append(data)
+        messages.append(data)
 
     engine.on("disconnect", ended)
     engine.on("message", message)
     ours, theirs = sockets.socketpair()
-    receiver = WebSocketReceiver(engine)
-    websocket = WebSocketConnection(receiver, FrameParser(1000), None, 4000)
+    listener = UpgradingListener(engine.times, session)
+    websocket = WebSocketConnection(listener, FrameParser(1000), None, 4000)
     transport, _ = await asyncio.get_running_loop().create_connection(lambda: websocket, sock=ours)
     websocket.adopt(transport, 1000)
-    receiver.socket, session.websocket = session, websocket
+    session.websocket = websocket
     engine.times.watch_upgrade(websocket)
     reader, writer = await asyncio.open_connection(sock=theirs)
     websocket.start(b"")
-    yield Knock(engine, session, websocket, Pair(Above(), websocket, reader, writer), ends, heard)
+    yield Knock(
+        engine, session, websocket, Pair(ListenerRecorder(), websocket, reader, writer), ends, messages
+    )
     websocket.abort()
     writer.transport.abort()
     await until(lambda: websocket.transport is None, what="the connection is gone")
@@ -97,7 +108,7 @@ async def test_after_probe_and_upgrade_the_websocket_is_the_session(knock: Knock
     await knock.is_probed()
     knock.says(b"5", b"4hello")
     assert await knock.client.frame() == (TEXT, b"4waited")
-    await until(lambda: knock.heard == ["hello"], what="what came right behind the upgrade")
+    await until(lambda: knock.messages == ["hello"], what="what came right behind the upgrade")
     knock.session.send_text(b"4answer")
     assert await knock.client.frame() == (TEXT, b"4answer")
 
@@ -116,7 +127,7 @@ async def test_anything_else_closes_the_websocket_and_not_the_session(
     assert await knock.client.close_code() == 1002
     knock.client.writer.close()
     await knock.is_polling()
-    assert (knock.heard, knock.ends) == ([], [])
+    assert (knock.messages, knock.ends) == ([], [])
 
 
 async def test_a_binary_probe_is_none(knock: Knock) -> None:
@@ -161,5 +172,5 @@ async def test_a_late_end_of_the_first_attempt_does_not_harm_the_second(knock: K
         knock.client.writer.transport.abort()
         await until(lambda: knock.websocket.transport is None, what="the first is gone")
         second.says(b"5", b"4hello")
-        await until(lambda: second.heard == ["hello"], what="the second is the session")
+        await until(lambda: second.messages == ["hello"], what="the second is the session")
         assert not knock.session.closed

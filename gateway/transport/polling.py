@@ -1,0 +1,81 @@
+"""The two requests of a session that polls: GET fetches what waits for the client, POST brings what it sends.
+
+Owns how each is answered, by the Engine.IO v4 document. Promises that a session has one GET and one POST at a time,
+and that whatever else comes of a request ends at most its session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from aiohttp import web
+
+from gateway.transport.answers import BAD_REQUEST, OK, TOO_LARGE, UNKNOWN_SESSION, Answer
+from gateway.transport.codec import MalformedPacket, decode_payload, encode_payload
+from gateway.transport.hijack import read_body
+from gateway.transport.library_socket import NOOP, Reason, SocketState
+from gateway.transport.socket import EngineSocket
+
+log = structlog.get_logger("gateway.transport")
+
+PACKETS_PER_POLL = 16
+"""Packets in one polling response: python-engineio's clients refuse more (`max_decode_packets` of its payload.py)."""
+
+
+async def poll(socket: EngineSocket) -> Answer:
+    """Answers a GET: with packets as soon as there are some."""
+    if socket.outbox is not None and socket.outbox.is_polled:
+        socket.end(Reason.TRANSPORT_ERROR)
+        return BAD_REQUEST
+    try:
+        payload = await next_payload(socket)
+    except asyncio.CancelledError:
+        socket.end(Reason.TRANSPORT_CLOSE, packet=None)
+        raise
+    if payload:
+        return 200, payload
+    return UNKNOWN_SESSION if socket.closed else (200, NOOP)
+
+
+async def next_payload(socket: EngineSocket) -> bytes:
+    """Waits for packets and takes them out; empty if the session ended without any.
+
+    From the probe of an upgrade on, nothing leaves over polling but NOOP: what waits belongs to the WebSocket.
+    """
+    if not socket.outbox and socket.state in (SocketState.OPENING, SocketState.POLLING):
+        await socket.wait_for_packets()
+    if socket.state in (SocketState.UPGRADING, SocketState.WEBSOCKET):
+        return NOOP
+    return encode_payload(socket.take_outbox(PACKETS_PER_POLL))
+
+
+async def post(socket: EngineSocket, request: web.Request, max_bytes: int) -> Answer:
+    """Answers a POST once its packets are handled. Raises ConnectionError if the client went away."""
+    if socket.is_posting:
+        socket.end(Reason.TRANSPORT_ERROR)
+        return BAD_REQUEST
+    socket.is_posting = True
+    try:
+        body = await read_body(request, max_bytes)
+        if body is None:
+            socket.end(Reason.TRANSPORT_ERROR)
+            return TOO_LARGE
+        await receive_payload(socket, body)
+    except MalformedPacket as wrong:
+        log.debug("packet_malformed", reason=str(wrong))
+        socket.end(Reason.TRANSPORT_ERROR, packet=None)
+        return BAD_REQUEST
+    finally:
+        socket.is_posting = False
+    return OK
+
+
+async def receive_payload(socket: EngineSocket, body: bytes) -> None:
+    """Handles the packets of a payload, one after the other. Raises MalformedPacket."""
+    for opcode, data in decode_payload(body):
+        if socket.closed:
+            return
+        waits = socket.received(opcode, data)
+        if waits is not None:
+            await waits
