@@ -64,6 +64,7 @@ class WebSocketConnection(asyncio.Protocol):
         "_max_bytes",
         "_parser",
         "_state",
+        "_writer",
         "direct_write",
         "transport",
     )
@@ -87,15 +88,16 @@ class WebSocketConnection(asyncio.Protocol):
         self._backlog: list[Message] | None = None
         # `stop_reading` was called.
         self._is_stopped = False
-        # None before `adopt` and after the end.
+        # None before `adopt` and after the end; and the same to write on, None from the close frame on.
         self.transport: asyncio.Transport | None = None
+        self._writer: asyncio.Transport | None = None
         # Writes ready frames; None where frames may have to be compressed, or nothing may be written.
         self.direct_write: Callable[[bytes], None] | None = None
 
     def adopt(self, transport: asyncio.Transport, mark_bytes: int) -> None:
         """Begins to use an open transport on which the handshake has been answered; over `mark_bytes` unsent it counts
         as behind."""
-        self.transport = transport
+        self.transport = self._writer = transport
         # Drained only at a quarter of the mark: a peer that reads in small steps does not go back and forth.
         transport.set_write_buffer_limits(high=mark_bytes, low=mark_bytes // 4)
 
@@ -154,12 +156,12 @@ class WebSocketConnection(asyncio.Protocol):
         return frames.text_frame(packet)
 
     def _write(self, data: bytes) -> None:
-        transport = self.transport
-        if transport is None or self._state is _CLOSING:
+        writer = self._writer
+        if writer is None:
             return
-        transport.write(data)
-        if transport.get_write_buffer_size() > self._max_bytes:
-            self.abort()
+        writer.write(data)
+        if writer.get_write_buffer_size() > self._max_bytes:
+            writer.abort()
 
     # -- receiving
 
@@ -247,7 +249,7 @@ class WebSocketConnection(asyncio.Protocol):
             return
         last = frames.text_frame(packet) if packet is not None else b""
         self.transport.write(last + close_frame(code, reason))
-        self._state, self.direct_write = ConnectionState.CLOSING, None
+        self._stop_writing()
         if self._is_stopped and not self._is_busy and not self.transport.is_closing():
             self.transport.resume_reading()
         self._listener.on_close_sent(self)
@@ -257,19 +259,23 @@ class WebSocketConnection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
+    def _stop_writing(self) -> None:
+        self._state = ConnectionState.CLOSING
+        self._writer = self.direct_write = None
+
     def _peer_closed(self, payload: bytes) -> None:
         if self.transport is None:
             return
         if self._state is not _CLOSING:
             code, _ = frames.parse_close(payload)
             self.transport.write(close_frame(1000 if code == 1005 else code))
-        self._state, self.direct_write = ConnectionState.CLOSING, None
+        self._stop_writing()
         self.transport.close()
 
     def eof_received(self) -> None:
         """The peer is done: the transport closes."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._state = ConnectionState.CLOSING
-        self.transport, self.direct_write = None, None
+        self._stop_writing()
+        self.transport = None
         self._listener.on_lost(self)

@@ -42,10 +42,9 @@ class LibrarySocket(AsyncSocket):  # type: ignore[misc]
 
     __slots__ = ("_session", "state")
 
-    def __init__(self) -> None:
-        # The base class is not initialised on purpose: it would make a queue and a dict for each connection.
-        self.state = SocketState.OPENING
-        self._session: dict[str, Any] | None = None
+    state: SocketState
+    _session: dict[str, Any] | None
+    """What `session` returns, once somebody asked for it."""
 
     @abstractmethod
     def send_text(self, packet: bytes) -> None: ...

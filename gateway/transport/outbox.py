@@ -35,8 +35,11 @@ class Outbox:
 
     def take(self, most: int | None = None) -> list[Packet]:
         """Takes the oldest packets out, all of them or `most`."""
+        if most is None or len(self._packets) <= most:
+            taken, self._packets, self.unsent_bytes = self._packets, [], 0
+            return taken
         taken = self._packets[:most]
-        del self._packets[: len(taken)]
+        del self._packets[:most]
         self.unsent_bytes -= sum(len(data) for data, _ in taken)
         return taken
 

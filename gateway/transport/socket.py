@@ -22,7 +22,8 @@ from gateway.websocket.deflate import WINDOW_BITS
 from gateway.websocket.frames import BINARY
 
 # Read for every packet, and a global name is found faster than a member of an Enum.
-_UPGRADING, _WEBSOCKET, _CLOSED = SocketState.UPGRADING, SocketState.WEBSOCKET, SocketState.CLOSED
+_OPENING, _UPGRADING = SocketState.OPENING, SocketState.UPGRADING
+_WEBSOCKET, _CLOSED = SocketState.WEBSOCKET, SocketState.CLOSED
 
 
 class EngineSocket(LibrarySocket):
@@ -44,9 +45,11 @@ class EngineSocket(LibrarySocket):
     )
 
     def __init__(self, server: Engine, sid: str) -> None:
-        super().__init__()
+        # The base class is not initialised on purpose: it would make a queue and a dict for each connection.
         self.server = server
         self.sid = sid
+        self.state = _OPENING
+        self._session = None
         # The WebSocket that carries the session, or that is about to; None over polling.
         self.websocket: WebSocketConnection | None = None
         # The one listener: who takes the events of `/`, from CONNECT to the end.
@@ -87,28 +90,28 @@ class EngineSocket(LibrarySocket):
         if self.state is _WEBSOCKET and self.websocket is not None:
             self.websocket.send_text(packet)
         else:
-            self.send_texts((packet,))
+            self._put((packet,), False)
 
     def send_texts(self, packets: Sequence[bytes]) -> None:
         """Sends Engine.IO text packets, in order, in one write."""
         if self.state is _WEBSOCKET and self.websocket is not None:
             self.websocket.send_texts(packets)
         else:
-            self._put([(packet, False) for packet in packets])
+            self._put(packets, False)
 
     def send_binary(self, data: bytes) -> None:
         """Sends one binary message."""
         if self.state is _WEBSOCKET and self.websocket is not None:
             self.websocket.send_binary(data)
         else:
-            self._put([(data, True)])
+            self._put((data,), True)
 
-    def _put(self, packets: Sequence[Packet]) -> None:
+    def _put(self, packets: Sequence[bytes], is_binary: bool) -> None:
         """Lets packets wait for a poll; ends a session that fetches too little."""
         if self.state is _CLOSED:
             return
         options, outbox = self.server.options, self._opened_outbox()
-        for data, is_binary in packets:
+        for data in packets:
             outbox.add(data, is_binary)
             if outbox.unsent_bytes > options.outbound_max_bytes:
                 self.end(Reason.TRANSPORT_ERROR, packet=None)
