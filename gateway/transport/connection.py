@@ -18,7 +18,14 @@ import structlog
 
 from gateway.interfaces import WebSocketEvents
 from gateway.transport.codec import MalformedPacket
-from gateway.websocket import frames
+from gateway.websocket.close_codes import (
+    INTERNAL_ERROR,
+    NO_CODE,
+    NORMAL,
+    PROTOCOL_ERROR,
+    FrameError,
+    parse_close,
+)
 from gateway.websocket.deflate import COMPRESS_FROM_BYTES, Deflate, compress
 from gateway.websocket.frames import (
     BINARY,
@@ -26,10 +33,10 @@ from gateway.websocket.frames import (
     PING,
     PONG,
     TEXT,
-    FrameError,
     FrameParser,
     close_frame,
     frame,
+    text_frame,
 )
 
 log = structlog.get_logger("gateway.transport")
@@ -125,12 +132,12 @@ class WebSocketConnection(asyncio.Protocol):
 
     def send_text(self, packet: bytes) -> None:
         """Sends one text message."""
-        self._write(frames.text_frame(packet) if self._deflate is None else self._text(packet))
+        self._write(text_frame(packet) if self._deflate is None else self._text(packet))
 
     def send_texts(self, packets: Sequence[bytes]) -> None:
         """Sends text messages in one write."""
         if self._deflate is None:
-            self._write(b"".join(map(frames.text_frame, packets)))
+            self._write(b"".join(map(text_frame, packets)))
         else:
             self._write(b"".join(map(self._text, packets)))
 
@@ -153,7 +160,7 @@ class WebSocketConnection(asyncio.Protocol):
     def _text(self, packet: bytes) -> bytes:
         if self._deflate is not None and len(packet) >= COMPRESS_FROM_BYTES:
             return frame(TEXT, compress(packet, self._deflate.compress_window_bits), True)
-        return frames.text_frame(packet)
+        return text_frame(packet)
 
     def _write(self, data: bytes) -> None:
         writer = self._writer
@@ -197,13 +204,18 @@ class WebSocketConnection(asyncio.Protocol):
     def _hand_up(self, opcode: int, data: bytes) -> Awaitable[None] | Coroutine[Any, Any, None] | None:
         try:
             return self._listener.on_message(self, opcode, data)
-        except MalformedPacket as wrong:
-            log.debug("packet_malformed", reason=str(wrong))
-            self.close(1002, None)
-        except Exception:
-            log.exception("event_failed")
-            self.close(1011, None)
+        except Exception as error:
+            self._close_for(error)
         return None
+
+    def _close_for(self, error: BaseException) -> None:
+        """A handler failed: the connection ends, and says whose fault it was."""
+        if isinstance(error, MalformedPacket):
+            log.debug("packet_malformed", reason=str(error))
+            self.close(PROTOCOL_ERROR, None)
+        else:
+            log.error("event_failed", exc_info=error)
+            self.close(INTERNAL_ERROR, None)
 
     def _wait(self, waits: Awaitable[None], rest: Sequence[Message]) -> None:
         """Reads no further until the handler is done: the client's events stay in order, and in its own buffers."""
@@ -215,12 +227,7 @@ class WebSocketConnection(asyncio.Protocol):
     def _resume(self, done: asyncio.Future[None]) -> None:
         self._is_busy = False
         if not done.cancelled() and (error := done.exception()) is not None:
-            if isinstance(error, MalformedPacket):
-                log.debug("packet_malformed", reason=str(error))
-                self.close(1002, None)
-            else:
-                log.error("event_failed", exc_info=error)
-                self.close(1011, None)
+            self._close_for(error)
         if self.transport is None or (self._is_stopped and self._state is not _CLOSING):
             return
         backlog, self._backlog = self._backlog, None
@@ -247,7 +254,7 @@ class WebSocketConnection(asyncio.Protocol):
         """Begins the closing handshake, after one last text packet if there is one."""
         if self._state is _CLOSING or self.transport is None:
             return
-        last = frames.text_frame(packet) if packet is not None else b""
+        last = text_frame(packet) if packet is not None else b""
         self.transport.write(last + close_frame(code, reason))
         self._stop_writing()
         if self._is_stopped and not self._is_busy and not self.transport.is_closing():
@@ -267,8 +274,8 @@ class WebSocketConnection(asyncio.Protocol):
         if self.transport is None:
             return
         if self._state is not _CLOSING:
-            code, _ = frames.parse_close(payload)
-            self.transport.write(close_frame(1000 if code == 1005 else code))
+            code, _ = parse_close(payload)
+            self.transport.write(close_frame(NORMAL if code == NO_CODE else code))
         self._stop_writing()
         self.transport.close()
 

@@ -13,6 +13,7 @@ from gateway.transport.connection import WebSocketConnection
 from gateway.transport.library_socket import PING, Reason
 from gateway.transport.options import EngineOptions
 from gateway.transport.socket import EngineSocket
+from gateway.websocket.close_codes import NORMAL
 
 LINGER_S = 2.0
 """How long a closed WebSocket may take to answer the close frame, and a polling client to fetch its last packets."""
@@ -106,4 +107,4 @@ class Heartbeats:
 
     def _upgrade_due(self, websocket: WebSocketConnection, due_s: float) -> None:
         if not websocket.is_settled:
-            websocket.close(1000, None)
+            websocket.close(NORMAL, None)

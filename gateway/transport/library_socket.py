@@ -14,6 +14,7 @@ from typing import Any
 from engineio import AsyncServer
 from engineio.async_socket import AsyncSocket
 
+from gateway.websocket.close_codes import NORMAL
 from gateway.websocket.frames import BINARY, TEXT
 
 Reason = AsyncServer.reason
@@ -53,7 +54,7 @@ class LibrarySocket(AsyncSocket):  # type: ignore[misc]
     @abstractmethod
     def received(self, opcode: int, data: bytes) -> Awaitable[None] | None: ...
     @abstractmethod
-    def end(self, reason: str, packet: bytes | None = CLOSE, code: int = 1000) -> None: ...
+    def end(self, reason: str, packet: bytes | None = CLOSE, code: int = NORMAL) -> None: ...
 
     @property
     def session(self) -> dict[str, Any]:

@@ -49,6 +49,7 @@ from gateway.transport.options import EngineOptions
 from gateway.transport.proxies import Proxies
 from gateway.transport.socket import EngineSocket
 from gateway.transport.upgrade import UpgradingListener, accept_websocket
+from gateway.websocket.close_codes import NORMAL
 from gateway.websocket.frames import text_frame
 
 ANNOUNCING_S = 5
@@ -218,7 +219,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         if websocket is None:
             return self._respond(request, answers.BAD_REQUEST)
         if is_second:
-            websocket.close(1000, None)
+            websocket.close(NORMAL, None)
         else:
             socket.websocket = websocket
             self.times.watch_upgrade(websocket)

@@ -18,6 +18,7 @@ from gateway.transport.codec import MalformedPacket, decode_event
 from gateway.transport.connection import WebSocketConnection
 from gateway.transport.library_socket import CLOSE, NOOP, LibrarySocket, Reason, SocketState
 from gateway.transport.outbox import Outbox, Packet
+from gateway.websocket.close_codes import NORMAL
 from gateway.websocket.deflate import WINDOW_BITS
 from gateway.websocket.frames import BINARY
 
@@ -239,7 +240,7 @@ class EngineSocket(LibrarySocket):
         if self.events is not None:
             self.events.on_transport_changed()
 
-    def end(self, reason: str, packet: bytes | None = CLOSE, code: int = 1000) -> None:
+    def end(self, reason: str, packet: bytes | None = CLOSE, code: int = NORMAL) -> None:
         """Ends the session: over polling after `packet`, over a WebSocket with the close code; whoever listens is told
         the reason."""
         if self.state is _CLOSED:

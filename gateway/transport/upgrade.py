@@ -18,7 +18,8 @@ from gateway.transport.library_socket import Reason, SocketState
 from gateway.transport.options import EngineOptions
 from gateway.transport.socket import EngineSocket
 from gateway.websocket.deflate import Inflater, negotiate
-from gateway.websocket.frames import TEXT, FrameParser, check_handshake
+from gateway.websocket.frames import TEXT, FrameParser
+from gateway.websocket.handshake import check_handshake
 
 _INFLATER = Inflater()  # keeps nothing between messages, so one serves all connections
 _WEBSOCKET = SocketState.WEBSOCKET  # read for every message, and a global name is found fastest

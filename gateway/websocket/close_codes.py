@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from codecs import utf_8_decode
 
-NO_CODE = 1005
+NORMAL = 1000
 PROTOCOL_ERROR = 1002
+NO_CODE = 1005
+"""Never sent: stands for a CLOSE frame without a code."""
 BAD_PAYLOAD = 1007
 TOO_BIG = 1009
+INTERNAL_ERROR = 1011
 
 _SURROGATE = b"\xed\xa0"
 """From here to ED BF begin surrogates: no UTF-8, but Python's decoder waits for the third byte to say so."""

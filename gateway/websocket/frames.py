@@ -27,12 +27,16 @@ try:
 except ImportError:
     from aiohttp._websocket.helpers import websocket_mask as _unmask
 
-from gateway.websocket.close_codes import NO_CODE, PROTOCOL_ERROR, TOO_BIG, check_utf8, is_sendable
-from gateway.websocket.close_codes import FrameError as FrameError
-from gateway.websocket.close_codes import parse_close as parse_close
+from gateway.websocket.close_codes import (
+    NO_CODE,
+    PROTOCOL_ERROR,
+    TOO_BIG,
+    FrameError,
+    check_utf8,
+    is_sendable,
+    parse_close,
+)
 from gateway.websocket.deflate import Inflater
-from gateway.websocket.handshake import accept_key as accept_key
-from gateway.websocket.handshake import check_handshake as check_handshake
 
 CONTINUATION = 0
 TEXT = 1
@@ -55,14 +59,14 @@ _SHORT_TEXT_HEADS = tuple(bytes((_FINAL_TEXT, length)) for length in range(126))
 class _Unfinished:
     """What a parser remembers between reads that end inside of a message; most of the time there is none.
 
-    rest           the start of a frame whose head (or control frame that) has not all arrived, at most 130
+    rest           the start of a frame whose head (or control frame that) has not all arrived, at most 130 bytes
     opcode         TEXT or BINARY while a message is open, else CONTINUATION
     is_compressed  whether the open message is
     payload        what has arrived of the open message, unmasked, over all its frames
     valid          how many bytes of `payload` are whole UTF-8 characters
     missing        bytes that the open data frame has announced and that have not arrived
     is_last        whether the open data frame is the last of its message
-    mask           the open data frame's mask, turned so that it fits the next byte to arrive
+    mask           the open data frame's mask, rotated so that it fits the next byte to arrive
     end            set when nothing more is read: code and reason of the error, NO_CODE after a CLOSE frame
     """
 
@@ -78,10 +82,10 @@ class _Unfinished:
 
 
 class FrameParser:
-    """Turns what one client sends into messages.
+    """Turns what one client sends into messages; an idle one is three references.
 
     `max_bytes` limits a message's payload, counted over its fragments and again after inflating. `inflater`
-    is given when permessage-deflate was negotiated; it may be shared. An idle parser is three references.
+    is given when permessage-deflate was negotiated; it may be shared.
     """
 
     __slots__ = ("_inflater", "_max_bytes", "_unfinished")
@@ -102,8 +106,8 @@ class FrameParser:
         at, end = 0, len(data)
         if self._unfinished is not None:
             return self._feed_any(data, 0, messages)
-        # The way of nearly all input: whole, final, masked text frames of less than 64 KiB. What is not
-        # exactly that, or is wrong, is left to the longer way.
+        # Nearly all input is whole, final, masked text frames of less than 64 KiB. What is not exactly that, or is
+        # wrong, is left to `_feed_any`.
         try:
             while end - at >= 6 and data[at] == _FINAL_TEXT:
                 length = data[at + 1] - _MASKED
@@ -127,7 +131,7 @@ class FrameParser:
         return messages if at == end else self._feed_any(data, at, messages)
 
     def _feed_any(self, data: bytes, at: int, messages: list[Message]) -> list[Message]:
-        """The longer way, for everything that `feed` may meet."""
+        """Everything that `feed` may meet, at its own pace: fragments, control frames, long frames, errors."""
         unfinished = self._unfinished
         if unfinished is None:
             unfinished = self._unfinished = _Unfinished()
@@ -216,8 +220,8 @@ class FrameParser:
         stop = min(at + unfinished.missing, len(data))
         chunk = bytearray(data[at:stop])
         _unmask(unfinished.mask, chunk)
-        turn = (stop - at) & 3
-        unfinished.mask = unfinished.mask[turn:] + unfinished.mask[:turn]
+        rotated = (stop - at) & 3
+        unfinished.mask = unfinished.mask[rotated:] + unfinished.mask[:rotated]
         unfinished.missing -= stop - at
         unfinished.payload += chunk
         is_whole = unfinished.is_last and not unfinished.missing

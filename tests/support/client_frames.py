@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
+from gateway.websocket.close_codes import FrameError
 from gateway.websocket.deflate import Inflater
-from gateway.websocket.frames import BINARY, PING, TEXT, FrameError, FrameParser, Message
+from gateway.websocket.frames import BINARY, PING, TEXT, FrameParser, Message
 
 MASK = b"\x37\xfa\x21\x3d"
 MAX_BYTES = 70_000

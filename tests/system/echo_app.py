@@ -39,7 +39,8 @@ from gateway.transport.options import EngineOptions
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
 from gateway.websocket.deflate import Inflater, compress, negotiate
-from gateway.websocket.frames import TEXT, FrameParser, check_handshake, frame
+from gateway.websocket.frames import TEXT, FrameParser, frame
+from gateway.websocket.handshake import check_handshake
 
 NAMESPACES = ("/", "/custom")
 RAW_MAX_BYTES = 32 * 1024 * 1024

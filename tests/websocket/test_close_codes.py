@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.websocket.frames import CLOSE, TEXT, close_frame, frame, parse_close
+from gateway.websocket.close_codes import parse_close
+from gateway.websocket.frames import CLOSE, TEXT, close_frame, frame
 from tests.support.client_frames import FIN, SHORT_PING, client_frame, each_way
 
 

@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
+from gateway.websocket.close_codes import FrameError
 from gateway.websocket.deflate import Deflate, Inflater, compress, negotiate
-from gateway.websocket.frames import FrameError
 
 BASE = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 NAME = "permessage-deflate"

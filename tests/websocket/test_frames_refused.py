@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.websocket.close_codes import check_utf8
-from gateway.websocket.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, FrameError, FrameParser
+from gateway.websocket.close_codes import FrameError, check_utf8
+from gateway.websocket.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, FrameParser
 from tests.support.client_frames import (
     FIN,
     FINAL_BINARY,
