@@ -24,7 +24,11 @@ RESERVED_EVENTS = frozenset(
 ATTACHMENTS_MAX = 10
 """Binary attachments of one packet; the reference parser has the same limit."""
 
+ACK_DIGITS_MAX = 16
+"""Digits of an acknowledgement's number: JavaScript counts to 2**53 exactly, which has 16."""
+
 SEPARATOR = b"\x1e"
+_ACK_END_MAX = 2 + ACK_DIGITS_MAX
 _DIGITS = frozenset(b"0123456789")
 
 
@@ -56,7 +60,7 @@ def decode_event(data: bytes) -> tuple[Any, list[Any], int | None]:
         size = len(data)
         while at < size and data[at] in _DIGITS:
             at += 1
-        if not 2 < at <= 18:
+        if not 2 < at <= _ACK_END_MAX:
             raise MalformedPacket("not an event")
         ack = int(data[2:at])
     event = load_json(data[at:])

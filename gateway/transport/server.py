@@ -12,15 +12,17 @@ Every seam into a library is named here; `tests/socketio/test_seams.py` fails wh
                              session, check_ping_timeout (library_socket.py); Packet: encode(b64=…), binary (codec.py)
     python-socketio 5.18.1   AsyncServer: _engineio_server_class, _handle_eio_message, _handle_connect,
                              _handle_disconnect, _handle_event, _handle_ack, _send_packet, _binary_packet,
-                             packet_class, handlers, namespace_handlers (socketio/server.py)
+                             packet_class, handlers, namespace_handlers, manager_initialized
+                             (socketio/server.py, socketio/client_manager.py)
                              Packet: json, _reconstruct_binary_internal (socketio/strict.py)
-                             AsyncRedisManager: initialize, thread, _listen, _publish, _handle_emit; BaseManager:
-                             rooms, callbacks, pending_connect, pending_disconnect, pre_connect, basic_enter_room,
-                             basic_leave_room, basic_disconnect, get_participants, get_rooms, sid_from_eio_sid,
-                             eio_sid_from_sid (socketio/client_manager.py); parse_redis_sentinel_url
-                             (redis/sentinel.py)
+                             AsyncRedisManager: initialize, thread, channel, json, _listen, _publish, _handle_emit
+                             BaseManager: rooms, callbacks, pending_connect, pending_disconnect, pre_connect,
+                             basic_enter_room, basic_leave_room, basic_disconnect, get_participants, get_rooms,
+                             sid_from_eio_sid, eio_sid_from_sid (socketio/client_manager.py)
+                             parse_redis_sentinel_url (redis/sentinel.py)
     aiohttp 3.14.5           RequestHandler: transport, connection_lost, _message_tail; a ConnectionError in
-                             Response.prepare ends a request quietly (hijack.py: hijack, request_tail, Hijacked)
+                             Response.prepare ends a request quietly (hijack.py: hijack, request_tail, Hijacked;
+                             server/handoff.py)
                              GunicornWebWorker: _run, wsgi, _notify_waiter_done, _wait_next_notify, handle_exit,
                              handle_quit, notify (server/worker.py)
                              aiohttp._websocket.mask (websocket/frames.py)

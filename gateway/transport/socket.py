@@ -3,7 +3,7 @@
 Owns a session's state, what waits to be sent over polling, and the move from polling to a WebSocket. Promises:
 
 - packets leave in the order in which they were sent, over whichever transport;
-- whoever listens hears of the end once;
+- whoever listens is told of the end once;
 - a session has no task, no queue and no timer of its own.
 """
 

@@ -82,7 +82,7 @@ class _Unfinished:
 
 
 class FrameParser:
-    """Turns what one client sends into messages; an idle one is three references.
+    """Turns what one client sends into messages. Between whole messages it keeps three references and no bytes.
 
     `max_bytes` limits a message's payload, counted over its fragments and again after inflating. `inflater`
     is given when permessage-deflate was negotiated; it may be shared.

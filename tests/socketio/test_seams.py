@@ -66,6 +66,16 @@ def test_a_library_is_pinned_to_the_minor_version(library: str) -> None:
         assert pin == f"{library}~={TABLE[library]}"
 
 
+def test_the_list_says_where_each_seam_is_used() -> None:
+    root = Path(engine.__file__).resolve().parents[1]
+    named = set(
+        re.findall(r"[a-z_/]+\.py", (engine.__doc__ or "").replace("tests/socketio/test_seams.py", ""))
+    )
+    for name in named:
+        assert (root / name).is_file() or (root / "transport" / name).is_file(), name
+    assert len(named) > 8
+
+
 # -- what is called or replaced, with its parameters
 
 SEAMS: list[tuple[Any, str, tuple[str, ...], bool]] = [
@@ -146,6 +156,11 @@ def test_what_replaces_a_seam_takes_what_the_seam_took(ours: type, theirs: type,
         assert names(member) == names(replaced), f"{ours.__name__}.{name}"
 
 
+def test_the_list_names_what_is_called_or_replaced() -> None:
+    words = set(re.findall(r"\w+", engine.__doc__ or ""))
+    assert {name for _, name, _, _ in SEAMS} <= words
+
+
 async def test_the_request_handlers_private_parts_are_there() -> None:
     handler = web_protocol.RequestHandler(web.Server(_never), loop=asyncio.get_running_loop())
     assert handler._message_tail == b""
@@ -163,6 +178,8 @@ async def test_a_socketio_server_makes_our_engine_and_keeps_binary_packets_by_se
     assert isinstance(server.eio.sockets, dict)
     assert {"connect", "message", "disconnect"} <= set(server.eio.handlers)
     assert server.packet_class is StrictPacket
+    assert server.manager_initialized is False
+    assert isinstance(server.namespace_handlers, dict)
     assert "websocket" in server.eio.transports
 
 

@@ -1,4 +1,4 @@
-"""A WebSocket that knocks at a polling session: what it may say, and what its failure does to the session."""
+"""A WebSocket that asks for a polling session: what it may say, and what its failure does to the session."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPTIONS = EngineOptions(worker="w")
 
 
 @dataclass
-class Knock:
+class UpgradeAttempt:
     """A polling session, a WebSocket that asks for it, and what is told of both.
 
     engine      whose session it is
@@ -60,7 +60,7 @@ class Knock:
 
 
 @asynccontextmanager
-async def knocking(engine: EngineServer, session: EngineSocket) -> AsyncIterator[Knock]:
+async def attempting(engine: EngineServer, session: EngineSocket) -> AsyncIterator[UpgradeAttempt]:
     """A WebSocket at a session, on a real connection."""
     ends: list[str] = []
     messages: list[str] = []
@@ -82,7 +82,7 @@ async def knocking(engine: EngineServer, session: EngineSocket) -> AsyncIterator
     engine.times.watch_upgrade(websocket)
     reader, writer = await asyncio.open_connection(sock=theirs)
     websocket.start(b"")
-    yield Knock(
+    yield UpgradeAttempt(
         engine, session, websocket, Pair(ListenerRecorder(), websocket, reader, writer), ends, messages
     )
     websocket.abort()
@@ -96,21 +96,21 @@ def polling(engine: EngineServer) -> EngineSocket:
 
 
 @pytest.fixture
-async def knock() -> AsyncIterator[Knock]:
+async def attempt() -> AsyncIterator[UpgradeAttempt]:
     engine = EngineServer(OPTIONS)
-    async with knocking(engine, polling(engine)) as knock:
-        yield knock
+    async with attempting(engine, polling(engine)) as attempt:
+        yield attempt
     await engine.shutdown()
 
 
-async def test_after_probe_and_upgrade_the_websocket_is_the_session(knock: Knock) -> None:
-    knock.session.send_text(b"4waited")
-    await knock.is_probed()
-    knock.says(b"5", b"4hello")
-    assert await knock.client.frame() == (TEXT, b"4waited")
-    await until(lambda: knock.messages == ["hello"], what="what came right behind the upgrade")
-    knock.session.send_text(b"4answer")
-    assert await knock.client.frame() == (TEXT, b"4answer")
+async def test_after_probe_and_upgrade_the_websocket_is_the_session(attempt: UpgradeAttempt) -> None:
+    attempt.session.send_text(b"4waited")
+    await attempt.is_probed()
+    attempt.says(b"5", b"4hello")
+    assert await attempt.client.frame() == (TEXT, b"4waited")
+    await until(lambda: attempt.messages == ["hello"], what="what came right behind the upgrade")
+    attempt.session.send_text(b"4answer")
+    assert await attempt.client.frame() == (TEXT, b"4answer")
 
 
 @pytest.mark.parametrize(
@@ -119,37 +119,39 @@ async def test_after_probe_and_upgrade_the_websocket_is_the_session(knock: Knock
     ids=lambda packets: " ".join(map(repr, packets)),
 )
 async def test_anything_else_closes_the_websocket_and_not_the_session(
-    knock: Knock, packets: list[bytes]
+    attempt: UpgradeAttempt, packets: list[bytes]
 ) -> None:
-    knock.says(*packets)
+    attempt.says(*packets)
     for _ in packets[1:]:
-        assert await knock.client.frame() == (TEXT, b"3probe")
-    assert await knock.client.close_code() == 1002
-    knock.client.writer.close()
-    await knock.is_polling()
-    assert (knock.messages, knock.ends) == ([], [])
+        assert await attempt.client.frame() == (TEXT, b"3probe")
+    assert await attempt.client.close_code() == 1002
+    attempt.client.writer.close()
+    await attempt.is_polling()
+    assert (attempt.messages, attempt.ends) == ([], [])
 
 
-async def test_a_binary_probe_is_none(knock: Knock) -> None:
-    knock.client.sends(client_frame(FINAL_BINARY, b"2probe"))
-    assert await knock.client.close_code() == 1002
+async def test_a_binary_probe_is_none(attempt: UpgradeAttempt) -> None:
+    attempt.client.sends(client_frame(FINAL_BINARY, b"2probe"))
+    assert await attempt.client.close_code() == 1002
 
 
-async def test_a_websocket_that_goes_away_before_the_upgrade_leaves_the_session(knock: Knock) -> None:
-    await knock.is_probed()
-    knock.client.writer.transport.abort()
-    await knock.is_polling()
-    assert knock.ends == []
+async def test_a_websocket_that_goes_away_before_the_upgrade_leaves_the_session(
+    attempt: UpgradeAttempt,
+) -> None:
+    await attempt.is_probed()
+    attempt.client.writer.transport.abort()
+    await attempt.is_polling()
+    assert attempt.ends == []
 
 
-async def test_one_that_goes_away_after_it_ends_the_session(knock: Knock) -> None:
-    await knock.is_probed()
-    knock.says(b"5")
-    await until(lambda: knock.session.upgraded, what="the upgrade")
-    knock.client.writer.transport.abort()
-    await until(lambda: knock.ends == ["transport close"], what="the end is announced")
-    assert knock.session.closed
-    assert knock.engine.sockets == {}
+async def test_one_that_goes_away_after_it_ends_the_session(attempt: UpgradeAttempt) -> None:
+    await attempt.is_probed()
+    attempt.says(b"5")
+    await until(lambda: attempt.session.upgraded, what="the upgrade")
+    attempt.client.writer.transport.abort()
+    await until(lambda: attempt.ends == ["transport close"], what="the end is announced")
+    assert attempt.session.closed
+    assert attempt.engine.sockets == {}
 
 
 async def test_one_that_does_not_finish_in_time_is_closed_and_polling_goes_on(
@@ -157,20 +159,20 @@ async def test_one_that_does_not_finish_in_time_is_closed_and_polling_goes_on(
 ) -> None:
     monkeypatch.setattr("gateway.transport.heartbeats.UPGRADE_S", 0.2)
     engine = EngineServer(OPTIONS)
-    async with knocking(engine, polling(engine)) as knock:
-        await knock.is_probed()
-        assert await knock.client.close_code() == 1000
-        knock.client.writer.close()
-        await knock.is_polling()
+    async with attempting(engine, polling(engine)) as attempt:
+        await attempt.is_probed()
+        assert await attempt.client.close_code() == 1000
+        attempt.client.writer.close()
+        await attempt.is_polling()
     await engine.shutdown()
 
 
-async def test_a_late_end_of_the_first_attempt_does_not_harm_the_second(knock: Knock) -> None:
-    await knock.is_probed()
-    async with knocking(knock.engine, knock.session) as second:
+async def test_a_late_end_of_the_first_attempt_does_not_harm_the_second(attempt: UpgradeAttempt) -> None:
+    await attempt.is_probed()
+    async with attempting(attempt.engine, attempt.session) as second:
         await second.is_probed()
-        knock.client.writer.transport.abort()
-        await until(lambda: knock.websocket.transport is None, what="the first is gone")
+        attempt.client.writer.transport.abort()
+        await until(lambda: attempt.websocket.transport is None, what="the first is gone")
         second.says(b"5", b"4hello")
         await until(lambda: second.messages == ["hello"], what="the second is the session")
-        assert not knock.session.closed
+        assert not attempt.session.closed
