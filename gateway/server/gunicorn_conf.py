@@ -24,9 +24,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from gateway.option_types import SettingsError
 from gateway.server import logs
 from gateway.server.embedded import EmbeddedError, EmbeddedValkey, state_folder
-from gateway.settings import Settings, SettingsError, variable_of
+from gateway.settings import EmbeddedOptions, Settings, variable_of
 
 SOCKET_FOLDER_MAX = 70
 """Longest path of the workers' folder in bytes; a Unix socket's has room for 103 (macOS) or 107 (Linux)."""
@@ -36,7 +37,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 _settings = Settings.from_environment()
-logs.configure(_settings)
+logs.configure(_settings.log)
 _log = logs.get_logger(__name__)
 _held = ExitStack()
 
@@ -45,19 +46,19 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-bind = [_address(_settings.host, _settings.port)]
-workers = _settings.workers
+bind = [_address(_settings.server.host, _settings.server.port)]
+workers = _settings.server.workers
 worker_class = "gateway.server.worker.GatewayWorker"
 worker_tmp_dir = (
     "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 )  # heartbeats must never wait for a disk
 timeout = 30
-graceful_timeout = math.ceil(_settings.drain_s + 10)
+graceful_timeout = math.ceil(_settings.server.drain_s + 10)
 keepalive = 75  # above the 60 s for which proxies keep idle connections, so that they close first
 proc_name = "chat-gateway"
 default_proc_name = proc_name
 control_socket_disable = True  # it would leave a socket in the user's home folder
-loglevel = _settings.log_level
+loglevel = _settings.log.level
 logger_class = logs.GunicornLogger
 
 
@@ -67,10 +68,10 @@ def on_starting(server: Any) -> None:
     atexit.register(_release, os.getpid())
     try:
         settings = Settings.from_environment()
-        if settings.redis_url is None:
-            os.environ[variable_of("redis_url")] = _start_valkey(settings)
-        os.environ[variable_of("run_dir")] = str(
-            _run_folder(settings.run_dir, server.cfg.uid, server.cfg.gid)
+        if settings.redis.url is None:
+            os.environ[variable_of("redis.url")] = _start_valkey(settings.embedded)
+        os.environ[variable_of("server.run_dir")] = str(
+            _run_folder(settings.server.run_dir, server.cfg.uid, server.cfg.gid)
         )
     except (EmbeddedError, SettingsError) as error:
         sys.exit(f"Error: {error}")
@@ -128,8 +129,8 @@ def _release(master_pid: int) -> None:
         _held.close()
 
 
-def _start_valkey(settings: Settings) -> str:
-    valkey = EmbeddedValkey.start(state_folder(settings.state_dir), settings.embedded_port)
+def _start_valkey(options: EmbeddedOptions) -> str:
+    valkey = EmbeddedValkey.start(state_folder(options.state_dir), options.port)
     _held.callback(_stop_valkey, valkey)
     _log.info(
         "embedded_valkey_started",

@@ -10,9 +10,9 @@ from typing import Any
 import socketio
 from socketio import packet as socketio_packet
 
+from gateway.settings import EngineOptions
 from gateway.socketio.strict import StrictPacket
 from gateway.transport.codec import ATTACHMENTS_MAX, MalformedPacket, check_event
-from gateway.transport.options import EngineOptions
 from gateway.transport.server import EngineServer
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 
+from gateway.settings import EngineOptions
 from gateway.timers import Timers
 from gateway.transport.connection import WebSocketConnection
-from gateway.transport.options import EngineOptions
 from gateway.transport.socket import PING, EngineSocket, Reason
 
 LINGER_S = 2.0

@@ -34,11 +34,11 @@ import structlog
 from aiohttp import web
 
 from gateway.admission import AdmissionControl
+from gateway.settings import EngineOptions
 from gateway.transport.codec import MalformedPacket, open_packet
 from gateway.transport.connection import WebSocketConnection
 from gateway.transport.heartbeats import Heartbeats
 from gateway.transport.hijack import Hijacked, hijack, read_body, request_tail
-from gateway.transport.options import EngineOptions
 from gateway.transport.proxies import Proxies
 from gateway.transport.socket import EngineSocket
 from gateway.transport.upgrade import WebSocketReceiver

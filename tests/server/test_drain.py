@@ -96,7 +96,7 @@ async def test_a_quick_drain_of_thousands_does_not_wait() -> None:
     drain = Drain(engine, lambda: None, 60.0)
     running = asyncio.create_task(drain.run())
     await until(lambda: any(socket.outbox for socket in sockets), what="it began")
-    drain.is_quick = True
+    drain.hurry()
     async with Stopwatch() as watch:
         await asyncio.wait_for(running, 20)
     assert watch.calm_seconds < 2

@@ -40,6 +40,10 @@ class EchoGateway:
         self._handoff.open(server)
         self._engine.pass_on = self._handoff.pass_on
 
+    async def stop(self, app: web.Application) -> None:
+        """Closes the sessions."""
+        await self.drain.run()
+
     async def close(self, app: web.Application) -> None:
         """Stops adopting."""
         if self._handoff is not None:
@@ -82,6 +86,7 @@ class EchoWorkers(BaseApplication):
         app, engine = self._build(secrets.token_hex(4))
         gateway = EchoGateway(engine, self._folder)
         app[GATEWAY] = gateway  # type: ignore[misc]
+        app.on_shutdown.append(gateway.stop)
         app.on_cleanup.append(gateway.close)
         return app
 
