@@ -1,4 +1,4 @@
-"""The command `gateway`: `serve` runs it, `check` tells what it sees of Redis and of workers.
+"""The command `gateway`: `serve` runs it, `check` tells what it sees of Redis and of workers, `docs` prints tables.
 
 Owns the words on the command line and turns them into options. Promises:
 - a bad value ends with one sentence and exit status 2, without a traceback;
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
@@ -81,6 +82,24 @@ def check(redis_url: str | None) -> None:
     from gateway.server.check import check as look
 
     sys.exit(look(_with_options({"--redis": redis_url})))
+
+
+@main.command()
+@click.option(
+    "--write",
+    "folder",
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Fill the tables into the pages of this folder instead.",
+)
+def docs(folder: Path | None) -> None:
+    """Prints the tables of options, error codes and metrics, in Markdown."""
+    from gateway.server import docs as tables
+
+    if folder is None:
+        click.echo(tables.everything(), nl=False)
+    else:
+        tables.fill(folder)
 
 
 def _with_options(given: Mapping[str, str | None]) -> Settings:
