@@ -1,13 +1,15 @@
 """gunicorn's configuration: `gunicorn -c python:gateway.server.gunicorn_conf gateway.server.app:create_app`.
 
-Owns what the master holds for all its workers: the embedded Valkey when no REDIS_URL is set, and the private
-folder of the workers' Unix sockets. Both are made before the first worker, handed to the workers by the
-environment, and undone after the last: by `on_exit`, or at the interpreter's end where gunicorn leaves
-without calling it (a port in use). Options on gunicorn's command line win over the ones here. Never serves
-anything itself.
+Owns what the master holds for all its workers: the embedded Valkey when no REDIS_URL is set, and the private folder of
+the workers' Unix sockets.
 
-Ctrl-C reaches the master and the workers at once, and not the embedded Valkey; the master waits for its
-workers and then stops Valkey.
+- Both are made before the first worker, and handed to the workers by the environment.
+- Both are undone after the last worker: by `on_exit`, or at the interpreter's end where gunicorn leaves without calling
+  it (a port in use).
+- Ctrl-C reaches the master and the workers at once, and not the embedded Valkey. The master waits for its workers and
+  then stops Valkey.
+
+Options on gunicorn's command line win over the ones here. Never serves anything itself.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ from gateway.settings import EmbeddedOptions, Settings, variable_of
 
 SOCKET_FOLDER_MAX = 70
 """Longest path of the workers' folder in bytes; a Unix socket's has room for 103 (macOS) or 107 (Linux)."""
+TEMPORARY_MAX = SOCKET_FOLDER_MAX - len("/gateway-12345678")
+"""Longest path of the folder in which a new one is made."""
 
 # Until there is something to undo, Ctrl-C just ends the process; `gateway serve` has held it back for this moment.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -149,16 +153,7 @@ def _stop_valkey(valkey: EmbeddedValkey) -> None:
 
 def _run_folder(given: str | None, uid: int, gid: int) -> Path:
     """The folder of the workers' sockets: private, short, and theirs when gunicorn gives up root for them."""
-    if given:
-        folder = Path(given)
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise SettingsError(f"GATEWAY_RUN_DIR={given!r} cannot be made: {error.strerror}") from error
-    else:
-        around = tempfile.gettempdir()
-        folder = Path(tempfile.mkdtemp(prefix="gateway-", dir=around if len(around) < 55 else "/tmp"))
-        _held.callback(shutil.rmtree, folder, ignore_errors=True)
+    folder = _given_folder(given) if given else _new_folder()
     if len(os.fsencode(folder.absolute())) > SOCKET_FOLDER_MAX:
         raise SettingsError(
             f"GATEWAY_RUN_DIR={given!r} is not allowed: at most {SOCKET_FOLDER_MAX} bytes long"
@@ -167,4 +162,25 @@ def _run_folder(given: str | None, uid: int, gid: int) -> Path:
         raise SettingsError(f"GATEWAY_RUN_DIR={given!r} is not allowed: a private folder (mode 0700)")
     if os.geteuid() == 0:
         os.chown(folder, uid, gid)
+    return folder
+
+
+def _given_folder(given: str) -> Path:
+    folder = Path(given)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"GATEWAY_RUN_DIR={given!r} cannot be made: {error.strerror}") from error
+    return folder
+
+
+def _new_folder() -> Path:
+    """A folder of this gateway's own, removed at its end."""
+    around = tempfile.gettempdir()
+    folder = Path(
+        tempfile.mkdtemp(
+            prefix="gateway-", dir=around if len(os.fsencode(around)) <= TEMPORARY_MAX else "/tmp"
+        )
+    )
+    _held.callback(shutil.rmtree, folder, ignore_errors=True)
     return folder

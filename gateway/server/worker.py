@@ -106,7 +106,7 @@ class GatewayWorker(GunicornWebWorker):
         if self._drain is None:
             self._end()
         else:
-            self._drain.begin().add_done_callback(lambda drained: self._end())
+            self._drain.begin().add_done_callback(lambda _: self._end())
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """SIGQUIT or SIGINT: close at once."""

@@ -15,7 +15,7 @@ import pytest
 
 from gateway.server.app import build_app, create_app
 from gateway.server.health import Health
-from tests.redis.test_subscriber import bus_on
+from tests.support.chat_worker import chat_worker
 from tests.support.serving import serving, settings
 from tests.support.waiting import until
 from tests.system.clients import HandshakeRefused, Member
@@ -127,10 +127,10 @@ async def test_stopping_closes_the_sessions_and_leaves_nothing_behind(server: Va
 
 
 async def test_every_reason_for_not_being_ready_is_named(server: Valkey) -> None:
-    async with bus_on(server) as (pubsub, store, _):
+    async with chat_worker(server.url) as worker:
         health = Health(uuid.uuid4().hex)
         assert health.reasons() == ["starting"]
-        health.watch(store, pubsub)
+        health.watch(worker.store, worker.pubsub)
         assert health.reasons() == []
         health.is_draining = True
         assert health.reasons() == ["draining"]

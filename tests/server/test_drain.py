@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.server.drain import GOODBYE, Drain, batch_size
-from gateway.transport.options import EngineOptions
+from gateway.settings import EngineOptions
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
 from tests.support.waiting import Stopwatch, until
