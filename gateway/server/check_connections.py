@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -102,10 +101,12 @@ class Store:
         return bool(self.owners)
 
     def holder(self, key: bytes) -> Server:
-        """The server of a key or of a channel."""
+        """The server of a key or of a channel. Raises Wrong where a Cluster has none."""
         if not self.owners:
             return self.servers[0]
         owner = self.owners[key_slot(key)]
+        if owner is None:
+            raise Wrong("The Cluster is down: some slots have no primary.")
         return next(each for each in self.servers if (each.endpoint.host, each.endpoint.port) == owner)
 
 
@@ -126,6 +127,8 @@ def _read(reader: Callable[[str], T], url: str) -> T:
         raise Wrong(
             "The URL of Redis cannot be read: percent-encode the odd characters of its password."
         ) from error
+    except OSError as error:
+        raise Wrong(f"The TLS files that the URL of Redis names cannot be read: {error}.") from error
 
 
 async def _by_sentinel(finder: SentinelFinder, url: str, stack: ExitStack) -> Store:
@@ -139,7 +142,7 @@ async def _by_sentinel(finder: SentinelFinder, url: str, stack: ExitStack) -> St
     finally:
         await finder.close()
     server = await _connect(endpoint, stack)
-    info = parse_info(await server.ask("INFO", "replication"))
+    info = parse_info(await server.need("INFO", "replication"))
     replicas = ", ".join(info.replicas) or "none"
     topology = f"Sentinel, service {finder.service}: primary {endpoint}, healthy replicas {replicas}"
     return Store((server,), topology)
@@ -150,6 +153,8 @@ async def _by_cluster(seeds: list[Endpoint], stack: ExitStack) -> Store:
     try:
         reply = await seed.ask("CLUSTER", "SLOTS")
     except StoreRefused as error:
+        if "cluster support disabled" not in str(error):
+            raise seed.wrong(error) from error
         raise Wrong(
             f"{seed.endpoint} is not a node of a Redis Cluster: name it by redis://{seed.endpoint}."
         ) from error
@@ -157,7 +162,7 @@ async def _by_cluster(seeds: list[Endpoint], stack: ExitStack) -> Store:
     addresses = list(dict.fromkeys(owner for owner in owners if owner is not None))
     if not addresses:
         raise Wrong("The Cluster is down: no node serves any slot.")
-    if b"cluster_state:ok" not in await seed.ask("CLUSTER", "INFO"):
+    if b"cluster_state:ok" not in await seed.need("CLUSTER", "INFO"):
         raise Wrong("The Cluster is down: some slots have no primary that answers.")
     servers = [await _connect(with_address(seed.endpoint, *address), stack) for address in addresses]
     names = ", ".join(str(server.endpoint) for server in servers)
@@ -183,16 +188,24 @@ async def _connect(endpoint: Endpoint, stack: ExitStack) -> Server:
 
 async def _opened(endpoint: Endpoint, make: Callable[[], AnyConnection], stack: ExitStack) -> AnyConnection:
     """Opens a connection as the gateway does; like it, tries again when there was no answer in time. Raises Wrong."""
-    deadline_s = time.monotonic() + WAIT_S
+    try:
+        async with asyncio.timeout(WAIT_S):
+            connection = await _retried(endpoint, make)
+    except TimeoutError as late:
+        raise wrong_with(str(endpoint), late, WAIT_S) from late
+    except StoreUnavailable as error:
+        raise wrong_with(str(endpoint), error.__cause__ or error, WAIT_S) from error
+    stack.callback(connection.abort)
+    return connection
+
+
+async def _retried(endpoint: Endpoint, make: Callable[[], AnyConnection]) -> AnyConnection:
     while True:
         try:
-            connection = await open_connection(endpoint, make, NAME)
+            return await open_connection(endpoint, make, NAME)
         except StoreUnavailable as error:
-            if isinstance(error.__cause__, TimeoutError) and time.monotonic() < deadline_s:
-                continue
-            raise wrong_with(str(endpoint), error.__cause__ or error, WAIT_S) from error
-        stack.callback(connection.abort)
-        return connection
+            if not isinstance(error.__cause__, TimeoutError):
+                raise
 
 
 async def open_listener(

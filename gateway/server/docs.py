@@ -87,5 +87,5 @@ def _is_literal(default: str) -> bool:
 
 
 def _table(heading: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [heading, ("---",) * len(heading), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    head, *body = (f"| {' | '.join(cells)} |\n" for cells in (heading, *rows))
+    return "".join((head, "|---" * len(heading) + "|\n", *body))

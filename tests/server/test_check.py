@@ -175,6 +175,20 @@ def test_a_url_that_cannot_be_read_is_one_sentence_without_its_password(capsys: 
     assert "sec" not in sentence
 
 
+def test_a_url_whose_tls_files_are_missing_is_one_sentence(capsys: Capture) -> None:
+    sentence = refusal("rediss://127.0.0.1:6379?ssl_ca_certs=/no/such/file", capsys)
+    assert "TLS files" in sentence
+
+
+def test_a_user_who_may_not_read_what_the_server_tells_is_refused(
+    server: EmbeddedValkey, capsys: Capture
+) -> None:
+    with admin(server) as client:
+        client.execute_command("ACL", "SETUSER", "blind", "on", ">word", "~*", "&*", "+@all", "-info")
+    sentence = refusal(f"redis://blind:word@127.0.0.1:{server.port}", capsys)
+    assert "does not allow this user" in sentence
+
+
 def test_a_replica_is_refused(server: EmbeddedValkey, free_port: int, capsys: Capture) -> None:
     with admin(server) as client:
         client.replicaof("127.0.0.1", free_port)
