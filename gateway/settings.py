@@ -215,32 +215,19 @@ class LogOptions:
 # fmt: on
 
 
-def _titled(title: str) -> Mapping[str, str]:
-    """The heading of a group in the tables."""
-    return {"title": title}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All options of one gateway, checked. `_s` is seconds, `_bytes` bytes; the rest are counts or words."""
 
-    server: ServerOptions = field(
-        default_factory=ServerOptions, metadata={"title": "Where it listens, how many processes, stopping"}
-    )
-    redis: RedisOptions = field(default_factory=RedisOptions, metadata=_titled("Redis"))
-    embedded: EmbeddedOptions = field(
-        default_factory=EmbeddedOptions, metadata={"title": "The embedded Valkey"}
-    )
-    limits: Sizes = field(default_factory=Sizes, metadata=_titled("What people may say"))
-    publish: PublishOptions = field(
-        default_factory=PublishOptions, metadata={"title": "What is kept, and for how long"}
-    )
-    presence: PresenceOptions = field(
-        default_factory=PresenceOptions, metadata={"title": "Who is announced, and who is gone"}
-    )
-    engine: EngineOptions = field(default_factory=EngineOptions, metadata=_titled("Connections"))
-    access: AccessOptions = field(default_factory=AccessOptions, metadata=_titled("How many are let in"))
-    log: LogOptions = field(default_factory=LogOptions, metadata=_titled("Logs"))
+    server: ServerOptions = field(default_factory=ServerOptions)
+    redis: RedisOptions = field(default_factory=RedisOptions)
+    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
+    limits: Sizes = field(default_factory=Sizes)
+    publish: PublishOptions = field(default_factory=PublishOptions)
+    presence: PresenceOptions = field(default_factory=PresenceOptions)
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    access: AccessOptions = field(default_factory=AccessOptions)
+    log: LogOptions = field(default_factory=LogOptions)
 
     def __post_init__(self) -> None:
         if self.engine.outbound_mark_bytes > self.engine.outbound_max_bytes:
@@ -279,9 +266,10 @@ def options_of(group: Any) -> Iterator[tuple[str, Option]]:
 
 
 def grouped_options() -> Iterator[tuple[str, str, list[tuple[str, Option]]]]:
-    """Every group: its name in `Settings`, its title, and its options."""
+    """Every group: its name in `Settings`, what it is about (its docstring), and its options."""
     for group in fields(Settings):
-        yield group.name, group.metadata["title"], list(options_of(group.default_factory))
+        kind: Any = group.default_factory
+        yield group.name, kind.__doc__, list(options_of(kind))
 
 
 def variable_of(option: str) -> str:

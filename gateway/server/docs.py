@@ -20,12 +20,12 @@ def options() -> str:
     """Every option, in a table for each group. An option of two groups stands in the first."""
     shown: set[str] = set()
     tables = []
-    for _, title, group in grouped_options():
+    for _, about, group in grouped_options():
         rows = [_option_row(each) for _, each in group if each.variable not in shown]
         shown |= {each.variable for _, each in group}
         if rows:
             heading = ("variable", "what it does, and when to change it", "allowed", "default")
-            tables.append(f"**{title}**\n\n{_table(heading, rows)}")
+            tables.append(f"**{about}**\n\n{_table(heading, rows)}")
     return "\n".join(tables)
 
 
