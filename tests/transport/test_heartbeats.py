@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gateway.transport.options import EngineOptions
+from gateway.settings import EngineOptions
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import PING, EngineSocket
 from tests.support.waiting import tried_again, until

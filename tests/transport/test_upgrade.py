@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from gateway.settings import EngineOptions
 from gateway.transport.connection import WebSocketConnection
-from gateway.transport.options import EngineOptions
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
 from gateway.transport.upgrade import WebSocketReceiver
