@@ -65,9 +65,16 @@ BURST_S = 0.1
 class Gateway:
     """One worker's gateway: what it is made of, and its life."""
 
+    hub: Hub
+    """The rooms of this worker; made when the worker starts."""
+    tracker: PresenceTracker
+    """Who is present; made when the worker starts."""
+    chat: Chat
+    """The events of clients; made when the worker starts."""
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.worker = secrets.token_hex(4)
+        self.worker = secrets.token_hex(4)  # its id: the sessions' ids begin with it
         self.health = Health(self.worker)
         self.client_manager = ClientManager()
         self.sio = SocketServer(
@@ -77,9 +84,9 @@ class Gateway:
         )
         self.engine = self.sio.eio
         self.engine.admission = admission_of(settings.access.handshakes_per_s)
-        self.handoff: Handoff | None = None
+        self.handoff: Handoff | None = None  # only where there are other workers: under gunicorn
         self.drain = Drain(self.engine, self._begin_drain, settings.server.drain_s)
-        self._stack = AsyncExitStack()
+        self._stack = AsyncExitStack()  # all lifetimes
 
     async def life(self, app: web.Application) -> AsyncIterator[None]:
         """Starts everything, and undoes it in reverse once aiohttp has no request left."""
@@ -97,9 +104,9 @@ class Gateway:
         redis = self._compose(stack)
         self.health.watch(redis.store, redis.pubsub)
         self._listen_to_clients()
-        await asyncio.gather(redis.store.start(START_S, redis.pubsub), redis.pubsub.start(START_S, self.hub))
         stack.push_async_callback(redis.store.close)
         stack.push_async_callback(redis.pubsub.close)
+        await asyncio.gather(redis.store.start(START_S, redis.pubsub), redis.pubsub.start(START_S, self.hub))
         stack.push_async_callback(self.hub.close)
         self.client_manager.serve(redis.store, self.hub)
         stack.push_async_callback(self.client_manager.close)

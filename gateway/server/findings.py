@@ -58,7 +58,9 @@ class Facts:
     product: str
     """Redis or Valkey."""
     version: str
+    """Of the product: a Valkey also names the Redis that it is compatible with."""
     is_primary: bool
+    """Whether it takes writes."""
     primary_address: str
     """Whom a replica follows."""
     is_cluster: bool
@@ -74,8 +76,9 @@ class Facts:
     min_replicas: int | None
     """Without so many it takes no writes: `min-replicas-to-write`."""
     used_bytes: int
+    """Memory that it takes."""
     max_bytes: int
-    """0 for no limit."""
+    """Memory that it may take; 0 for no limit."""
     eviction: str
     """What happens at the limit: `maxmemory-policy`."""
 

@@ -42,12 +42,14 @@ class Handoff:
     """One worker's end of the passing of connections."""
 
     def __init__(self, folder: Path, worker: str, max_body_bytes: int) -> None:
+        """`folder` is shared by all workers of one gunicorn; a request whose body is longer than `max_body_bytes` is
+        not passed."""
         self._folder = folder
         self._worker = worker
         self._max_body_bytes = max_body_bytes
         self._listener: socket.socket | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._adoptions: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None  # accepts what others pass
+        self._adoptions: set[asyncio.Task[None]] = set()  # connections on their way in
         self.is_draining = False
 
     def _socket_path(self, worker: str) -> Path:
