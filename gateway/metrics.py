@@ -6,10 +6,14 @@ paths. A process has one set of counters, as it has one worker.
 
 from __future__ import annotations
 
+LABELS = ("worker",)
+"""What tells the numbers of one metric apart."""
+
 
 class Counter:
     """A number that only grows."""
 
+    kind = "counter"
     __slots__ = ("meaning", "name", "value")
 
     def __init__(self, name: str, meaning: str) -> None:
@@ -47,6 +51,6 @@ def text(worker: str) -> str:
     lines = []
     for counter in ALL:
         lines.append(f"# HELP {counter.name} {counter.meaning}")
-        lines.append(f"# TYPE {counter.name} counter")
+        lines.append(f"# TYPE {counter.name} {counter.kind}")
         lines.append(f'{counter.name}{{worker="{worker}"}} {counter.value}')
     return "\n".join(lines) + "\n"

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from gateway.settings import Sizes
+
 
 class Position(NamedTuple):
     """Place of a stored message in its room: inside an epoch, seq counts 1, 2, 3 … without gaps."""
@@ -73,18 +75,6 @@ class Refusal(Exception):
 
     def _core(self) -> dict[str, Any]:
         return {"message": self.sentence, "code": self.code, "retryable": ERRORS[self.code].is_retryable}
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Limits on what a client may say, in characters; `system_name` is refused to people."""
-
-    room_max: int = 128
-    username_max: int = 64
-    message_max: int = 4096
-    idempotency_key_max: int = 128
-    history_max: int = 100
-    system_name: str = "ChatBot"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,190 +1,279 @@
-"""Every option: its unit, its default, its check. The only reader of the environment.
+"""Every option: what it does, its unit, its default, its check. The only reader of the environment.
 
-An option is read from the variable in its metadata (`GATEWAY_` and its name unless another one is usual).
-A bad value raises `SettingsError` with the variable's name and what is allowed.
+Options are in groups, and a group is the object that its part of the gateway is given: the engine takes
+`Settings.engine`, the publisher `Settings.publish`. An option that two parts need is a field of both groups and one
+variable. A bad value raises `SettingsError` with the variable's name and what is allowed. `gateway docs` prints what
+stands here.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from gateway.protocol import Sizes
+from gateway.option_types import (
+    Option,
+    SettingsError,
+    choice,
+    option,
+    seconds,
+    short_text,
+    switch,
+    text_of,
+    url_of,
+    whole,
+    words,
+)
+
+DAY_S = 86_400
+MIB = 1024 * 1024
+
+# An option per two or three lines, as a table: the formatter would make six of each.
+# fmt: off
+
+_REDIS_URL = url_of(
+    "redis://", "rediss://", "unix://", "valkey://", "valkeys://", "redis+sentinel://", "redis+cluster://",
+    allowed="a URL that begins with redis://, rediss://, unix://, valkey://, "
+    "redis+sentinel:// or redis+cluster://",
+    in_short="a URL",
+)
 
 
-class SettingsError(ValueError):
-    """An option has a value that is not allowed; the text names the option and what is."""
+def _system_name() -> Any:
+    return option("GATEWAY_SYSTEM_NAME", "ChatBot", short_text(64),
+        "The name under which joins and leaves are announced; refused to people in exactly this spelling. "
+        "Change it to your product's.")
 
 
-_Reader = Callable[[str], Any]
+def _history_messages() -> Any:
+    return option("GATEWAY_HISTORY_MESSAGES", 100, whole(1, 100, "messages"),
+        "How many messages of a room are kept. Lower it only to save memory: "
+        "who misses more is told `recovered: false`.")
 
 
-def _option(default: Any, read: _Reader, allowed: str, variable: str | None = None) -> Any:
-    return field(default=default, metadata={"read": read, "allowed": allowed, "variable": variable})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """Where a gateway listens, how many processes it has, and how they stop."""
+
+    host: str = option("GATEWAY_HOST", "0.0.0.0", text_of("an address to listen on"),
+        "The address to listen on. Set 127.0.0.1 when a balancer on the same host is the only way in.")
+    port: int = option("PORT", 8006, whole(0, 65535),
+        "The port to listen on; 0 takes a free one. Change it when something else listens there.")
+    workers: int = option("WEB_CONCURRENCY", os.cpu_count() or 1, whole(1, 1024, "processes"),
+        "How many worker processes serve. Set it in containers, which see all CPUs of their host.",
+        "one per CPU")
+    run_dir: str | None = option("GATEWAY_RUN_DIR", None, text_of("a private folder for the workers' Unix sockets"),
+        "The folder (mode 0700, at most 70 bytes long) through which workers pass connections; a new one by default. "
+        "Set it where `/tmp` is not private to the service.")
+    loop: str = option("GATEWAY_LOOP", "auto", choice("auto", "asyncio", "uvloop"),
+        "The event loop; `auto` takes uvloop where it is installed. Set `asyncio` for debugging.")
+    drain_s: float = option("GATEWAY_DRAIN_S", 20.0, seconds(0, 3600),
+        "Over how long a stopping worker closes its sessions. Raise it when a restart makes too many clients "
+        "come back at once.")
 
 
-def _whole(low: int, high: int, default: int, variable: str | None = None) -> Any:
-    def read(text: str) -> int:
-        number = int(text)
-        if not low <= number <= high:
-            raise ValueError(text)
-        return number
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisOptions:
+    """Which Redis, and when it counts as gone."""
 
-    return _option(default, read, f"a whole number from {low} to {high}", variable)
-
-
-def _seconds(low: float, high: float, default: float) -> Any:
-    def read(text: str) -> float:
-        number = float(text)
-        if not low <= number <= high:
-            raise ValueError(text)
-        return number
-
-    return _option(default, read, f"seconds from {low:g} to {high:g}")
-
-
-def _choice(default: str, *choices: str, variable: str | None = None) -> Any:
-    def read(text: str) -> str:
-        if text not in choices:
-            raise ValueError(text)
-        return text
-
-    return _option(default, read, f"one of {', '.join(choices)}", variable)
+    url: str | None = option("REDIS_URL", None, _REDIS_URL,
+        "The Redis or Valkey of all gateways. Set it for anything but a first try: without it an embedded Valkey "
+        "starts.")
+    route: str = option("GATEWAY_ROUTE", "auto", choice("auto", "per-room", "shared", "cluster"),
+        "Which channels carry the rooms. Set `shared` only while python-socketio servers serve the same rooms: "
+        "every worker then hears every message.")
+    timeout_s: float = option("GATEWAY_REDIS_TIMEOUT_S", 2.0, seconds(0.1, 60),
+        "How long an event may wait for Redis before it is answered `unavailable`. Raise it when Redis is far away.")
+    probe_s: float = option("GATEWAY_PROBE_S", 2.0, seconds(0.1, 60),
+        "After how much silence of Redis' channels a worker sends a message to itself. "
+        "Lower it to find broken connections sooner.")
+    unresponsive_s: float = option("GATEWAY_DEAF_S", 5.0, seconds(0.2, 120),
+        "After how much silence, its own message unheard too, a worker connects anew. "
+        "Raise it when a slow Redis is taken for a broken one.")
 
 
-def _switch(default: bool) -> Any:
-    words = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
-    return _option(default, lambda text: words[text.lower()], "on or off")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedOptions:
+    """The Valkey that starts when no REDIS_URL is set."""
+
+    state_dir: str | None = option("GATEWAY_STATE_DIR", None, text_of("a folder for the embedded Valkey"),
+        "Where the embedded Valkey keeps its data. Set it for each gateway of one host: a folder has one.",
+        "the user's state folder")
+    port: int = option("GATEWAY_EMBEDDED_PORT", 0, whole(0, 65535),
+        "The embedded Valkey's port on loopback; 0 takes a free one. Set it to look into it with `valkey-cli`.")
 
 
-def _words(default: tuple[str, ...], allowed: str) -> Any:
-    return _option(
-        default, lambda text: tuple(word.strip() for word in text.split(",") if word.strip()), allowed
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """What a client may say: sizes in characters, numbers, and the name that is refused to people."""
+
+    room_max: int = option("GATEWAY_ROOM_NAME_MAX", 128, whole(1, 1024, "characters"),
+        "The longest name of a room. Raise it when your rooms have longer ids.")
+    username_max: int = option("GATEWAY_USERNAME_MAX", 64, whole(1, 1024, "characters"),
+        "The longest username. Raise it when your users have longer names.")
+    message_max: int = option("GATEWAY_MESSAGE_MAX", 4096, whole(1, 1_000_000, "characters"),
+        "The longest message. When you raise it, raise `GATEWAY_FRAME_MAX_BYTES` to at least four times as much.")
+    idempotency_key_max: int = 128
+    """No option: the wire contract says it."""
+    history_max: int = _history_messages()
+    system_name: str = _system_name()
+    rooms_per_connection: int = option("GATEWAY_ROOMS_PER_CONNECTION", 100, whole(1, 100_000, "rooms"),
+        "In how many rooms one connection may be; one more is a `room_limit`. Raise it for clients that watch many.")
 
 
-def _redis_url(text: str) -> str:
-    schemes = (
-        "redis://",
-        "rediss://",
-        "unix://",
-        "valkey://",
-        "valkeys://",
-        "redis+sentinel://",
-        "redis+cluster://",
-    )
-    if not text.startswith(schemes):
-        raise ValueError(text)
-    return text
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishOptions:
+    """How much of a room Redis keeps, for how long, and how many replicas must have a message."""
+
+    history_messages: int = _history_messages()
+    history_ttl_s: int = option("GATEWAY_HISTORY_TTL_S", 30 * DAY_S, whole(1, 3650 * DAY_S, "s"),
+        "How long the history of a quiet room is kept (30 days). Lower it to save memory in Redis.")
+    position_ttl_s: int = option("GATEWAY_POSITION_TTL_S", 60 * DAY_S, whole(1, 3650 * DAY_S, "s"),
+        "How long the position of a quiet room is kept (60 days). Keep it above the history's: "
+        "without it all who return are told `recovered: false`.")
+    idempotency_ttl_s: int = option("GATEWAY_IDEMPOTENCY_TTL_S", 300, whole(1, 30 * DAY_S, "s"),
+        "How long a repeated `idempotency_key` gets the first answer. Raise it when clients repeat for longer.")
+    wait_replicas: int = option("GATEWAY_PUBLISH_WAIT_REPLICAS", 0, whole(0, 16, "replicas"),
+        "How many replicas must have a message before it is acknowledged. Set 1 when no failover may lose one; "
+        "each `send` then waits for it.")
+    wait_s: float = 1.0
+    """No option: how long it waits for the replicas, half of what Redis may take."""
 
 
-def _name(text: str) -> str:
-    if not 1 <= len(text) <= 64:
-        raise ValueError(text)
-    return text
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresenceOptions:
+    """Who is announced to a room, and when people and workers count as gone."""
+
+    system_name: str = _system_name()
+    notices_users_max: int = option("GATEWAY_NOTICES_USERS_MAX", 200, whole(0, 1_000_000, "users"),
+        "Up to how many users in a room joins and leaves are announced. Set 0 for no notices at all.")
+    grace_s: float = option("GATEWAY_GRACE_S", 10.0, seconds(0, 3600),
+        "How long a user who dropped still counts as present. Raise it for people on trains; "
+        "at 0 each reload of a page is told to the room.")
+    heartbeat_s: float = option("GATEWAY_HEARTBEAT_S", 3.0, seconds(0.1, 60),
+        "How often a worker tells Redis that it lives. Lower it together with `GATEWAY_WORKER_DEAD_S`.")
+    worker_dead_s: float = option("GATEWAY_WORKER_DEAD_S", 15.0, seconds(1, 600),
+        "Without a heartbeat for so long a worker is presumed dead, and its people leave. "
+        "Keep it at several times `GATEWAY_HEARTBEAT_S`.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """What the engine is told of connections: times, sizes, and whom to trust."""
+
+    worker: str = ""
+    """No option: the worker's id, with which the ids of its sessions begin."""
+    max_payload_bytes: int = option("GATEWAY_FRAME_MAX_BYTES", 65_536, whole(1024, 64 * MIB, "bytes"),
+        "The largest frame, or body of a polling request. Raise it with `GATEWAY_MESSAGE_MAX`.")
+    outbound_mark_bytes: int = option("GATEWAY_OUTBOUND_MARK_BYTES", 262_144, whole(1024, 1024 * MIB, "bytes"),
+        "With more unsent bytes a member gets no live messages until it has read them. "
+        "Raise it for bursts that slow members should follow.")
+    outbound_max_bytes: int = option("GATEWAY_OUTBOUND_MAX_BYTES", MIB, whole(4096, 1024 * MIB, "bytes"),
+        "With more unsent bytes a member is cut. Lower it where people are many and not trusted: "
+        "each can take that memory.")
+    stuck_s: float = option("GATEWAY_STUCK_S", 30.0, seconds(0.1, 3600),
+        "A member that stays behind for so long is cut. Raise it for phones with bad networks.")
+    ping_interval_s: float = option("GATEWAY_PING_INTERVAL_S", 25.0, seconds(0.05, 3600),
+        "How often a client is pinged. Lower it when a balancer closes quiet connections sooner.")
+    ping_timeout_s: float = option("GATEWAY_PING_TIMEOUT_S", 20.0, seconds(0.05, 3600),
+        "How long a client may take to answer a ping. Lower it to notice dead clients sooner.")
+    connect_timeout_s: float | None = option("GATEWAY_CONNECT_TIMEOUT_S", 10.0, seconds(0.05, 3600),
+        "How long a client may take from its handshake to its CONNECT. Raise it for very slow networks.")
+    compression: bool = option("GATEWAY_COMPRESSION", False, switch(),
+        "Whether WebSocket messages may be compressed. Turn it on for long messages over narrow lines; it costs CPU.")
+    origins: tuple[str, ...] = option("GATEWAY_ORIGINS", ("*",), words("origins divided by commas, or *"),
+        "The pages whose scripts may connect, such as `https://chat.example.org`. Set it on every public gateway.")
+    trusted_proxies: tuple[str, ...] = option("GATEWAY_TRUSTED_PROXIES", (),
+        words("addresses or networks divided by commas, or *"),
+        "The balancers whose `X-Forwarded-For` counts. Set it when one is in front; "
+        "never `*` on a port that others can reach.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessOptions:
+    """How many are let in."""
+
+    handshakes_per_s: int = option("GATEWAY_HANDSHAKES_PER_S", 2000, whole(0, 1_000_000, "a second"),
+        "New sessions a second and worker; more wait for up to a second and are then answered 503. 0 is no limit. "
+        "Lower it when a storm of reconnects overloads what is behind.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogOptions:
+    """What is logged, and how it looks."""
+
+    format: str = option("GATEWAY_LOG_FORMAT", "auto", choice("auto", "console", "json"),
+        "How log lines look; `auto` writes for people on a terminal and JSON elsewhere. "
+        "Set it when what collects them wants the other.")
+    level: str = option("GATEWAY_LOG_LEVEL", "info", choice("debug", "info", "warning", "error"),
+        "Below this level nothing is logged. At `info` every connection and join is a line; "
+        "set `warning` when these are too many.")
+
+
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All options of one gateway, checked. `_s` is seconds, `_bytes` bytes; the rest are counts or words."""
 
-    host: str = _option("0.0.0.0", str, "an address to listen on")
-    port: int = _whole(0, 65535, 8006, "PORT")
-    workers: int = _whole(1, 1024, os.cpu_count() or 1, "WEB_CONCURRENCY")
-    redis_url: str | None = _option(
-        None, _redis_url, "a URL that begins with redis://, rediss://, unix://, valkey://, "
-        "redis+sentinel:// or redis+cluster://", "REDIS_URL",
-    )  # fmt: skip
-    state_dir: str | None = _option(None, str, "a folder for the embedded Valkey")
-    embedded_port: int = _whole(0, 65535, 0)
-    run_dir: str | None = _option(None, str, "a private folder for the workers' Unix sockets")
-
-    route: str = _choice("auto", "auto", "per-room", "shared", "cluster")
-    publish_wait_replicas: int = _whole(0, 16, 0)
-    redis_timeout_s: float = _seconds(0.1, 60, 2.0)
-
-    system_name: str = _option("ChatBot", _name, "1 to 64 characters")
-    room_name_max: int = _whole(1, 1024, 128)
-    username_max: int = _whole(1, 1024, 64)
-    message_max: int = _whole(1, 1_000_000, 4096)
-    rooms_per_connection: int = _whole(1, 100_000, 100)
-    history_messages: int = _whole(1, 100, 100)
-    history_ttl_s: int = _whole(1, 10 * 365 * 86_400, 30 * 86_400)
-    position_ttl_s: int = _whole(1, 10 * 365 * 86_400, 60 * 86_400)
-    idempotency_ttl_s: int = _whole(1, 30 * 86_400, 300)
-    notices_users_max: int = _whole(0, 1_000_000, 200)
-    grace_s: float = _seconds(0, 3600, 10.0)
-
-    frame_max_bytes: int = _whole(1024, 64 * 1024 * 1024, 65_536)
-    outbound_max_bytes: int = _whole(4096, 1024 * 1024 * 1024, 1_048_576)
-    outbound_mark_bytes: int = _whole(1024, 1024 * 1024 * 1024, 262_144)
-    stuck_s: float = _seconds(0.1, 3600, 30.0)
-    ping_interval_s: float = _seconds(0.05, 3600, 25.0)
-    ping_timeout_s: float = _seconds(0.05, 3600, 20.0)
-    connect_timeout_s: float = _seconds(0.05, 3600, 10.0)
-    compression: bool = _switch(False)
-    origins: tuple[str, ...] = _words(("*",), "origins divided by commas, or *")
-    trusted_proxies: tuple[str, ...] = _words((), "addresses or networks divided by commas, or *")
-
-    loop: str = _choice("auto", "auto", "asyncio", "uvloop")
-    drain_s: float = _seconds(0, 3600, 20.0)
-    handshakes_per_s: int = _whole(0, 1_000_000, 2000)
-    heartbeat_s: float = _seconds(0.1, 60, 3.0)
-    worker_dead_s: float = _seconds(1, 600, 15.0)
-    probe_s: float = _seconds(0.1, 60, 2.0)
-    deaf_s: float = _seconds(0.2, 120, 5.0)
-
-    log_format: str = _choice("auto", "auto", "console", "json")
-    log_level: str = _choice("info", "debug", "info", "warning", "error")
+    server: ServerOptions = field(default_factory=ServerOptions)
+    redis: RedisOptions = field(default_factory=RedisOptions)
+    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
+    limits: Sizes = field(default_factory=Sizes)
+    publish: PublishOptions = field(default_factory=PublishOptions)
+    presence: PresenceOptions = field(default_factory=PresenceOptions)
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    access: AccessOptions = field(default_factory=AccessOptions)
+    log: LogOptions = field(default_factory=LogOptions)
 
     def __post_init__(self) -> None:
-        if self.outbound_mark_bytes > self.outbound_max_bytes:
+        if self.engine.outbound_mark_bytes > self.engine.outbound_max_bytes:
             raise SettingsError("GATEWAY_OUTBOUND_MARK_BYTES must not be above GATEWAY_OUTBOUND_MAX_BYTES")
-        if self.probe_s >= self.deaf_s:
+        if self.redis.probe_s >= self.redis.unresponsive_s:
             raise SettingsError("GATEWAY_PROBE_S must be below GATEWAY_DEAF_S")
-        if self.route == "cluster" and self.redis_url and "+cluster" not in self.redis_url:
+        if self.redis.route == "cluster" and self.redis.url and "+cluster" not in self.redis.url:
             raise SettingsError("GATEWAY_ROUTE=cluster needs a REDIS_URL that begins with redis+cluster://")
 
-    @property
-    def sizes(self) -> Sizes:
-        """The limits that parsing needs."""
-        return Sizes(
-            room_max=self.room_name_max,
-            username_max=self.username_max,
-            message_max=self.message_max,
-            history_max=self.history_messages,
-            system_name=self.system_name,
-        )
-
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
-        """Reads the environment (the process's own if none is given); `given` options win over it."""
-        environment = os.environ if environment is None else environment
-        found: dict[str, Any] = {}
-        for option in fields(cls):
-            variable = variable_of(option.name)
-            text = environment.get(variable, "")
-            if given.get(option.name) is not None:
-                found[option.name] = given[option.name]
-            elif text:
-                found[option.name] = _read(
-                    option.metadata["read"], text, variable, option.metadata["allowed"]
-                )
-        return cls(**found)
+    def from_environment(
+        cls, environment: Mapping[str, str] | None = None, given: Mapping[str, str] | None = None
+    ) -> Settings:
+        """Reads the environment (the process's own if none is given); variables in `given` win over it. An empty
+        variable counts as not set."""
+        variables = {**(os.environ if environment is None else environment), **(given or {})}
+        groups: dict[str, Any] = {}
+        for group in fields(cls):
+            kind: Callable[..., Any] = group.default_factory  # type: ignore[assignment]
+            groups[group.name] = kind(**dict(_read(kind, variables)))
+        return cls(**groups)
+
+
+def _read(group: Any, variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """Field and value of all options of a group that have a variable."""
+    for name, each in options_of(group):
+        if text := variables.get(each.variable):
+            yield name, each.read(text)
+
+
+def options_of(group: Any) -> Iterator[tuple[str, Option]]:
+    """The options of a group, each with the name of its field."""
+    for each in fields(group):
+        if (found := each.metadata.get("option")) is not None:
+            yield each.name, found
+
+
+def grouped_options() -> Iterator[tuple[str, str, list[tuple[str, Option]]]]:
+    """Every group: its name in `Settings`, what it is about (its docstring), and its options."""
+    for group in fields(Settings):
+        kind: Any = group.default_factory
+        yield group.name, kind.__doc__, list(options_of(kind))
 
 
 def variable_of(option: str) -> str:
-    """The environment variable that sets an option."""
-    metadata = next(each.metadata for each in fields(Settings) if each.name == option)
-    return str(metadata["variable"] or f"GATEWAY_{option.upper()}")
-
-
-def _read(read: _Reader, text: str, variable: str, allowed: str) -> Any:
-    try:
-        return read(text)
-    except (ValueError, KeyError) as wrong:
-        shown = re.sub("//.*@", "//…@", text)  # a URL's user and password must not reach a log
-        raise SettingsError(f"{variable}={shown!r} is not allowed: {allowed}") from wrong
+    """The environment variable that sets an option, named by its place: `redis.url`."""
+    wanted, _, field_name = option.partition(".")
+    options = next(options for name, _, options in grouped_options() if name == wanted)
+    return dict(options)[field_name].variable

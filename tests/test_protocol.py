@@ -20,7 +20,6 @@ from gateway.protocol import (
     Position,
     Refusal,
     Send,
-    Sizes,
     acknowledgement_packet,
     entry,
     event_packet,
@@ -28,6 +27,7 @@ from gateway.protocol import (
     parse,
     receive_json,
 )
+from gateway.settings import Sizes
 
 SIZES = Sizes()
 HERE = Position("a1b2", 7)

@@ -6,33 +6,36 @@ import re
 
 import pytest
 
-from gateway.settings import Settings, SettingsError, variable_of
+from gateway.option_types import SettingsError
+from gateway.settings import Settings, grouped_options, variable_of
 
 
 def test_defaults_are_the_ones_promised() -> None:
     settings = Settings.from_environment({})
-    assert (settings.port, settings.host, settings.redis_url) == (8006, "0.0.0.0", None)
-    assert (settings.room_name_max, settings.username_max, settings.message_max) == (128, 64, 4096)
-    assert (settings.frame_max_bytes, settings.rooms_per_connection) == (65_536, 100)
-    assert (settings.outbound_max_bytes, settings.outbound_mark_bytes) == (1_048_576, 262_144)
-    assert (settings.ping_interval_s, settings.ping_timeout_s, settings.connect_timeout_s) == (25, 20, 10)
-    assert (settings.history_messages, settings.history_ttl_s, settings.position_ttl_s) == (
+    server, redis, limits, engine = settings.server, settings.redis, settings.limits, settings.engine
+    assert (server.port, server.host, redis.url) == (8006, "0.0.0.0", None)
+    assert (limits.room_max, limits.username_max, limits.message_max) == (128, 64, 4096)
+    assert (engine.max_payload_bytes, limits.rooms_per_connection) == (65_536, 100)
+    assert (engine.outbound_max_bytes, engine.outbound_mark_bytes) == (1_048_576, 262_144)
+    assert (engine.ping_interval_s, engine.ping_timeout_s, engine.connect_timeout_s) == (25, 20, 10)
+    publish = settings.publish
+    assert (publish.history_messages, publish.history_ttl_s, publish.position_ttl_s) == (
         100,
         2_592_000,
         5_184_000,
     )
-    assert (settings.idempotency_ttl_s, settings.redis_timeout_s, settings.grace_s) == (300, 2, 10)
-    assert (settings.drain_s, settings.compression) == (20, False)
+    assert (publish.idempotency_ttl_s, redis.timeout_s, settings.presence.grace_s) == (300, 2, 10)
+    assert (server.drain_s, engine.compression) == (20, False)
 
 
 @pytest.mark.parametrize(
     ("option", "variable"),
     [
-        ("port", "PORT"),
-        ("workers", "WEB_CONCURRENCY"),
-        ("redis_url", "REDIS_URL"),
-        ("host", "GATEWAY_HOST"),
-        ("drain_s", "GATEWAY_DRAIN_S"),
+        ("server.port", "PORT"),
+        ("server.workers", "WEB_CONCURRENCY"),
+        ("redis.url", "REDIS_URL"),
+        ("server.host", "GATEWAY_HOST"),
+        ("server.drain_s", "GATEWAY_DRAIN_S"),
     ],
 )
 def test_the_usual_variables_keep_their_names_and_the_rest_begin_with_gateway(
@@ -52,9 +55,10 @@ def test_a_variable_sets_its_option() -> None:
             "GATEWAY_ORIGINS": "https://a.example, https://b.example",
         }
     )
-    assert (found.port, found.workers, found.drain_s, found.compression) == (9000, 3, 0.5, True)
-    assert found.redis_url == "rediss://user:word@host:6380/1"
-    assert found.origins == ("https://a.example", "https://b.example")
+    server, engine = found.server, found.engine
+    assert (server.port, server.workers, server.drain_s, engine.compression) == (9000, 3, 0.5, True)
+    assert found.redis.url == "rediss://user:word@host:6380/1"
+    assert engine.origins == ("https://a.example", "https://b.example")
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
@@ -62,7 +66,7 @@ def test_an_empty_variable_counts_as_not_set() -> None:
 
 
 def test_a_given_option_wins_over_the_environment() -> None:
-    assert Settings.from_environment({"PORT": "9000"}, port=9001).port == 9001
+    assert Settings.from_environment({"PORT": "9000"}, {"PORT": "9001"}).server.port == 9001
 
 
 @pytest.mark.parametrize(
@@ -105,3 +109,31 @@ def test_a_password_in_a_bad_url_is_not_repeated() -> None:
     with pytest.raises(SettingsError) as refused:
         Settings.from_environment({"REDIS_URL": "https://me:secret-word@host"})
     assert "secret-word" not in str(refused.value)
+
+
+def test_one_variable_sets_the_option_of_both_groups_that_need_it() -> None:
+    found = Settings.from_environment({"GATEWAY_SYSTEM_NAME": "Bot", "GATEWAY_HISTORY_MESSAGES": "7"})
+    assert (found.limits.system_name, found.presence.system_name) == ("Bot", "Bot")
+    assert (found.limits.history_max, found.publish.history_messages) == (7, 7)
+
+
+def test_every_option_says_what_it_does_and_has_a_variable_with_its_unit() -> None:
+    described = [each for _, _, options in grouped_options() for _, each in options]
+    assert len(described) > 40
+    for option in described:
+        assert re.fullmatch(r"(GATEWAY_[A-Z_]+|PORT|WEB_CONCURRENCY|REDIS_URL)", option.variable)
+        assert option.meaning.endswith("."), option.variable
+        assert "\n" not in option.meaning
+        is_time = option.variable.endswith("_S") and not option.variable.endswith("_PER_S")
+        assert option.kind.in_short.endswith(" s") == is_time, option.variable
+        assert option.kind.in_short.endswith(" bytes") == option.variable.endswith("_BYTES"), option.variable
+
+
+def test_the_default_that_is_told_is_the_one_that_is_taken() -> None:
+    told = {
+        option.variable: option.default
+        for _, _, options in grouped_options()
+        for _, option in options
+        if option.default and " " not in option.default
+    }
+    assert Settings.from_environment(told) == Settings.from_environment({})

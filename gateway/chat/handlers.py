@@ -27,7 +27,6 @@ from gateway.protocol import (
     Position,
     Refusal,
     Send,
-    Sizes,
     acknowledgement_packet,
     entry,
     parse,
@@ -37,6 +36,7 @@ from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
+from gateway.settings import Sizes
 from gateway.state.history import Histories
 from gateway.transport.socket import EngineSocket
 

@@ -20,6 +20,7 @@ import structlog
 from gateway.errors import StoreError
 from gateway.protocol import notice_json
 from gateway.rooms.publisher import Publisher
+from gateway.settings import PresenceOptions
 from gateway.state.presence import Change, Presence
 from gateway.state.workers import Workers
 from gateway.timers import Timers
@@ -43,16 +44,6 @@ class Away:
     room: str
     session: str
     username: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PresenceOptions:
-    """The system's name; users in a room up to which notices are sent; the grace period; the heartbeat, in s."""
-
-    system_name: str
-    notices_users_max: int
-    grace_s: float
-    heartbeat_s: float
 
 
 class PresenceTracker:

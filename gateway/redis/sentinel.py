@@ -54,7 +54,7 @@ class SentinelFinder:
     def __init__(self, url: str) -> None:
         """`redis+sentinel://[user:password@]host:port[,host:port]/database/service`."""
         hosts, service, options = parse_redis_sentinel_url(url)
-        self._service: str = service or "mymaster"
+        self.service: str = service or "mymaster"
         limits = {
             "socket_timeout": ASK_S,
             "socket_connect_timeout": ASK_S,
@@ -73,7 +73,7 @@ class SentinelFinder:
         another one the primary."""
         word = await self._ask()
         if word.is_moving:
-            raise StoreUnavailable(f"the Sentinels are replacing the primary of {self._service}")
+            raise StoreUnavailable(f"the Sentinels are replacing the primary of {self.service}")
         self._last = word
         return Endpoint(
             host=word.host,
@@ -103,18 +103,16 @@ class SentinelFinder:
         """The newest word. Older than what was known before it counts only from a majority: the Sentinels were set up
         anew then."""
         if not words:
-            raise StoreUnavailable(f"no Sentinel names a primary for {self._service}")
+            raise StoreUnavailable(f"no Sentinel names a primary for {self.service}")
         newest = max(words)
         if newest.epoch < self._epoch and len(words) < majority:
-            raise StoreUnavailable(
-                f"the Sentinels that answer do not know the primary of {self._service} yet"
-            )
+            raise StoreUnavailable(f"the Sentinels that answer do not know the primary of {self.service} yet")
         self._epoch = newest.epoch
         return newest
 
     async def _word_of(self, sentinel: Redis) -> Word | None:
         try:
-            told: Any = await sentinel.sentinel_master(self._service, return_responses=True)
+            told: Any = await sentinel.sentinel_master(self.service, return_responses=True)
             is_moving = "failover_in_progress" in str(told.get("flags", ""))
             return Word(int(told["config-epoch"]), str(told["ip"]), int(told["port"]), is_moving)
         except (RedisError, OSError, KeyError, ValueError) as error:

@@ -8,7 +8,6 @@ commands of one turn of the event loop leave in one write (the connection sees t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from gateway import keys
 from gateway.errors import StoreError, StoreUnavailable
@@ -17,6 +16,7 @@ from gateway.metrics import acknowledged, published, unavailable
 from gateway.redis.connection import pack
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
+from gateway.settings import PublishOptions
 from gateway.state.history import new_epoch
 from gateway.state.scripts import PUBLISH
 
@@ -24,18 +24,6 @@ PER_MESSAGE = 5
 """Arguments of the publish script that differ from message to message: what was observed (4), and the entry."""
 
 OnPublished = Callable[[str | StoreError], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishOptions:
-    """How long things are kept, in seconds; how many entries; how many replicas must have a message."""
-
-    history_messages: int = 100
-    history_ttl_s: int = 30 * 86_400
-    position_ttl_s: int = 60 * 86_400
-    idempotency_ttl_s: int = 300
-    wait_replicas: int = 0
-    wait_s: float = 1.0
 
 
 class Publisher:

@@ -1,16 +1,19 @@
 """The composition root: builds one worker's gateway and hands everything down by argument.
 
-Nothing else in the package makes servers, connections or settings. Lifetimes are undone in reverse.
+Nothing else in the package makes servers, connections or settings. Lifetimes are on one exit stack, and end in the
+reverse order in which they began.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +23,15 @@ from aiohttp import web
 from gateway.access.limits import Bucket
 from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.chat.handlers import Chat
-from gateway.chat.presence_tracker import PresenceOptions, PresenceTracker
-from gateway.interfaces import CommandStore, PrimaryFinder, PubSub
+from gateway.chat.presence_tracker import PresenceTracker
 from gateway.metrics import connects, disconnects
-from gateway.redis.address import Endpoint, FixedFinder, endpoint_of, is_cluster
-from gateway.redis.cluster.commands import ClusterCommands
-from gateway.redis.cluster.pubsub import ClusterPubSub
-from gateway.redis.commands import PrimaryCommands
-from gateway.redis.connection import STALE_S, CommandOptions
-from gateway.redis.pubsub import PrimaryPubSub
-from gateway.redis.sentinel import SentinelFinder
-from gateway.redis.server_watch import ServerWatch
+from gateway.redis.address import is_cluster
 from gateway.rooms.hub import Hub
-from gateway.rooms.publisher import Publisher, PublishOptions
-from gateway.rooms.routes import Route, route_for
+from gateway.rooms.publisher import Publisher
+from gateway.rooms.routes import route_for
 from gateway.rooms.snapshot_source import RedisSnapshots
 from gateway.server import logs
+from gateway.server.connections import Connections, connections
 from gateway.server.drain import Drain
 from gateway.server.embedded import EmbeddedValkey, state_folder
 from gateway.server.handoff import Handoff
@@ -45,9 +41,7 @@ from gateway.socketio.client_manager import ClientManager
 from gateway.socketio.server import SocketServer
 from gateway.state.history import Histories
 from gateway.state.presence import Presence
-from gateway.state.scripts import ALL
 from gateway.state.workers import Workers
-from gateway.transport.options import EngineOptions
 
 log = structlog.get_logger("gateway.server")
 
@@ -58,77 +52,96 @@ COME_BACK_S = 2
 """Retry-After of a handshake that was refused: what is in the queue is let in or refused within a second."""
 
 IDLE_S = 5.0
-"""How long a room stays subscribed after its last member's grace period."""
+"""How long a room stays subscribed after its last member's grace period: who reloads a page finds it so."""
+
+ANSWERED_WITHIN = 0.95
+"""Share of the Redis timeout that an event may take: its answer leaves before the time is over. A command is given up
+after at most as much (see `SWEEPS_PER_TIMEOUT`)."""
+
+BURST_S = 0.1
+"""New sessions of so much time may come at once."""
 
 
 class Gateway:
     """One worker's gateway: what it is made of, and its life."""
 
+    hub: Hub
+    """The rooms of this worker; made when the worker starts."""
+    tracker: PresenceTracker
+    """Who is present; made when the worker starts."""
+    chat: Chat
+    """The events of clients; made when the worker starts."""
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.worker = secrets.token_hex(4)
+        self.worker = secrets.token_hex(4)  # its id: the sessions' ids begin with it
+        self.health = Health(self.worker)
         self.client_manager = ClientManager()
         self.sio = SocketServer(
-            options=engine_options(settings, self.worker),
+            options=replace(settings.engine, worker=self.worker),
             client_manager=self.client_manager,
             namespaces=["/"],
             gate=self,
-            admission=admission_of(settings.handshakes_per_s),
+            admission=admission_of(settings.access.handshakes_per_s),
         )
         self.engine = self.sio.eio
-        self.handoff: Handoff | None = None
-        self.drain = Drain(self.engine, self._begin_drain, settings.drain_s)
+        self.handoff: Handoff | None = None  # only where there are other workers: under gunicorn
+        self.drain = Drain(self.engine, self._begin_drain, settings.server.drain_s)
+        self._stack = AsyncExitStack()  # all lifetimes
 
     async def life(self, app: web.Application) -> AsyncIterator[None]:
-        """Starts everything, and undoes it in reverse."""
-        async with AsyncExitStack() as stack:
+        """Starts everything, and undoes it in reverse once aiohttp has no request left."""
+        async with self._stack as stack:
             await self._start(stack)
-            log.info("worker_started", worker=self.worker, route=self.settings.route)
+            log.info("worker_started", worker=self.worker, route=self.settings.redis.route)
             yield
-            await self.drain.run()
-            if self.handoff is not None:
-                await self.handoff.close()
-            await self.engine.shutdown()
-            await self.tracker.depart()
         log.info("worker_stopped", worker=self.worker)
 
-    async def leave(self, app: web.Application) -> None:
-        """Closes the sessions."""
+    async def stop(self, app: web.Application) -> None:
+        """Closes the sessions. Called before aiohttp waits for the requests that are open, polls among them."""
         await self.drain.run()
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        settings, worker = self.settings, self.worker
-        url = settings.redis_url or self._start_embedded(stack)
-        route = route_for(settings.route, is_cluster(url))
-        store, pubsub, watch, finder = connections(url, worker, route, settings)
-        histories = Histories(store, settings.position_ttl_s)
-        publisher = Publisher(store, route, publish_options(settings))
-        self.hub = Hub(
-            pubsub, route, RedisSnapshots(histories, pubsub, watch, route), self.engine.times.timers,
-            settings.grace_s + IDLE_S, publisher.tell_position,
-        )  # fmt: skip
-        self.tracker = PresenceTracker(
-            Presence(store, worker), Workers(store, worker, settings.worker_dead_s), publisher,
-            self.engine.times.timers, presence_options(settings),
-        )  # fmt: skip
-        self.chat = Chat(
-            self.hub, publisher, self.tracker, histories, settings.sizes, settings.rooms_per_connection,
-            settings.redis_timeout_s * 0.95, self.engine.admission,
-        )  # fmt: skip
-        self.tracker.on_taken_for_dead = self._register_again
-        self.hub.start(self)
-        self.health = Health(worker, store, pubsub)
+        redis = self._compose(stack)
+        self.health.watch(redis.store, redis.pubsub)
         self._listen_to_clients()
-        await asyncio.gather(store.start(START_S, pubsub), pubsub.start(START_S, self.hub))
-        stack.push_async_callback(store.close)
-        stack.push_async_callback(pubsub.close)
+        stack.push_async_callback(redis.store.close)
+        stack.push_async_callback(redis.pubsub.close)
+        await asyncio.gather(redis.store.start(START_S, redis.pubsub), redis.pubsub.start(START_S, self.hub))
         stack.push_async_callback(self.hub.close)
-        self.client_manager.serve(store, self.hub)
+        self.client_manager.serve(redis.store, self.hub)
         stack.push_async_callback(self.client_manager.close)
         stack.push_async_callback(self.tracker.close)
         self._run(stack, self.tracker.run())
-        if finder is not None:
-            self._run(stack, finder.watch(lambda reason: _drop(store, pubsub, reason)))
+        if redis.finder is not None:
+            self._run(stack, redis.finder.watch(redis.drop))
+        stack.push_async_callback(self.tracker.depart)
+        stack.push_async_callback(self.engine.shutdown)
+
+    def _compose(self, stack: AsyncExitStack) -> Connections:
+        """Makes everything between Redis and the clients' events, and tells each part who listens to it."""
+        settings, worker, timers = self.settings, self.worker, self.engine.times.timers
+        url = settings.redis.url or self._start_embedded(stack)
+        route = route_for(settings.redis.route, is_cluster(url))
+        redis = connections(url, worker, route, settings)
+        store, pubsub = redis.store, redis.pubsub
+        histories = Histories(store, settings.publish.position_ttl_s)
+        publisher = Publisher(store, route, replace(settings.publish, wait_s=settings.redis.timeout_s / 2))
+        self.hub = Hub(
+            pubsub, route, RedisSnapshots(histories, pubsub, redis.watch, route), timers,
+            settings.presence.grace_s + IDLE_S, publisher.tell_position,
+        )  # fmt: skip
+        self.tracker = PresenceTracker(
+            Presence(store, worker), Workers(store, worker, settings.presence.worker_dead_s), publisher, timers,
+            settings.presence,
+        )  # fmt: skip
+        self.chat = Chat(
+            self.hub, publisher, self.tracker, histories, settings.limits, settings.limits.rooms_per_connection,
+            settings.redis.timeout_s * ANSWERED_WITHIN, self.engine.admission,
+        )  # fmt: skip
+        self.tracker.on_taken_for_dead = self._register_again
+        self.hub.start(self)
+        return redis
 
     @staticmethod
     def _run(stack: AsyncExitStack, loop: Coroutine[Any, Any, None]) -> None:
@@ -137,15 +150,20 @@ class Gateway:
 
     def _start_embedded(self, stack: AsyncExitStack) -> str:
         """Without gunicorn (`adev runserver`) and without REDIS_URL the worker has a Valkey of its own."""
-        valkey = EmbeddedValkey.start(state_folder(self.settings.state_dir), self.settings.embedded_port)
+        options = self.settings.embedded
+        valkey = EmbeddedValkey.start(state_folder(options.state_dir), options.port)
         stack.callback(valkey.stop)
         return valkey.url
 
     def adopt_into(self, server: web.Server) -> None:
-        """Lets other workers pass connections to this one's HTTP server."""
-        folder = Path(self.settings.run_dir or tempfile.mkdtemp(prefix="gateway-"))
-        self.handoff = Handoff(folder, self.worker, self.settings.frame_max_bytes)
+        """Lets other workers pass connections to this one's HTTP server, until this worker ends."""
+        folder = self.settings.server.run_dir
+        if folder is None:
+            folder = tempfile.mkdtemp(prefix="gateway-")
+            self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        self.handoff = Handoff(Path(folder), self.worker, self.settings.engine.max_payload_bytes)
         self.handoff.open(server)
+        self._stack.push_async_callback(self.handoff.close)
 
     def _begin_drain(self) -> None:
         self.health.is_draining = True
@@ -212,105 +230,26 @@ async def create_app() -> web.Application:
 
 def build_app(settings: Settings) -> web.Application:
     """The same from given settings."""
-    logs.configure(settings)
+    logs.configure(settings.log)
     gateway = Gateway(settings)
-    app = web.Application(client_max_size=settings.frame_max_bytes)
+    app = web.Application(client_max_size=settings.engine.max_payload_bytes)
     app[GATEWAY] = gateway
     gateway.sio.attach(app, "socket.io")
-    app.router.add_get("/healthz", _late(gateway, "healthz"))
-    app.router.add_get("/readyz", _late(gateway, "readyz"))
-    app.router.add_get("/metrics", _late(gateway, "metrics"))
+    app.router.add_get("/healthz", gateway.health.healthz)
+    app.router.add_get("/readyz", gateway.health.readyz)
+    app.router.add_get("/metrics", gateway.health.metrics)
     app.cleanup_ctx.append(gateway.life)
-    # Before aiohttp waits for the requests that are open, polls among them:
-    app.on_shutdown.append(gateway.leave)
+    app.on_shutdown.append(gateway.stop)
     return app
 
 
-def connections(
-    url: str, worker: str, route: Route, settings: Settings
-) -> tuple[CommandStore, PubSub, ServerWatch, PrimaryFinder[Endpoint] | None]:
-    """Commands and channels for a URL of any topology, and what notices that another primary took over."""
-    name, watch = f"gateway-{worker}", ServerWatch()
-    is_alone = not is_cluster(url) and "+sentinel://" not in url
-    options = CommandOptions(
-        timeout_s=settings.redis_timeout_s,
-        unresponsive_s=settings.deaf_s,
-        # With WAIT an answer may take long, and one of a server that was replaced lacks its replicas.
-        stale_s=None if is_alone or settings.publish_wait_replicas else STALE_S,
-        scripts=ALL,
-    )
-    if is_cluster(url):
-        cluster = ClusterCommands(url, watch, name, options)
-        return cluster, ClusterPubSub(cluster, watch, worker, settings.probe_s, settings.deaf_s), watch, None
-    finder = FixedFinder(endpoint_of(url)) if is_alone else SentinelFinder(url)
-    store = PrimaryCommands(finder, watch, name, options)
-    pubsub = PrimaryPubSub(
-        finder, store, watch, worker, route.subscribe_verb, settings.probe_s, settings.deaf_s
-    )
-    return store, pubsub, watch, finder
-
-
-def engine_options(settings: Settings, worker: str) -> EngineOptions:
-    """The engine's part of the settings."""
-    return EngineOptions(
-        worker=worker,
-        ping_interval_s=settings.ping_interval_s,
-        ping_timeout_s=settings.ping_timeout_s,
-        connect_timeout_s=settings.connect_timeout_s,
-        max_payload_bytes=settings.frame_max_bytes,
-        outbound_max_bytes=settings.outbound_max_bytes,
-        outbound_mark_bytes=settings.outbound_mark_bytes,
-        stuck_s=settings.stuck_s,
-        compression=settings.compression,
-        origins=settings.origins,
-        trusted_proxies=settings.trusted_proxies,
-    )
-
-
 def admission_of(handshakes_per_s: int) -> AdmissionControl:
-    """At most so many new sessions a second, a tenth of them at once; 0 is no limit. Whoever would have to wait for
+    """At most so many new sessions a second, those of `BURST_S` at once; 0 is no limit. Whoever would have to wait for
     longer than is allowed is refused at once."""
     if handshakes_per_s == 0:
         return AdmissionControl()
-    bucket = Bucket(handshakes_per_s, max(1.0, handshakes_per_s / 10), time.monotonic())
+    bucket = Bucket(handshakes_per_s, max(1.0, handshakes_per_s * BURST_S), time.monotonic())
     return AdmissionControl(bucket.take, handshakes_per_s * WAIT_MAX_S)
-
-
-def publish_options(settings: Settings) -> PublishOptions:
-    """The publisher's part of the settings."""
-    return PublishOptions(
-        history_messages=settings.history_messages,
-        history_ttl_s=settings.history_ttl_s,
-        position_ttl_s=settings.position_ttl_s,
-        idempotency_ttl_s=settings.idempotency_ttl_s,
-        wait_replicas=settings.publish_wait_replicas,
-        wait_s=settings.redis_timeout_s / 2,
-    )
-
-
-def presence_options(settings: Settings) -> PresenceOptions:
-    """The roster's part of the settings."""
-    return PresenceOptions(
-        system_name=settings.system_name,
-        notices_users_max=settings.notices_users_max,
-        grace_s=settings.grace_s,
-        heartbeat_s=settings.heartbeat_s,
-    )
-
-
-def _drop(store: CommandStore, pubsub: PubSub, reason: str) -> None:
-    store.drop(reason)
-    pubsub.drop(reason)
-
-
-def _late(gateway: Gateway, question: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """A route to the worker's health, which is made when the worker starts."""
-
-    async def answer(request: web.Request) -> web.Response:
-        found: web.Response = await getattr(gateway.health, question)(request)
-        return found
-
-    return answer
 
 
 def _come_back(why: str, after_s: int) -> web.Response:

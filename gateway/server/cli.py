@@ -1,8 +1,8 @@
-"""The command `gateway`: `serve` runs it, `check` tells what it sees of Redis and of live workers.
+"""The command `gateway`: `serve` runs it, `check` tells what it sees of Redis and of workers, `docs` prints tables.
 
-Owns the words on the command line and turns them into options. Promises that a bad value ends with one
-sentence and exit status 2, without a traceback, and that `gateway serve` is the Procfile's line and nothing
-else: it puts its options into the environment and becomes gunicorn.
+Owns the words on the command line and turns them into options. Promises:
+- a bad value ends with one sentence and exit status 2, without a traceback;
+- `gateway serve` is the Procfile's line: it puts its options into the environment and becomes gunicorn.
 """
 
 from __future__ import annotations
@@ -11,15 +11,24 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
-from gateway.settings import Settings, SettingsError, variable_of
+from gateway import __version__
+from gateway.option_types import SettingsError
+from gateway.settings import Settings, variable_of
 
 GUNICORN = ("-m", "gunicorn", "-c", "python:gateway.server.gunicorn_conf", "gateway.server.app:create_app")
 """The Procfile's line, by this interpreter."""
 
-_FLAGS = {"host": "--host", "port": "--port", "workers": "--workers", "redis_url": "--redis"}
+_PLACES = {
+    "--host": "server.host",
+    "--port": "server.port",
+    "--workers": "server.workers",
+    "--redis": "redis.url",
+}
+"""The option behind each flag."""
 
 
 class BadOption(click.ClickException):
@@ -33,12 +42,13 @@ class ServeByDefault(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Puts `serve` in front of options that are not the group's own."""
-        if not args or (args[0].startswith("-") and args[0] != "--help"):
+        if not args or (args[0].startswith("-") and args[0] not in ("--help", "--version")):
             args = ["serve", *args]
         return super().parse_args(ctx, args)
 
 
 @click.group(cls=ServeByDefault)
+@click.version_option(__version__, prog_name="gateway")
 def main() -> None:
     """Chat over Socket.IO: many stateless workers, one Redis or Valkey, one order for everybody.
 
@@ -57,8 +67,7 @@ def main() -> None:
 )
 def serve(host: str | None, port: str | None, workers: str | None, redis_url: str | None) -> None:
     """Runs the gateway until Ctrl-C or SIGTERM."""
-    given = {"host": host, "port": port, "workers": workers, "redis_url": redis_url}
-    _with_options(given)
+    _with_options({"--host": host, "--port": port, "--workers": workers, "--redis": redis_url})
     # Ctrl-C waits from here until gunicorn reads its configuration: it outlives the exec, unlike a handler.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.execv(sys.executable, [sys.executable, *GUNICORN])
@@ -72,22 +81,47 @@ def check(redis_url: str | None) -> None:
     """Tells what it sees of Redis and of live workers; exit status 1 when something is wrong."""
     from gateway.server.check import check as look
 
-    sys.exit(look(_with_options({"redis_url": redis_url})))
+    sys.exit(look(_with_options({"--redis": redis_url})))
+
+
+@main.command()
+@click.option(
+    "--write",
+    "folder",
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Fill the tables into the pages of this folder instead.",
+)
+def docs(folder: Path | None) -> None:
+    """Prints the tables of options, error codes and metrics, in Markdown."""
+    from gateway.server import docs as tables
+
+    if folder is None:
+        click.echo(tables.everything(), nl=False)
+    else:
+        tables.fill(folder)
 
 
 def _with_options(given: Mapping[str, str | None]) -> Settings:
     """The settings with the flags over the environment, both checked; the environment has them afterwards."""
-    flags = {variable_of(option): text for option, text in given.items() if text is not None}
-    names = {variable_of(option): _FLAGS[option] for option in given}
-    for variable, text in flags.items():
-        if not text:
-            raise BadOption(f"{names[variable]} needs a value.")
-        try:
-            Settings.from_environment({variable: text})
-        except SettingsError as error:
-            raise BadOption(str(error).replace(variable, names[variable], 1)) from error
-    os.environ.update(flags)
+    flags = {flag: text for flag, text in given.items() if text is not None}
+    variables = {variable_of(_PLACES[flag]): text for flag, text in flags.items()}
+    for flag, text in flags.items():
+        _refuse_bad(flag, text)
     try:
-        return Settings.from_environment()
+        settings = Settings.from_environment(given=variables)
     except SettingsError as error:
         raise BadOption(str(error)) from error
+    os.environ.update(variables)
+    return settings
+
+
+def _refuse_bad(flag: str, text: str) -> None:
+    """Says what is wrong with a flag's value by the name of the flag, not of its variable."""
+    if not text:
+        raise BadOption(f"{flag} needs a value.")
+    variable = variable_of(_PLACES[flag])
+    try:
+        Settings.from_environment({variable: text})
+    except SettingsError as error:
+        raise BadOption(str(error).replace(variable, flag, 1)) from error

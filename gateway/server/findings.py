@@ -6,9 +6,13 @@ wrong, what deserves a warning. What cannot work raises `Wrong` with one sentenc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
+
+from gateway.errors import StoreRefused
 
 OLDEST_MAJOR = 7
 """Sharded pub/sub and what the scripts rely on came with Redis 7.0; every Valkey has them."""
@@ -18,24 +22,65 @@ class Wrong(Exception):
     """The gateway cannot work with this store; the text is one plain sentence."""
 
 
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The reply of INFO, read."""
+
+    values: dict[str, int | str]
+
+    @property
+    def replicas(self) -> list[str]:
+        """Addresses of the replicas that follow at this moment."""
+        fields = [dict(pair.split("=", 1) for pair in text.split(",")) for text in self._replica_lines()]
+        return [f"{each['ip']}:{each['port']}" for each in fields if each.get("state") == "online"]
+
+    def _replica_lines(self) -> list[str]:
+        """Such as `ip=10.0.0.2,port=6379,state=online,offset=42,lag=0`."""
+        return [str(text) for name, text in self.values.items() if re.fullmatch(r"slave\d+", name)]
+
+
+def parse_info(reply: bytes) -> Info:
+    """Reads lines of `name:value`; whole numbers become numbers."""
+    values: dict[str, int | str] = {}
+    for line in reply.decode(errors="replace").splitlines():
+        name, colon, text = line.partition(":")
+        if colon and not line.startswith("#"):
+            values[name] = int(text) if text.isascii() and text.isdigit() else text
+    return Info(values)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What one server says of itself. None where it does not tell: managed services often refuse CONFIG."""
 
     address: str
+    """Where it was asked, as host:port or the path of a socket."""
     product: str
+    """Redis or Valkey."""
     version: str
+    """Of the product: a Valkey also names the Redis that it is compatible with."""
     is_primary: bool
+    """Whether it takes writes."""
     primary_address: str
+    """Whom a replica follows."""
     is_cluster: bool
+    """Whether it is a node of a Cluster."""
     is_append_only: bool
+    """Whether writes go to an append-only file."""
     flush: str | None
+    """When that file is flushed: `appendfsync`."""
     snapshots: str | None
+    """When snapshots are taken: `save`; empty for never."""
     replicas: int
+    """How many replicas are connected."""
     min_replicas: int | None
+    """Without so many it takes no writes: `min-replicas-to-write`."""
     used_bytes: int
+    """Memory that it takes."""
     max_bytes: int
+    """Memory that it may take; 0 for no limit."""
     eviction: str
+    """What happens at the limit: `maxmemory-policy`."""
 
 
 def facts_of(address: str, info: Mapping[str, Any], config: Mapping[str, str]) -> Facts:
@@ -102,6 +147,33 @@ def warnings(facts: Facts) -> Iterator[str]:
             f"{facts.address} takes writes while cut off from its replicas, and a failover drops them: "
             "set min-replicas-to-write to 1."
         )
+
+
+def wrong_with(place: str, error: BaseException, wait_s: float) -> Wrong:
+    """Says in one sentence why a server cannot be used, from what its connection or its reply raised."""
+    text = str(error).rstrip(".") or type(error).__name__
+    word, _, rest = text.partition(" ")
+    said = rest if re.fullmatch("[A-Z]+", word) and rest else text
+    if isinstance(error, TimeoutError) or "not answer in time" in text:
+        return Wrong(f"{place} does not answer within {wait_s:g} s.")
+    if word in ("NOAUTH", "WRONGPASS") or "AUTH" in text:
+        return Wrong(f"{place} does not let this user in: {said}.")
+    if word == "NOPERM":
+        return Wrong(f"{place} does not allow this user what the gateway needs: {said}.")
+    if word == "READONLY":
+        return Wrong(f"{place} is read-only: {said}.")
+    if isinstance(error, StoreRefused) or said != text:
+        return Wrong(f"{place} refuses what the gateway needs: {said}.")
+    return Wrong(f"{place} cannot be reached: {text}.")
+
+
+def without_secrets(text: str, url: str) -> str:
+    """A sentence about a URL without the password of that URL."""
+    credentials, found, _ = url.partition("://")[2].rpartition("@")
+    password = credentials.partition(":")[2]
+    for secret in {password, unquote(password)} - {""} if found else set():
+        text = text.replace(secret, "***")
+    return text
 
 
 def _persistence(facts: Facts) -> str:

@@ -1,13 +1,15 @@
 """gunicorn's configuration: `gunicorn -c python:gateway.server.gunicorn_conf gateway.server.app:create_app`.
 
-Owns what the master holds for all its workers: the embedded Valkey when no REDIS_URL is set, and the private
-folder of the workers' Unix sockets. Both are made before the first worker, handed to the workers by the
-environment, and undone after the last: by `on_exit`, or at the interpreter's end where gunicorn leaves
-without calling it (a port in use). Options on gunicorn's command line win over the ones here. Never serves
-anything itself.
+Owns what the master holds for all its workers: the embedded Valkey when no REDIS_URL is set, and the private folder of
+the workers' Unix sockets.
 
-Ctrl-C reaches the master and the workers at once, and not the embedded Valkey; the master waits for its
-workers and then stops Valkey.
+- Both are made before the first worker, and handed to the workers by the environment.
+- Both are undone after the last worker: by `on_exit`, or at the interpreter's end where gunicorn leaves without calling
+  it (a port in use).
+- Ctrl-C reaches the master and the workers at once, and not the embedded Valkey. The master waits for its workers and
+  then stops Valkey.
+
+Options on gunicorn's command line win over the ones here. Never serves anything itself.
 """
 
 from __future__ import annotations
@@ -24,19 +26,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from gateway.option_types import SettingsError
 from gateway.server import logs
 from gateway.server.embedded import EmbeddedError, EmbeddedValkey, state_folder
-from gateway.settings import Settings, SettingsError, variable_of
+from gateway.settings import EmbeddedOptions, Settings, variable_of
 
 SOCKET_FOLDER_MAX = 70
 """Longest path of the workers' folder in bytes; a Unix socket's has room for 103 (macOS) or 107 (Linux)."""
+TEMPORARY_MAX = SOCKET_FOLDER_MAX - len("/gateway-12345678")
+"""Longest path of the folder in which a new one is made."""
 
 # Until there is something to undo, Ctrl-C just ends the process; `gateway serve` has held it back for this moment.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 _settings = Settings.from_environment()
-logs.configure(_settings)
+logs.configure(_settings.log)
 _log = logs.get_logger(__name__)
 _held = ExitStack()
 
@@ -45,19 +50,19 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-bind = [_address(_settings.host, _settings.port)]
-workers = _settings.workers
+bind = [_address(_settings.server.host, _settings.server.port)]
+workers = _settings.server.workers
 worker_class = "gateway.server.worker.GatewayWorker"
 worker_tmp_dir = (
     "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 )  # heartbeats must never wait for a disk
 timeout = 30
-graceful_timeout = math.ceil(_settings.drain_s + 10)
+graceful_timeout = math.ceil(_settings.server.drain_s + 10)
 keepalive = 75  # above the 60 s for which proxies keep idle connections, so that they close first
 proc_name = "chat-gateway"
 default_proc_name = proc_name
 control_socket_disable = True  # it would leave a socket in the user's home folder
-loglevel = _settings.log_level
+loglevel = _settings.log.level
 logger_class = logs.GunicornLogger
 
 
@@ -67,10 +72,10 @@ def on_starting(server: Any) -> None:
     atexit.register(_release, os.getpid())
     try:
         settings = Settings.from_environment()
-        if settings.redis_url is None:
-            os.environ[variable_of("redis_url")] = _start_valkey(settings)
-        os.environ[variable_of("run_dir")] = str(
-            _run_folder(settings.run_dir, server.cfg.uid, server.cfg.gid)
+        if settings.redis.url is None:
+            os.environ[variable_of("redis.url")] = _start_valkey(settings.embedded)
+        os.environ[variable_of("server.run_dir")] = str(
+            _run_folder(settings.server.run_dir, server.cfg.uid, server.cfg.gid)
         )
     except (EmbeddedError, SettingsError) as error:
         sys.exit(f"Error: {error}")
@@ -128,8 +133,8 @@ def _release(master_pid: int) -> None:
         _held.close()
 
 
-def _start_valkey(settings: Settings) -> str:
-    valkey = EmbeddedValkey.start(state_folder(settings.state_dir), settings.embedded_port)
+def _start_valkey(options: EmbeddedOptions) -> str:
+    valkey = EmbeddedValkey.start(state_folder(options.state_dir), options.port)
     _held.callback(_stop_valkey, valkey)
     _log.info(
         "embedded_valkey_started",
@@ -148,16 +153,7 @@ def _stop_valkey(valkey: EmbeddedValkey) -> None:
 
 def _run_folder(given: str | None, uid: int, gid: int) -> Path:
     """The folder of the workers' sockets: private, short, and theirs when gunicorn gives up root for them."""
-    if given:
-        folder = Path(given)
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise SettingsError(f"GATEWAY_RUN_DIR={given!r} cannot be made: {error.strerror}") from error
-    else:
-        around = tempfile.gettempdir()
-        folder = Path(tempfile.mkdtemp(prefix="gateway-", dir=around if len(around) < 55 else "/tmp"))
-        _held.callback(shutil.rmtree, folder, ignore_errors=True)
+    folder = _given_folder(given) if given else _new_folder()
     if len(os.fsencode(folder.absolute())) > SOCKET_FOLDER_MAX:
         raise SettingsError(
             f"GATEWAY_RUN_DIR={given!r} is not allowed: at most {SOCKET_FOLDER_MAX} bytes long"
@@ -166,4 +162,25 @@ def _run_folder(given: str | None, uid: int, gid: int) -> Path:
         raise SettingsError(f"GATEWAY_RUN_DIR={given!r} is not allowed: a private folder (mode 0700)")
     if os.geteuid() == 0:
         os.chown(folder, uid, gid)
+    return folder
+
+
+def _given_folder(given: str) -> Path:
+    folder = Path(given)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"GATEWAY_RUN_DIR={given!r} cannot be made: {error.strerror}") from error
+    return folder
+
+
+def _new_folder() -> Path:
+    """A folder of this gateway's own, removed at its end."""
+    around = tempfile.gettempdir()
+    folder = Path(
+        tempfile.mkdtemp(
+            prefix="gateway-", dir=around if len(os.fsencode(around)) <= TEMPORARY_MAX else "/tmp"
+        )
+    )
+    _held.callback(shutil.rmtree, folder, ignore_errors=True)
     return folder

@@ -11,21 +11,27 @@ from gateway.interfaces import CommandStore, PubSub
 
 
 class Health:
-    """One worker's state, as a load balancer sees it."""
+    """One worker's state, as a load balancer sees it. It exists before the connections to Redis do."""
 
-    def __init__(self, worker: str, store: CommandStore, pubsub: PubSub) -> None:
+    def __init__(self, worker: str) -> None:
         self._worker = worker
-        self._store = store
-        self._pubsub = pubsub
+        self._redis: tuple[CommandStore, PubSub] | None = None
         self._since_s = time.monotonic()
         self.is_draining = False
+
+    def watch(self, store: CommandStore, pubsub: PubSub) -> None:
+        """From now on readiness depends on these two."""
+        self._redis = store, pubsub
 
     def reasons(self) -> list[str]:
         """Why this worker is not ready; empty if it is."""
         found = ["draining"] if self.is_draining else []
-        if not self._store.is_up:
+        if self._redis is None:
+            return [*found, "starting"]
+        store, pubsub = self._redis
+        if not store.is_up:
             found.append("no connection to the store")
-        if (unhealthy_reason := self._pubsub.unhealthy_reason) is not None:
+        if (unhealthy_reason := pubsub.unhealthy_reason) is not None:
             found.append(unhealthy_reason)
         return found
 

@@ -21,7 +21,7 @@ from gunicorn.glogging import Logger
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from gateway.settings import Settings
+from gateway.settings import LogOptions, Settings
 
 _process = {"pid": os.getpid()}  # asking the kernel for each line cost a twentieth of a connection's CPU
 os.register_at_fork(after_in_child=lambda: _process.update(pid=os.getpid()))
@@ -36,10 +36,10 @@ def get_logger(name: str) -> FilteringBoundLogger:
     return cast(FilteringBoundLogger, structlog.get_logger(name))
 
 
-def configure(settings: Settings) -> None:
-    """Sets up all logging of this process from `log_format` and `log_level`; may be called again."""
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    last = _last_processors(settings.log_format)
+def configure(options: LogOptions) -> None:
+    """Sets up all logging of this process; may be called again."""
+    level = logging.getLevelNamesMapping()[options.level.upper()]
+    last = _last_processors(options.format)
     structlog.configure(
         processors=[_with_name, stamp, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -47,7 +47,7 @@ def configure(settings: Settings) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(_CurrentStandardError())
-    handler.setFormatter(formatter(settings.log_format))
+    handler.setFormatter(formatter(options.format))
     handler.addFilter(BrokenRequests())
     logging.basicConfig(handlers=[handler], level=level, force=True)
 
@@ -135,7 +135,7 @@ class GunicornLogger(Logger):  # type: ignore[misc]
     def setup(self, cfg: Any) -> None:
         """Called by gunicorn at the start and at each reload."""
         super().setup(cfg)
-        ours = formatter(Settings.from_environment().log_format)
+        ours = formatter(Settings.from_environment().log.format)
         for log in (self.error_log, self.access_log):
             for handler in log.handlers:
                 handler.setFormatter(ours)

@@ -1,21 +1,23 @@
 """The gunicorn worker: aiohttp's, on uvloop when it is installed, and with a drain before it stops.
 
-SIGTERM (also from HUP) and `--max-requests` drain; SIGQUIT, SIGINT and the death of the master close at once.
+SIGTERM (also from HUP) and `--max-requests` drain; SIGQUIT, SIGINT and the death of the master close at once. All of
+them only ask: `drain.py` owns what happens.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import importlib.util
 import os
 from types import FrameType
+from typing import Any
 
 from aiohttp import web
 from aiohttp.worker import GunicornWebWorker
 
 from gateway.server.app import GATEWAY
+from gateway.server.drain import Drain
 from gateway.settings import Settings
 
 COLLECT_EVERY = 10_000
@@ -33,27 +35,40 @@ def spare_the_collector() -> None:
 class GatewayRunner(web.AppRunner):
     """aiohttp's runner, whose server also adopts connections that reached another worker."""
 
+    def __init__(self, app: web.Application, master_pid: int, **how: Any) -> None:
+        super().__init__(app, **how)
+        self._master_pid = master_pid
+
     async def setup(self) -> None:
+        """Starts the application, then lets other workers pass connections to it."""
         await super().setup()
         assert self.server is not None
         self.app[GATEWAY].adopt_into(self.server)
         spare_the_collector()
 
+    async def cleanup(self) -> None:
+        """Stops the application. Nobody waits for a worker whose master is gone."""
+        if os.getppid() != self._master_pid:
+            self.app[GATEWAY].drain.hurry()
+        await super().cleanup()
+
 
 class GatewayWorker(GunicornWebWorker):
     """One gateway process under gunicorn."""
 
+    _drain: Drain | None = None
+
     def init_process(self) -> None:
         """Chooses the event loop before it is made: uvloop where it is installed, unless plain asyncio is asked for."""
-        wanted = Settings.from_environment().loop
+        wanted = Settings.from_environment().server.loop
         if wanted == "uvloop" or (wanted == "auto" and importlib.util.find_spec("uvloop") is not None):
             asyncio.set_event_loop_policy(importlib.import_module("uvloop").EventLoopPolicy())
         super().init_process()
 
     async def _run(self) -> None:
         factory = self.wsgi  # type: ignore[has-type]
-        self._drain: asyncio.Task[None] | None = None
         self._app: web.Application = await factory()
+        self._drain = self._app[GATEWAY].drain
         self.wsgi = self._runner
         beating = asyncio.create_task(self._beat())
         try:
@@ -62,9 +77,9 @@ class GatewayWorker(GunicornWebWorker):
             beating.cancel()
 
     async def _runner(self) -> web.AppRunner:
-        self._app.on_shutdown.insert(0, self._stop)
         return GatewayRunner(
             self._app,
+            self.ppid,
             logger=self.log,
             keepalive_timeout=self.cfg.keepalive,
             access_log=self.log.access_log if self.cfg.accesslog else None,
@@ -86,28 +101,20 @@ class GatewayWorker(GunicornWebWorker):
         waiting: asyncio.Future[bool] = super()._wait_next_notify()
         return waiting
 
-    async def _stop(self, app: web.Application) -> None:
-        """A stop that did not begin with SIGTERM drains here: `--max-requests`, or the master is gone."""
-        drain = app[GATEWAY].drain
-        if self._is_orphan():
-            drain.is_quick = True
-        await drain.run()
-
-    def _is_orphan(self) -> bool:
-        return bool(self.ppid != os.getppid())
-
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM: drain first, stop then."""
+        """SIGTERM: drain first, while other requests are still answered, and end then."""
         if self._drain is None:
-            self._drain = self.loop.create_task(self._drain_and_stop())
+            self._end()
+        else:
+            self._drain.begin().add_done_callback(lambda _: self._end())
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """SIGQUIT or SIGINT: close at once."""
-        with contextlib.suppress(AttributeError, KeyError):
-            self._app[GATEWAY].drain.is_quick = True
+        if self._drain is not None:
+            self._drain.hurry()
         super().handle_quit(sig, frame)
 
-    async def _drain_and_stop(self) -> None:
-        await self._app[GATEWAY].drain.run()
+    def _end(self) -> None:
+        """Lets aiohttp's loop end; the runner's clean-up follows."""
         self.alive = False
         self._notify_waiter_done()

@@ -12,9 +12,9 @@ from socketio import packet as socketio_packet
 
 from gateway.admission import AdmissionControl
 from gateway.interfaces import HandshakeGate
+from gateway.settings import EngineOptions
 from gateway.socketio.strict import StrictPacket
 from gateway.transport.codec import ATTACHMENTS_MAX, MalformedPacket, check_event
-from gateway.transport.options import EngineOptions
 from gateway.transport.server import EngineServer
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 
+from gateway.settings import EngineOptions
 from gateway.timers import Timers
 from gateway.transport.connection import WebSocketConnection
 from gateway.transport.library_socket import PING, Reason
-from gateway.transport.options import EngineOptions
 from gateway.transport.socket import EngineSocket
 from gateway.websocket.close_codes import NORMAL
 

@@ -41,13 +41,13 @@ from aiohttp import web
 
 from gateway.admission import AdmissionControl
 from gateway.interfaces import HandshakeGate
+from gateway.settings import EngineOptions
 from gateway.transport import answers, polling
 from gateway.transport.answers import Answer
 from gateway.transport.codec import open_packet
 from gateway.transport.heartbeats import Heartbeats
 from gateway.transport.hijack import Hijacked, request_tail
 from gateway.transport.library_socket import SocketState
-from gateway.transport.options import EngineOptions
 from gateway.transport.proxies import Proxies
 from gateway.transport.socket import EngineSocket
 from gateway.transport.upgrade import UpgradingListener, accept_websocket

@@ -11,11 +11,11 @@ from collections.abc import Awaitable
 from aiohttp import web
 
 from gateway.interfaces import Deadlines
+from gateway.settings import EngineOptions
 from gateway.transport.codec import MalformedPacket
 from gateway.transport.connection import WebSocketConnection
 from gateway.transport.hijack import hijack
 from gateway.transport.library_socket import Reason, SocketState
-from gateway.transport.options import EngineOptions
 from gateway.transport.socket import EngineSocket
 from gateway.websocket.deflate import Inflater, negotiate
 from gateway.websocket.frames import TEXT, FrameParser

@@ -6,7 +6,8 @@ import asyncio
 import time
 import uuid
 
-from gateway.chat.presence_tracker import PresenceOptions, PresenceTracker
+from gateway.chat.presence_tracker import PresenceTracker
+from gateway.settings import PresenceOptions
 from tests.support.chat_worker import ChatWorker, chat_worker
 from tests.support.waiting import HeldUp, in_time, stays, tried_again, until
 

@@ -15,9 +15,10 @@ from gateway.protocol import Position, entry
 from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import CommandCalls, PrimaryCommands
 from gateway.redis.server_watch import ServerWatch
-from gateway.rooms.publisher import Publisher, PublishOptions
+from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import RoomRoute
+from gateway.settings import PublishOptions
 from gateway.state.history import Histories, Snapshot
 from gateway.state.scripts import PUBLISH
 from tests.support.redis_limits import LIMITS

@@ -16,9 +16,10 @@ from gateway.protocol import Position, entry, notice_json, receive_json
 from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
 from gateway.redis.server_watch import ServerWatch
-from gateway.rooms.publisher import Publisher, PublishOptions
+from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import ClusterRoute, RoomRoute, Route, SharedRoute, route_for
+from gateway.settings import PublishOptions
 from tests.support.redis_limits import LIMITS
 from tests.support.waiting import until
 

@@ -8,17 +8,15 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from gateway.server.app import build_app, create_app
 from gateway.server.health import Health
-from gateway.settings import Settings
-from tests.redis.test_subscriber import bus_on
+from tests.support.chat_worker import chat_worker
+from tests.support.serving import serving, settings
 from tests.support.waiting import until
 from tests.system.clients import HandshakeRefused, Member
 from tests.system.faults.servers import Valkey
@@ -42,18 +40,6 @@ async def server() -> AsyncIterator[Valkey]:
         yield server
 
 
-@asynccontextmanager
-async def serving(app: web.Application) -> AsyncIterator[str]:
-    """The application on a port from the kernel; its URL."""
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
 async def chats(url: str, room: str) -> None:
     async with await Member.connect(url) as ann, await Member.connect(url, "polling") as ben:
         assert (await ann.join("ann", room))["ok"]
@@ -75,7 +61,7 @@ async def test_without_a_redis_it_starts_its_own_and_keeps_what_was_said(
 
 
 async def test_health_readiness_and_counters_are_answered(redis_url: str, room: str) -> None:
-    async with serving(build_app(Settings(redis_url=redis_url, drain_s=0))) as url:
+    async with serving(build_app(settings(redis_url))) as url:
         await chats(url, room)
         status, alive = await fetch_json(f"{url}/healthz")
         assert (status, alive["status"]) == (200, "ok")
@@ -91,7 +77,7 @@ async def test_a_worker_without_its_store_starts_and_says_why_it_is_not_ready(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("gateway.server.app.START_S", 0.2)
-    async with serving(build_app(Settings(redis_url="redis://127.0.0.1:1/0", drain_s=0))) as url:
+    async with serving(build_app(settings("redis://127.0.0.1:1/0"))) as url:
         status, told = await fetch_json(f"{url}/readyz")
         assert (status, told["ready"]) == (503, False)
         assert told["reasons"] == ["no connection to the store", "not subscribed to the store"]
@@ -101,7 +87,7 @@ async def test_a_worker_without_its_store_starts_and_says_why_it_is_not_ready(
 
 
 async def test_more_handshakes_than_allowed_are_told_when_to_come_back(redis_url: str) -> None:
-    async with serving(build_app(Settings(redis_url=redis_url, handshakes_per_s=1, drain_s=0))) as url:
+    async with serving(build_app(settings(redis_url, GATEWAY_HANDSHAKES_PER_S="1"))) as url:
         many = (Member.connect(url, ("websocket", "polling")[number % 2]) for number in range(20))
         came = await asyncio.gather(*many, return_exceptions=True)
         refused = [each for each in came if isinstance(each, HandshakeRefused)]
@@ -116,7 +102,7 @@ async def test_more_handshakes_than_allowed_are_told_when_to_come_back(redis_url
 
 
 async def test_stopping_does_not_wait_for_a_poll_that_is_open(redis_url: str) -> None:
-    async with serving(build_app(Settings(redis_url=redis_url, drain_s=0))) as url:
+    async with serving(build_app(settings(redis_url))) as url:
         ann = await Member.connect(url, "polling")
         began_s = time.monotonic()
     assert time.monotonic() - began_s < POLL_S / 2
@@ -125,7 +111,7 @@ async def test_stopping_does_not_wait_for_a_poll_that_is_open(redis_url: str) ->
 
 
 async def test_stopping_closes_the_sessions_and_leaves_nothing_behind(server: Valkey, room: str) -> None:
-    async with serving(build_app(Settings(redis_url=server.url, drain_s=0.2))) as url:
+    async with serving(build_app(settings(server.url, GATEWAY_DRAIN_S="0.2"))) as url:
         ann = await Member.connect(url)
         await ann.join("ann", room)
     await until(ann.closed.is_set, what="the session is closed")
@@ -141,8 +127,10 @@ async def test_stopping_closes_the_sessions_and_leaves_nothing_behind(server: Va
 
 
 async def test_every_reason_for_not_being_ready_is_named(server: Valkey) -> None:
-    async with bus_on(server) as (pubsub, store, _):
-        health = Health(uuid.uuid4().hex, store, pubsub)
+    async with chat_worker(server.url) as worker:
+        health = Health(uuid.uuid4().hex)
+        assert health.reasons() == ["starting"]
+        health.watch(worker.store, worker.pubsub)
         assert health.reasons() == []
         health.is_draining = True
         assert health.reasons() == ["draining"]

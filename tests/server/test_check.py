@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -55,7 +56,7 @@ def free_port() -> Iterator[int]:
 
 def seen(url: str, capsys: Capture) -> dict[str, str]:
     """The lines of a check that ends well, by heading; several lines of one heading are joined."""
-    assert check(Settings(redis_url=url)) == 0, capsys.readouterr().err
+    assert check(Settings.from_environment({"REDIS_URL": url})) == 0, capsys.readouterr().err
     shown: dict[str, str] = {}
     for line in capsys.readouterr().out.splitlines():
         heading, text = line[:12].strip() or "loss", line[13:]
@@ -68,7 +69,7 @@ def refusal(url: str, capsys: Capture) -> str:
     taken_s, sentence = REFUSED_WITHIN_S, ""
     for _ in range(TRIES):
         begun = time.monotonic()
-        assert check(Settings(redis_url=url)) == 1
+        assert check(Settings.from_environment({"REDIS_URL": url})) == 1
         taken_s = time.monotonic() - begun
         (sentence,) = capsys.readouterr().err.splitlines()
         if taken_s < REFUSED_WITHIN_S:
@@ -122,12 +123,12 @@ def test_it_names_workers_that_live_and_no_others(server: EmbeddedValkey, capsys
 def test_without_a_url_it_looks_at_the_embedded_valkey_that_runs(
     server: EmbeddedValkey, capsys: Capture
 ) -> None:
-    assert check(Settings(state_dir=str(server.folder))) == 0
+    assert check(Settings.from_environment({"GATEWAY_STATE_DIR": str(server.folder)})) == 0
     assert f"at 127.0.0.1:{server.port}" in capsys.readouterr().out
 
 
 def test_without_a_url_and_without_an_embedded_valkey_it_says_so(tmp_path: Path, capsys: Capture) -> None:
-    assert check(Settings(state_dir=str(tmp_path))) == 1
+    assert check(Settings.from_environment({"GATEWAY_STATE_DIR": str(tmp_path)})) == 1
     assert f"no embedded Valkey runs in {tmp_path}" in capsys.readouterr().err
 
 
@@ -162,7 +163,9 @@ def test_a_wrong_password_is_one_sentence_without_the_password(
     assert "does not let this user in" in sentence
     assert "wrong-word" not in sentence
     assert "does not let this user in" in refusal(server.url, capsys)
-    assert check(Settings(redis_url=f"redis://:right-word@127.0.0.1:{server.port}")) == 0
+    assert (
+        check(Settings.from_environment({"REDIS_URL": f"redis://:right-word@127.0.0.1:{server.port}"})) == 0
+    )
     assert "right-word" not in "".join(capsys.readouterr())
 
 
@@ -172,18 +175,47 @@ def test_a_url_that_cannot_be_read_is_one_sentence_without_its_password(capsys: 
     assert "sec" not in sentence
 
 
+def test_a_url_whose_tls_files_are_missing_is_one_sentence(capsys: Capture) -> None:
+    sentence = refusal("rediss://127.0.0.1:6379?ssl_ca_certs=/no/such/file", capsys)
+    assert "TLS files" in sentence
+
+
+def test_a_user_who_may_not_read_what_the_server_tells_is_refused(
+    server: EmbeddedValkey, capsys: Capture
+) -> None:
+    with admin(server) as client:
+        client.execute_command("ACL", "SETUSER", "blind", "on", ">word", "~*", "&*", "+@all", "-info")
+    sentence = refusal(f"redis://blind:word@127.0.0.1:{server.port}", capsys)
+    assert "does not allow this user" in sentence
+
+
 def test_a_replica_is_refused(server: EmbeddedValkey, free_port: int, capsys: Capture) -> None:
     with admin(server) as client:
         client.replicaof("127.0.0.1", free_port)
     assert "is a read-only replica of 127.0.0.1:" in refusal(server.url, capsys)
 
 
-def test_a_user_without_scripts_is_refused(server: EmbeddedValkey, capsys: Capture) -> None:
+@pytest.mark.parametrize("forbidden", ["-@scripting", "-evalsha"])
+def test_a_user_without_scripts_is_refused(server: EmbeddedValkey, forbidden: str, capsys: Capture) -> None:
     with admin(server) as client:
-        client.execute_command("ACL", "SETUSER", "narrow", "on", ">word", "~*", "&*", "+@all", "-eval")
+        client.execute_command("ACL", "SETUSER", "narrow", "on", ">word", "~*", "&*", "+@all", forbidden)
     sentence = refusal(f"redis://narrow:word@127.0.0.1:{server.port}", capsys)
     assert "does not allow this user" in sentence
     assert "eval" in sentence
+
+
+def test_a_user_with_what_the_gateway_uses_of_scripts_is_fit(server: EmbeddedValkey, capsys: Capture) -> None:
+    with admin(server) as client:
+        client.execute_command("ACL", "SETUSER", "narrow", "on", ">word", "~*", "&*", "+@all", "-eval")
+    assert seen(f"redis://narrow:word@127.0.0.1:{server.port}", capsys)["scripts"] == "work"
+
+
+def test_a_user_without_channels_is_refused(server: EmbeddedValkey, capsys: Capture) -> None:
+    with admin(server) as client:
+        client.execute_command("ACL", "SETUSER", "narrow", "on", ">word", "~*", "&*", "+@all", "-subscribe")
+    sentence = refusal(f"redis://narrow:word@127.0.0.1:{server.port}", capsys)
+    assert "does not allow this user" in sentence
+    assert "subscribe" in sentence
 
 
 def test_a_server_that_refuses_config_is_described_as_far_as_it_tells(
@@ -205,13 +237,13 @@ def test_a_server_that_evicts_is_warned_about(server: EmbeddedValkey, capsys: Ca
 async def test_a_cluster_is_named_with_its_primaries(free_port: int, capsys: Capture) -> None:
     with cluster_node() as node, admin(node) as client:
         place = f"127.0.0.1:{node.port}"
-        assert "is a node of a Redis Cluster" in refusal(f"redis://{place}", capsys)
-        assert refusal(f"redis+cluster://{place}", capsys)
+        assert "is a node of a Redis Cluster" in await asyncio.to_thread(refusal, f"redis://{place}", capsys)
+        assert await asyncio.to_thread(refusal, f"redis+cluster://{place}", capsys)
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         await until(
             lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", 10, "all slots served"
         )
-        shown = seen(f"redis+cluster://127.0.0.1:{free_port},{place}", capsys)
+        shown = await asyncio.to_thread(seen, f"redis+cluster://127.0.0.1:{free_port},{place}", capsys)
         assert shown["topology"] == f"Cluster of 1 primaries ({place}) and 0 replicas"
         assert (shown["scripts"], shown["pub/sub"]) == ("work", "works")
 
@@ -263,12 +295,14 @@ async def test_sentinel_is_named_with_its_primary(
 ) -> None:
     with sentinel(server, tmp_path) as port:
         await until(lambda: answers(port), 10, "Sentinel answers")
-        shown = seen(f"redis+sentinel://127.0.0.1:{free_port},127.0.0.1:{port}/0/chat", capsys)
+        both = f"redis+sentinel://127.0.0.1:{free_port},127.0.0.1:{port}/0/chat"
+        shown = await asyncio.to_thread(seen, both, capsys)
         assert (
             shown["topology"]
             == f"Sentinel, service chat: primary 127.0.0.1:{server.port}, healthy replicas none"
         )
-        assert "the service other" in refusal(f"redis+sentinel://127.0.0.1:{port}/0/other", capsys)
+        other = f"redis+sentinel://127.0.0.1:{port}/0/other"
+        assert "the service other" in await asyncio.to_thread(refusal, other, capsys)
 
 
 @pytest.mark.parametrize(
@@ -316,3 +350,9 @@ def test_a_check_is_a_command(server: EmbeddedValkey) -> None:
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert f"at 127.0.0.1:{server.port}" in ran.stdout
+
+
+def test_who_reads_only_the_first_line_is_told_of_no_fault(server: EmbeddedValkey) -> None:
+    command = f"{sys.executable} -m gateway check --redis {server.url} | head -n 1"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (ran.stderr, len(ran.stdout.splitlines())) == ("", 1)

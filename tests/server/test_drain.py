@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.server.drain import GOODBYE, Drain, batch_size
-from gateway.transport.options import EngineOptions
+from gateway.settings import EngineOptions
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
 from tests.support.waiting import Stopwatch, until
@@ -96,7 +96,7 @@ async def test_a_quick_drain_of_thousands_does_not_wait() -> None:
     drain = Drain(engine, lambda: None, 60.0)
     running = asyncio.create_task(drain.run())
     await until(lambda: any(socket.outbox for socket in sockets), what="it began")
-    drain.is_quick = True
+    drain.hurry()
     async with Stopwatch() as watch:
         await asyncio.wait_for(running, 20)
     assert watch.calm_seconds < 2

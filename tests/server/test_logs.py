@@ -18,7 +18,7 @@ from gateway.server import logs
 from gateway.settings import Settings
 
 log = logs.get_logger("ours")
-logs.configure(Settings.from_environment())
+logs.configure(Settings.from_environment().log)
 log.debug("not_shown")
 log.info("member_joined", room="lobby", tags={1: b"x"})
 logging.getLogger("aiohttp.server").warning("Odd request from %s", "somewhere", extra={"kept": "out"})
@@ -37,7 +37,7 @@ from aiohttp import web
 from gateway.server import logs
 from gateway.settings import Settings
 
-logs.configure(Settings.from_environment())
+logs.configure(Settings.from_environment().log)
 
 async def read(request):
     await request.read()

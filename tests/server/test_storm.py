@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator, Callable
 
 from gateway.admission import WORK_AT_ONCE
 from gateway.server.app import GATEWAY, build_app
-from gateway.settings import Settings
-from tests.server.test_app import serving
+from tests.support.serving import serving, settings
 from tests.support.waiting import until
 from tests.system.clients import Member
 from tests.system.gateways import Gateway
@@ -42,7 +41,7 @@ async def watching(count: Callable[[], int]) -> AsyncIterator[list[int]]:
 
 
 async def test_a_storm_comes_in_and_joins_and_goes_a_few_at_a_time(redis_url: str, room: str) -> None:
-    app = build_app(Settings(redis_url=redis_url, drain_s=0))
+    app = build_app(settings(redis_url))
     async with serving(app) as url:
         chat, engine = app[GATEWAY].chat, app[GATEWAY].engine
         async with watching(lambda: len(engine.sockets)) as handshakes:

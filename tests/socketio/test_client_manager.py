@@ -12,9 +12,9 @@ import pytest
 import socketio
 
 from gateway.rooms.member import Member
+from gateway.settings import EngineOptions
 from gateway.socketio.client_manager import ClientManager
 from gateway.socketio.server import SocketServer
-from gateway.transport.options import EngineOptions
 from tests.support.chat_worker import ChatWorker, chat_worker
 from tests.support.recorder import Recorder
 from tests.support.waiting import stays, until

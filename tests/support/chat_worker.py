@@ -15,18 +15,18 @@ from typing import Any
 
 from gateway import keys
 from gateway.chat.handlers import Chat
-from gateway.chat.presence_tracker import PresenceOptions, PresenceTracker
+from gateway.chat.presence_tracker import PresenceTracker
 from gateway.interfaces import PrimaryFinder
-from gateway.protocol import Sizes
 from gateway.redis.address import Endpoint, FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
 from gateway.redis.connection import CommandOptions
 from gateway.redis.pubsub import PrimaryPubSub
 from gateway.redis.server_watch import ServerWatch
 from gateway.rooms.hub import Hub
-from gateway.rooms.publisher import Publisher, PublishOptions
+from gateway.rooms.publisher import Publisher
 from gateway.rooms.routes import route_for
 from gateway.rooms.snapshot_source import RedisSnapshots
+from gateway.settings import PresenceOptions, PublishOptions, Sizes
 from gateway.socketio.client_manager import ClientManager
 from gateway.state.history import NOTHING, Histories, Observed, Snapshot
 from gateway.state.presence import Presence

@@ -31,11 +31,10 @@ from aiohttp import web
 from gateway.interfaces import HandshakeGate
 from gateway.protocol import acknowledgement_packet, event_packet
 from gateway.server import logs
-from gateway.settings import Settings
+from gateway.settings import EngineOptions, LogOptions
 from gateway.socketio.server import SocketServer
 from gateway.transport.connection import WebSocketConnection
 from gateway.transport.hijack import Hijacked, hijack, request_tail
-from gateway.transport.options import EngineOptions
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
 from gateway.websocket.deflate import Inflater, compress, negotiate
@@ -288,7 +287,7 @@ def main() -> None:
     options = _read_options()
     if options.with_parent:
         _end_with_parent()
-    logs.configure(Settings(log_format="console"))
+    logs.configure(LogOptions(format="console"))
     times = Times(options.ping_interval, options.ping_timeout, options.connect_timeout)
     build = partial(create_app, options.protocol, options.compression, times)
     if options.workers:

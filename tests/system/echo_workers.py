@@ -34,6 +34,7 @@ class EchoGateway:
         self._folder = folder
         self.drain = Drain(self._engine, self._begin_drain, DRAIN_S)
         self._handoff: Handoff | None = None
+        self.app.on_shutdown.append(self.stop)
         self.app.on_cleanup.append(self.close)
 
     async def admit(self, request: web.Request) -> web.StreamResponse | None:
@@ -49,6 +50,10 @@ class EchoGateway:
         options = self._engine.options
         self._handoff = Handoff(self._folder, options.worker, options.max_payload_bytes)
         self._handoff.open(server)
+
+    async def stop(self, app: web.Application) -> None:
+        """Closes the sessions."""
+        await self.drain.run()
 
     async def close(self, app: web.Application) -> None:
         """Stops adopting."""

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from gateway.settings import EngineOptions
 from gateway.transport.heartbeats import HELD_UP_S
 from gateway.transport.library_socket import PING
-from gateway.transport.options import EngineOptions
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
 from tests.support.waiting import HeldUp, in_time, tried_again, until

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.rooms.fanout import Targets
+from gateway.settings import EngineOptions
 from gateway.transport.codec import MalformedPacket, encode_payload, open_packet
-from gateway.transport.options import EngineOptions
 from gateway.transport.polling import next_payload, receive_payload
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from gateway.settings import EngineOptions
 from gateway.transport.connection import WebSocketConnection
-from gateway.transport.options import EngineOptions
 from gateway.transport.polling import next_payload
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket

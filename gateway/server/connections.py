@@ -1,0 +1,60 @@
+"""One worker's connections to Redis, for a URL of any topology.
+
+Owns the choice between one server, Sentinel and a Cluster; nobody above knows which it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.interfaces import CommandStore, PrimaryFinder, PubSub
+from gateway.redis.address import Endpoint, FixedFinder, endpoint_of, is_cluster
+from gateway.redis.cluster.commands import ClusterCommands
+from gateway.redis.cluster.pubsub import ClusterPubSub
+from gateway.redis.commands import PrimaryCommands
+from gateway.redis.connection import STALE_S, CommandOptions
+from gateway.redis.pubsub import PrimaryPubSub
+from gateway.redis.sentinel import SentinelFinder
+from gateway.redis.server_watch import ServerWatch
+from gateway.rooms.routes import Route
+from gateway.settings import Settings
+from gateway.state.scripts import ALL
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """What a worker has of Redis; nothing is connected yet."""
+
+    store: CommandStore
+    pubsub: PubSub
+    watch: ServerWatch
+    finder: PrimaryFinder[Endpoint] | None = None
+    """Notices that another primary took over; None where the connections notice by themselves (a Cluster)."""
+
+    def drop(self, reason: str) -> None:
+        """Gives up the present connections and finds the servers again."""
+        self.store.drop(reason)
+        self.pubsub.drop(reason)
+
+
+def connections(url: str, worker: str, route: Route, settings: Settings) -> Connections:
+    """Commands and channels for a URL of any topology, and what notices that another primary took over."""
+    redis, name, watch = settings.redis, f"gateway-{worker}", ServerWatch()
+    is_alone = not is_cluster(url) and "+sentinel://" not in url
+    options = CommandOptions(
+        timeout_s=redis.timeout_s,
+        unresponsive_s=redis.unresponsive_s,
+        # With WAIT an answer may take long, and one of a server that was replaced lacks its replicas.
+        stale_s=None if is_alone or settings.publish.wait_replicas else STALE_S,
+        scripts=ALL,
+    )
+    if is_cluster(url):
+        cluster = ClusterCommands(url, watch, name, options)
+        channels = ClusterPubSub(cluster, watch, worker, redis.probe_s, redis.unresponsive_s)
+        return Connections(cluster, channels, watch)
+    finder = FixedFinder(endpoint_of(url)) if is_alone else SentinelFinder(url)
+    store = PrimaryCommands(finder, watch, name, options)
+    pubsub = PrimaryPubSub(
+        finder, store, watch, worker, route.subscribe_verb, redis.probe_s, redis.unresponsive_s
+    )
+    return Connections(store, pubsub, watch, finder)

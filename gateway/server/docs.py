@@ -1,0 +1,91 @@
+"""`gateway docs`: the tables of options, error codes and metrics, in Markdown, as the code has them.
+
+Owns the form of the tables and the places in `docs/` where they stand: between `<!-- generated: NAME -->` and
+`<!-- end -->`. Changes nothing else of a page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from gateway import metrics
+from gateway.option_types import Option
+from gateway.protocol import ERRORS
+from gateway.settings import grouped_options
+
+
+def options() -> str:
+    """Every option, in a table for each group. An option of two groups stands in the first."""
+    shown: set[str] = set()
+    tables = []
+    for _, about, group in grouped_options():
+        rows = [_option_row(each) for _, each in group if each.variable not in shown]
+        shown |= {each.variable for _, each in group}
+        if rows:
+            heading = ("variable", "what it does, and when to change it", "allowed", "default")
+            tables.append(f"**{about}**\n\n{_table(heading, rows)}")
+    return "\n".join(tables)
+
+
+def errors() -> str:
+    """Every error code that a client may be told."""
+    rows = (
+        (f"`{code}`", kind.sentence, "yes" if kind.is_retryable else "no") for code, kind in ERRORS.items()
+    )
+    return _table(("code", "says", "retryable"), rows)
+
+
+def counters() -> str:
+    """Every metric of a worker."""
+    labels = ", ".join(f"`{label}`" for label in metrics.LABELS)
+    rows = ((f"`{each.name}`", each.kind, labels, each.meaning) for each in metrics.ALL)
+    return _table(("metric", "type", "labels", "counts"), rows)
+
+
+BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
+    "options": ("options.md", options),
+    "errors": ("protocol.md", errors),
+    "metrics": ("operations.md", counters),
+}
+"""The name of each block, the page that has it, and what fills it."""
+
+
+def everything() -> str:
+    """All tables, for reading."""
+    return "\n".join(f"## {name.capitalize()}\n\n{table()}" for name, (_, table) in BLOCKS.items())
+
+
+def fill(folder: Path) -> None:
+    """Writes the tables into the pages of a folder."""
+    for path, text in filled(folder):
+        path.write_text(text, encoding="utf-8")
+
+
+def filled(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Every page that has a block, with the text that it should have. Raises ValueError for a page without it."""
+    for name, (page, table) in BLOCKS.items():
+        path = folder / page
+        begin, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
+        block = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        wanted = f"{begin}\n{table()}\n{end}"
+        text, count = block.subn(lambda _: wanted, path.read_text(encoding="utf-8"))  # noqa: B023 -- used at once
+        if count != 1:
+            raise ValueError(f"{path} must have one block {begin.strip()} … {end}")
+        yield path, text
+
+
+def _option_row(option: Option) -> tuple[str, str, str, str]:
+    default = f"`{option.default}`" if _is_literal(option.default) else option.default
+    return f"`{option.variable}`", option.meaning, option.kind.in_short, default or "none"
+
+
+def _is_literal(default: str) -> bool:
+    """Whether a default can be written into the variable as it stands."""
+    return bool(default) and " " not in default
+
+
+def _table(heading: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    head, *body = (f"| {' | '.join(cells)} |\n" for cells in (heading, *rows))
+    return "".join((head, "|---" * len(heading) + "|\n", *body))
