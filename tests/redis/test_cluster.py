@@ -13,9 +13,9 @@ from gateway.redis.cluster.slot_map import read_slots, seeds_of
 from gateway.redis.server_watch import ServerWatch
 from gateway.state.history import NOTHING
 from gateway.state.scripts import SNAPSHOT
+from tests.support import topologies
 from tests.support.redis_limits import LIMITS, SHORT_LIMITS
 from tests.support.waiting import until
-from tests.system.faults import topologies
 
 
 def test_seeds_carry_the_way_in() -> None:

@@ -10,10 +10,10 @@ from gateway.errors import StoreUnavailable
 from gateway.redis.commands import PrimaryCommands
 from gateway.redis.sentinel import SentinelFinder
 from gateway.redis.server_watch import ServerWatch
+from tests.support import topologies
 from tests.support.redis_limits import SHORT_LIMITS
+from tests.support.servers import Valkey
 from tests.support.waiting import Stopwatch, until
-from tests.system.faults import topologies
-from tests.system.faults.servers import Valkey
 
 
 async def test_without_sentinels_the_primary_is_unavailable() -> None:

@@ -22,8 +22,8 @@ from gateway.server.check import check
 from gateway.server.embedded import EmbeddedValkey
 from gateway.server.findings import Facts, Wrong, describe, facts_of, refuse_unfit, warnings
 from gateway.settings import Settings
+from tests.support.ports import Port
 from tests.support.waiting import until
-from tests.system.gateways import Port
 
 REFUSED_WITHIN_S = 5.0
 TRIES = 3

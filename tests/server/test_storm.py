@@ -13,9 +13,9 @@ from gateway.admission import WORK_AT_ONCE
 from gateway.server.app import GATEWAY, build_app
 from gateway.settings import Settings
 from tests.server.test_app import serving
+from tests.support.clients import Member
+from tests.support.gateways import Gateway
 from tests.support.waiting import until
-from tests.system.clients import Member
-from tests.system.gateways import Gateway
 
 STORM = 60
 AT_THE_DOOR = 300

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from gateway.protocol import ERRORS
+from tests.support.clients import Opener
+from tests.support.gateways import Gateway
 from tests.support.waiting import until
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
 
 HERE, ELSEWHERE = "<room>", "<another room>"
 """Stand for the room that the member has joined and one that it has not."""

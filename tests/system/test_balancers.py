@@ -9,12 +9,11 @@ from typing import NamedTuple
 import pytest
 import pytest_asyncio
 
+from tests.support.balancers import balancer
+from tests.support.clients import Member, Opener, Transport
+from tests.support.gateways import Gateway
+from tests.support.stock_clients import JavaScriptClient, PythonClient, StockClient, Way
 from tests.support.waiting import until
-from tests.system.balancers import balancer
-from tests.system.clients import Member, Transport
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
-from tests.system.stock import JavaScriptClient, PythonClient, StockClient, Way
 
 MEMBERS = 16
 

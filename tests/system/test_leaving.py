@@ -7,10 +7,9 @@ import os
 import signal
 from typing import Any
 
+from tests.support.clients import HandshakeRefused, Member, Opener
+from tests.support.gateways import Gateway
 from tests.support.waiting import until
-from tests.system.clients import HandshakeRefused, Member
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
 
 LIMITS = {"GATEWAY_DRAIN_S": "1.5"}
 

@@ -11,11 +11,10 @@ import uuid
 
 import pytest
 
+from tests.support.clients import Member, Opener
+from tests.support.gateways import Gateway
+from tests.support.spread import one_on_each
 from tests.support.waiting import HeldUp, Stopwatch, in_time, stays, tried_again, until
-from tests.system.clients import Member
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
-from tests.system.spread import one_on_each
 
 GRACE_S = 1.0
 TOLD_WITHIN_S = 4.0

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
+from tests.support.clients import Opener
+from tests.support.gateways import Gateway
 from tests.support.waiting import until
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -18,7 +18,7 @@ import aiohttp
 import orjson
 
 from loadtest.ledger import Ledger
-from tests.system.clients import HandshakeRefused, Member
+from tests.support.clients import HandshakeRefused, Member
 
 CONNECT_LIMIT_S = 5.0
 ANSWER_LIMIT_S = 6.0

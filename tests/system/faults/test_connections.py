@@ -10,14 +10,14 @@ import aiohttp
 import psutil
 import pytest
 
+from tests.support.gateways import Gateway
+from tests.support.topologies import standalone
 from tests.support.waiting import stays, until
 from tests.system.faults.conftest import Record
 from tests.system.faults.crowd import Crowd
 from tests.system.faults.people import Person
 from tests.system.faults.repeated import repeated
-from tests.system.faults.topologies import standalone
 from tests.system.faults.traffic import Traffic
-from tests.system.gateways import Gateway
 
 pytestmark = [pytest.mark.faults, pytest.mark.system]
 

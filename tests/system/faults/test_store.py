@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.support.gateways import Gateway
+from tests.support.servers import Valkey
+from tests.support.topologies import standalone
 from tests.support.waiting import Stopwatch, stays, until
 from tests.system.faults.conftest import Record
 from tests.system.faults.proxy import Proxy
 from tests.system.faults.repeated import repeated
-from tests.system.faults.servers import Valkey
-from tests.system.faults.topologies import standalone
 from tests.system.faults.traffic import Traffic
-from tests.system.gateways import Gateway
 
 pytestmark = [pytest.mark.faults, pytest.mark.system]
 

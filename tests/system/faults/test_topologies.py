@@ -9,13 +9,13 @@ from functools import partial
 import pytest
 
 from loadtest.ledger import Report
+from tests.support.gateways import Gateway
+from tests.support.servers import Valkey
+from tests.support.topologies import Cluster, SentinelSet, cluster, sentinels
 from tests.support.waiting import Stopwatch, stays, until
 from tests.system.faults.conftest import Record
 from tests.system.faults.repeated import repeated
-from tests.system.faults.servers import Valkey
-from tests.system.faults.topologies import Cluster, SentinelSet, cluster, sentinels
 from tests.system.faults.traffic import Traffic
-from tests.system.gateways import Gateway
 
 pytestmark = [pytest.mark.faults, pytest.mark.system]
 

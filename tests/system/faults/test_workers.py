@@ -10,13 +10,13 @@ from collections import Counter
 import psutil
 import pytest
 
+from tests.support.clients import Member
+from tests.support.gateways import Gateway
+from tests.support.topologies import standalone
 from tests.support.waiting import stays, until
-from tests.system.clients import Member
 from tests.system.faults.conftest import Record
 from tests.system.faults.repeated import repeated
-from tests.system.faults.topologies import standalone
 from tests.system.faults.traffic import Traffic
-from tests.system.gateways import Gateway
 
 pytestmark = [pytest.mark.faults, pytest.mark.system]
 

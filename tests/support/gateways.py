@@ -9,7 +9,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,30 +19,13 @@ from typing import Any, Self
 import aiohttp
 import psutil
 
+from tests.support.ports import Port
 from tests.support.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = ("-m", "gunicorn", "-c", "python:gateway.server.gunicorn_conf", "gateway.server.app:create_app")
 START_LIMIT_S = 60.0
 STOP_MARGIN_S = 5.0
-
-
-class Port:
-    """A port given by the kernel and kept for us: bound, never listening, so that a server may still bind it.
-
-    Both sockets set SO_REUSEADDR, which Linux allows while only one of them listens. Nobody else gets the
-    number between two starts, and no outgoing connection of the tests takes it.
-    """
-
-    def __init__(self) -> None:
-        self._kept = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._kept.bind(("127.0.0.1", 0))
-        self.number: int = self._kept.getsockname()[1]
-
-    def release(self) -> None:
-        """Gives the number back."""
-        self._kept.close()
 
 
 class Gateway:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
+from tests.support.ports import Port
+from tests.support.servers import PERSISTENCE, Valkey
 from tests.support.waiting import until
-from tests.system.faults.servers import PERSISTENCE, Valkey
-from tests.system.gateways import Port
 
 SERVICE = "mymaster"
 DOWN_AFTER_MS = 1000

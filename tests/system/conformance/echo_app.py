@@ -1,6 +1,6 @@
 """The engine with echo handlers, for conformance runs: no rooms, no Redis, the product's own code beneath.
 
-    python -m tests.system.echo_app --port 3000 --protocol engine.io|socket.io
+    python -m tests.system.conformance.echo_app --port 3000 --protocol engine.io|socket.io
 
 `engine.io` at /engine.io/ sends every message back. `socket.io` at /socket.io/, namespaces / and /custom:
 `auth` with the client's auth object on connect, `message` comes back as `message-back`, `message-with-ack` comes
@@ -292,7 +292,7 @@ def main() -> None:
     times = Times(options.ping_interval, options.ping_timeout, options.connect_timeout)
     build = partial(create_app, options.protocol, options.compression, times)
     if options.workers:
-        from tests.system.echo_workers import serve  # only this needs the whole gateway
+        from tests.system.conformance.echo_workers import serve  # only this needs the whole gateway
 
         serve(build, options.port, options.workers, announce)
         return

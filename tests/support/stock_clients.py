@@ -18,7 +18,7 @@ import socketio
 from tests.support.binaries import missing, program
 from tests.support.waiting import until
 
-JS_FOLDER = Path(__file__).parent / "js"
+JS_FOLDER = Path(__file__).parents[1] / "system" / "js"
 LIMIT_S = 10.0
 CLOSE_LIMIT_S = 1.0
 Way = Literal["polling", "upgrade", "websocket"]

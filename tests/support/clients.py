@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple, Self
 
 import aiohttp
@@ -285,6 +286,10 @@ class Member:
                 waiting.set_exception(ConnectionResetError("the session has ended"))
                 waiting.exception()  # it is told to whoever still waits, and to nobody else
         self._waiting.clear()
+
+
+Opener = Callable[..., Awaitable[Member]]
+"""What the fixture `connect` gives: opens members as `Member.connect` does."""
 
 
 def _json(value: Any) -> str:
