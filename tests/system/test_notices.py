@@ -14,7 +14,7 @@ import pytest
 from tests.support.clients import Member, Opener
 from tests.support.gateways import Gateway
 from tests.support.spread import one_on_each
-from tests.support.waiting import HeldUp, Stopwatch, in_time, stays, tried_again, until
+from tests.support.waiting import Stopwatch, in_time, stays, tried_again, until
 
 GRACE_S = 1.0
 TOLD_WITHIN_S = 4.0
@@ -56,7 +56,7 @@ async def test_a_closed_tab_of_two_is_never_a_leave(
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
-@tried_again(HeldUp)
+@tried_again()
 async def test_a_reload_is_silent(transport: str, gateway: Gateway, connect: Opener) -> None:
     room, watcher = await _fresh_room(gateway, connect)
     page = await connect(gateway.url, transport)
@@ -71,7 +71,7 @@ async def test_a_reload_is_silent(transport: str, gateway: Gateway, connect: Ope
     await stays(lambda: watcher.notices(room) == ["ada has joined the room"], GRACE_S + 0.7, "no notice")
 
 
-@tried_again(HeldUp)
+@tried_again()
 async def test_moving_to_another_worker_is_silent(gateway: Gateway, connect: Opener) -> None:
     room, watcher = await _fresh_room(gateway, connect)
     here, there = (await one_on_each(gateway, connect))[:2]
