@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,14 +33,19 @@ class Gateway:
     """One gateway: `async with Gateway(redis_url, workers=4, GATEWAY_GRACE_S="1") as gateway:`.
 
     Entering waits until /readyz of every worker says 200; `wait=False` does not, for a gateway whose Redis
-    is away. Leaving stops it. Keyword arguments are its environment.
+    is away. Leaving stops it. Its environment is given by name, or as a mapping, or both.
     """
 
     def __init__(
-        self, redis_url: str | None, workers: int = 4, wait: bool = True, **environment: str
+        self,
+        redis_url: str | None,
+        workers: int = 4,
+        wait: bool = True,
+        environment: Mapping[str, str] | None = None,
+        **more: str,
     ) -> None:
         self.redis_url, self.workers, self._wait = redis_url, workers, wait
-        self._environment = environment
+        self._environment = {**(environment or {}), **more}
         self._port = Port()
         self._folder = Path(tempfile.mkdtemp(prefix="gw-"))
         self._log_path = self._folder / "log"

@@ -31,8 +31,8 @@ async def two_gateways(redis_url: str) -> AsyncIterator[tuple[Gateway, Gateway]]
     """Two gateways over one Redis."""
     trusting = {"GATEWAY_TRUSTED_PROXIES": "127.0.0.1", "GATEWAY_GRACE_S": "1"}
     async with (
-        Gateway(redis_url, workers=2, **trusting) as one,
-        Gateway(redis_url, workers=2, **trusting) as two,
+        Gateway(redis_url, workers=2, environment=trusting) as one,
+        Gateway(redis_url, workers=2, environment=trusting) as two,
     ):
         yield one, two
 

@@ -111,7 +111,7 @@ def test_the_report_has_its_table_and_its_plot(bench: Path) -> None:
 async def test_a_publish_is_one_message_from_redis_per_worker_with_members_and_none_without(
     valkey: ValkeyServer, room: str, connect: Opener
 ) -> None:
-    async with Gateway(f"redis://127.0.0.1:{valkey.port}/0", workers=4, **QUIET) as gateway:
+    async with Gateway(f"redis://127.0.0.1:{valkey.port}/0", workers=4, environment=QUIET) as gateway:
         one, two, *elsewhere = await one_on_each(gateway, connect)
         for name, member in (("one", one), ("two", two)):
             await member.join(name, room)

@@ -21,7 +21,7 @@ async def small(redis_url: str) -> AsyncIterator[Gateway]:
         "SYSTEM_NAME": "Robot",
     }
     named = {f"GATEWAY_{name}": value for name, value in limits.items()}
-    async with Gateway(redis_url, workers=1, **named) as gateway:
+    async with Gateway(redis_url, workers=1, environment=named) as gateway:
         yield gateway
 
 
