@@ -63,7 +63,7 @@ def _container() -> Iterator[str]:
     from testcontainers.community.valkey import ValkeyContainer
 
     with ValkeyContainer() as container:
-        yield f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}/0"
+        yield f"redis://{container.get_container_host_ip()}:{container.get_exposed_port()}/0"
 
 
 def _docker_answers() -> bool:

@@ -126,15 +126,11 @@ class Member:
         """Sends one Engine.IO packet as it is. Raises ConnectionError when the session has ended."""
         if self.closed.is_set():
             raise ConnectionResetError("the session has ended")
-        if self._socket is not None:
-            try:
-                return await self._socket.send_str(packet)
-            except aiohttp.ClientError as lost:
-                raise ConnectionError("the session has ended") from lost
-        async with self._posting:
-            if self._socket is not None:
-                return await self._socket.send_str(packet)
-            return await self._post(packet)
+        if await self._is_sent_by_websocket(packet):
+            return
+        async with self._posting:  # an upgrade may end meanwhile
+            if not await self._is_sent_by_websocket(packet):
+                await self._post(packet)
 
     async def close(self) -> None:
         """Says goodbye if it still can, and ends the connection."""
@@ -158,7 +154,9 @@ class Member:
         if self._reader is not None:
             self._reader.cancel()
         if self._socket is not None:
-            self._socket._conn.transport.abort()  # aiohttp 3.14 has no public way to cut a WebSocket
+            connection = self._socket._conn  # aiohttp 3.14 has no public way to cut a WebSocket
+            if connection is not None and connection.transport is not None:
+                connection.transport.abort()
         self._end()
 
     async def __aenter__(self) -> Self:
@@ -222,6 +220,15 @@ class Member:
                 self._connected.set_exception(lost)
         finally:
             self._end()
+
+    async def _is_sent_by_websocket(self, packet: str) -> bool:
+        if self._socket is None:
+            return False
+        try:
+            await self._socket.send_str(packet)
+        except aiohttp.ClientError as lost:
+            raise ConnectionError("the session has ended") from lost
+        return True
 
     async def _poll(self) -> list[str]:
         async with self._http.get(self.url, params=self._polling()) as response:

@@ -212,6 +212,6 @@ async def fetch_json(url: str, limit_s: float = 5.0) -> tuple[int, dict[str, Any
 
 def _is_alive(process: psutil.Process) -> bool:
     try:
-        return process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

@@ -34,8 +34,11 @@ class StockClient(Protocol):
 
     received: list[dict[str, Any]]
     errors: list[dict[str, Any]]
-    transport: str
     connects: int
+
+    @property
+    def transport(self) -> str:
+        """`polling` or `websocket`, as it is now."""
 
     async def connect(self, url: str, way: Way) -> None:
         """Opens the session; with `upgrade` returns before the upgrade is over, as the client does."""

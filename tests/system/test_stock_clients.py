@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,11 +21,12 @@ ENDS_AS = {"polling": "polling", "upgrade": "websocket", "websocket": "websocket
 @pytest.fixture(params=["polling", "upgrade", "websocket"])
 def way(request: pytest.FixtureRequest) -> Way:
     """How the client connects."""
-    return request.param
+    chosen: Way = request.param
+    return chosen
 
 
 @pytest.fixture(params=CLIENTS)
-async def client(request: pytest.FixtureRequest, javascript: None):
+async def client(request: pytest.FixtureRequest, javascript: None) -> AsyncIterator[StockClient]:
     """A stock client that is not connected yet."""
     made = CLIENTS[request.param]()
     yield made

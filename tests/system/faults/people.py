@@ -69,7 +69,9 @@ class Line(Member):
 
     def _transport(self) -> Any:
         assert self._socket is not None, "only a WebSocket can stop reading"
-        return self._socket._conn.transport  # aiohttp 3.14 has no public way to it
+        connection = self._socket._conn  # aiohttp 3.14 has no public way to it
+        assert connection is not None, "the connection is closed"
+        return connection.transport
 
     def _take_event(self, name: str, data: Any = None, *more: Any) -> None:
         self.on_event(name, data)

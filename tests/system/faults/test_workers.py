@@ -155,7 +155,7 @@ def _status(pid: int) -> str:
     try:
         return str(psutil.Process(pid).status())
     except psutil.NoSuchProcess:
-        return psutil.STATUS_ZOMBIE
+        return str(psutil.STATUS_ZOMBIE)
 
 
 def _pid_of(gateway: Gateway, worker: str) -> int:
