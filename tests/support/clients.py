@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple, Self
 
 import aiohttp
@@ -16,7 +15,6 @@ import orjson
 
 Transport = Literal["websocket", "polling", "upgrade"]
 LIMIT_S = 10.0
-SEPARATOR = "\x1e"
 
 
 class HandshakeRefused(ConnectionError):
@@ -73,13 +71,19 @@ class Member:
         Raises HandshakeRefused, ConnectionError or TimeoutError.
         """
         member = cls(url, keep_alive)
+        await member.open(transport, auth, limit_s)
+        return member
+
+    async def open(
+        self, transport: Transport = "websocket", auth: dict[str, Any] | None = None, limit_s: float = LIMIT_S
+    ) -> None:
+        """Opens the session, as `connect` does; leaves nothing open when that fails."""
         try:
             async with asyncio.timeout(limit_s):
-                await member._open(transport, auth)
+                await self._open(transport, auth)
         except BaseException:
-            await member.close()
+            await self.close()
             raise
-        return member
 
     @property
     def transport(self) -> str:
@@ -126,11 +130,11 @@ class Member:
         """Sends one Engine.IO packet as it is. Raises ConnectionError when the session has ended."""
         if self.closed.is_set():
             raise ConnectionResetError("the session has ended")
-        if await self._is_sent_by_websocket(packet):
-            return
-        async with self._posting:  # an upgrade may end meanwhile
-            if not await self._is_sent_by_websocket(packet):
-                await self._post(packet)
+        if self._socket is None:
+            async with self._posting:  # which waits for an upgrade to end
+                if self._socket is None:
+                    return await self._post(packet)
+        return await self._send_over_websocket(packet)
 
     async def close(self) -> None:
         """Says goodbye if it still can, and ends the connection."""
@@ -221,21 +225,19 @@ class Member:
         finally:
             self._end()
 
-    async def _is_sent_by_websocket(self, packet: str) -> bool:
-        if self._socket is None:
-            return False
+    async def _send_over_websocket(self, packet: str) -> None:
+        assert self._socket is not None
         try:
             await self._socket.send_str(packet)
         except aiohttp.ClientError as lost:
             raise ConnectionError("the session has ended") from lost
-        return True
 
     async def _poll(self) -> list[str]:
         async with self._http.get(self.url, params=self._polling()) as response:
             body = await response.text()
             if response.status != 200:
                 raise HandshakeRefused(response.status, dict(response.headers), body)
-            return body.split(SEPARATOR)
+            return body.split("\x1e")  # the record separator of Engine.IO
 
     async def _post(self, body: str) -> None:
         try:
@@ -282,8 +284,7 @@ class Member:
     def _take_acknowledgement(self, number: int, arguments: list[Any]) -> None:
         data = arguments[0] if arguments else None
         self.arrivals.append(Arrival(f"ack {number}", data))
-        waiting = self._waiting.get(number)
-        if waiting is not None and not waiting.done():
+        if (waiting := self._waiting.get(number)) is not None and not waiting.done():
             waiting.set_result(data)
 
     def _end(self) -> None:
@@ -293,10 +294,6 @@ class Member:
                 waiting.set_exception(ConnectionResetError("the session has ended"))
                 waiting.exception()  # it is told to whoever still waits, and to nobody else
         self._waiting.clear()
-
-
-Opener = Callable[..., Awaitable[Member]]
-"""What the fixture `connect` gives: opens members as `Member.connect` does."""
 
 
 def _json(value: Any) -> str:

@@ -10,8 +10,9 @@ import pytest
 import pytest_asyncio
 import redis.asyncio
 
-from tests.support.clients import Member, Opener
+from tests.support.clients import Member
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.stock_clients import install_javascript_client
 
 

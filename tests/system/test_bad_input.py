@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.protocol import ERRORS
-from tests.support.clients import Opener
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.waiting import until
 
 HERE, ELSEWHERE = "<room>", "<another room>"

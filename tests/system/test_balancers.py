@@ -10,8 +10,9 @@ import pytest
 import pytest_asyncio
 
 from tests.support.balancers import balancer
-from tests.support.clients import Member, Opener, Transport
+from tests.support.clients import Member, Transport
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.stock_clients import JavaScriptClient, PythonClient, StockClient, Way
 from tests.support.waiting import until
 

@@ -24,8 +24,8 @@ from loadtest.bench.contests import contests, small
 from loadtest.bench.places import Places
 from loadtest.bench.probes import Counters, Store, script_calls
 from tests.support.binaries import missing, program
-from tests.support.clients import Opener
 from tests.support.gateways import REPOSITORY, Gateway
+from tests.support.opener import Opener
 from tests.support.ports import Port
 from tests.support.spread import one_on_each
 from tests.support.waiting import until

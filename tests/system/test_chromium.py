@@ -18,8 +18,8 @@ import pytest
 from aiohttp import web
 
 from tests.support.binaries import program
-from tests.support.clients import Opener
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.stock_clients import JS_FOLDER, TRANSPORTS
 from tests.support.waiting import until
 

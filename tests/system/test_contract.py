@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.clients import Arrival, Member, Opener
+from tests.support.clients import Arrival, Member
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.waiting import until
 
 EARLIER = {"ada has joined the room"}

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import socketio
 
-from tests.support.clients import Member, Opener
+from tests.support.clients import Member
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.spread import one_on_each
 from tests.support.waiting import until
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.support.clients import Member, Opener
+from tests.support.clients import Member
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.spread import one_on_each
 from tests.support.steady_sender import SteadySender
 from tests.support.waiting import until

@@ -8,8 +8,9 @@ import os
 import signal
 from typing import Any
 
-from tests.support.clients import Member, Opener
+from tests.support.clients import Member
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.spread import one_on_each
 from tests.support.steady_sender import SteadySender
 from tests.support.stock_clients import PythonClient

@@ -7,8 +7,9 @@ import os
 import signal
 from typing import Any
 
-from tests.support.clients import HandshakeRefused, Member, Opener
+from tests.support.clients import HandshakeRefused, Member
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.waiting import until
 
 LIMITS = {"GATEWAY_DRAIN_S": "1.5"}

@@ -11,8 +11,9 @@ import uuid
 
 import pytest
 
-from tests.support.clients import Member, Opener
+from tests.support.clients import Member, Transport
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.spread import one_on_each
 from tests.support.waiting import Stopwatch, in_time, stays, tried_again, until
 
@@ -57,7 +58,7 @@ async def test_a_closed_tab_of_two_is_never_a_leave(
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
 @tried_again()
-async def test_a_reload_is_silent(transport: str, gateway: Gateway, connect: Opener) -> None:
+async def test_a_reload_is_silent(transport: Transport, gateway: Gateway, connect: Opener) -> None:
     room, watcher = await _fresh_room(gateway, connect)
     page = await connect(gateway.url, transport)
     await page.join("ada", room)

@@ -6,8 +6,8 @@ import json
 import time
 from typing import Any
 
-from tests.support.clients import Opener
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.waiting import until
 
 

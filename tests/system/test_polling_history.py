@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.support.clients import Opener
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.stock_clients import JavaScriptClient, PythonClient, StockClient
 from tests.support.waiting import until
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import pytest
 import pytest_asyncio
 
-from tests.support.clients import Member, Opener
+from tests.support.clients import Member
 from tests.support.gateways import Gateway, fetch_json
+from tests.support.opener import Opener
 from tests.support.servers import PERSISTENCE, Valkey
 from tests.support.waiting import Stopwatch, until
 

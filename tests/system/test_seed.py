@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socketio
 
-from tests.support.clients import Member, Opener
+from tests.support.clients import Member
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.stock_clients import JavaScriptClient
 from tests.support.waiting import until
 

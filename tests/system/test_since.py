@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from tests.support.clients import Member, Opener
+from tests.support.clients import Member
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.waiting import until
 
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.support.clients import Opener
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.waiting import until
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.clients import Opener
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.steady_sender import SteadySender
 from tests.support.stock_clients import JavaScriptClient, PythonClient, StockClient, Way
 from tests.support.waiting import until

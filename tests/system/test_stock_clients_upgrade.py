@@ -15,8 +15,9 @@ from functools import partial
 from typing import Any
 
 from tests.support.binaries import program
-from tests.support.clients import Member, Opener
+from tests.support.clients import Member
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.slow_upgrades import SlowUpgrades
 from tests.support.stock_clients import JS_FOLDER, PythonClient
 from tests.support.waiting import until

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.clients import Member, Opener, Transport
+from tests.support.clients import Member, Transport
 from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.spread import one_on_each, worker_of
 from tests.support.waiting import until
 

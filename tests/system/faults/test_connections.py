@@ -138,8 +138,8 @@ async def _until_more_came(person: Person, messages: int) -> None:
 
 async def _until_buffers_are_full(gateway: Gateway, stalled: Person) -> None:
     """Waits until the system takes no more for somebody who does not read: what comes now stays in the worker."""
-    assert stalled.line is not None
-    port, history = stalled.line.local_port, [-1] * UNCHANGED_LOOKS
+    assert stalled.connection is not None
+    port, history = stalled.connection.local_port, [-1] * UNCHANGED_LOOKS
 
     def is_full() -> bool:
         history.append(_unsent_bytes(gateway.port, port))
@@ -159,14 +159,14 @@ def _unsent_bytes(port: int, peer_port: int) -> int:
 
 def _stop_reading(people: list[Person]) -> None:
     for person in people:
-        assert person.line is not None
-        person.line.stop_reading()
+        assert person.connection is not None
+        person.connection.stop_reading()
 
 
 def _go_on_reading(people: list[Person]) -> None:
     for person in people:
-        if person.line is not None:
-            person.line.go_on_reading()
+        if person.connection is not None:
+            person.connection.go_on_reading()
 
 
 def _resident_bytes(gateway: Gateway) -> int:

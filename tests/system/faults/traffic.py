@@ -85,7 +85,7 @@ class Traffic:
 
     def workers(self) -> Counter[str]:
         """How many people each worker holds now."""
-        return Counter(person.line.worker for person in self.people if person.line is not None)
+        return Counter(person.connection.worker for person in self.people if person.connection is not None)
 
     def everybody_is_in(self) -> bool:
         """Whether all people have joined their rooms."""
@@ -108,7 +108,11 @@ class Traffic:
 
     def at_worker(self, worker: str) -> list[Person]:
         """The people whose connection that worker holds."""
-        return [person for person in self.people if person.line is not None and person.line.worker == worker]
+        return [
+            person
+            for person in self.people
+            if person.connection is not None and person.connection.worker == worker
+        ]
 
     def retire(self, people: list[Person]) -> None:
         """These do not come back when their connection ends, and are not waited for."""
