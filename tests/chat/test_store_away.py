@@ -12,6 +12,8 @@ from tests.support.servers import Valkey
 from tests.support.topologies import standalone
 from tests.support.waiting import Stopwatch, until
 
+pytestmark = pytest.mark.system  # each test freezes or kills a server of its own, and waits for time-outs
+
 WITHIN_S = 2.0 + 0.3
 """The promise, and what a loaded test machine may add."""
 

@@ -49,6 +49,7 @@ async def test_without_nodes_commands_are_answered_at_once() -> None:
     await store.close()
 
 
+@pytest.mark.system
 async def test_commands_reach_their_node_and_keep_their_order_while_the_slot_moves(room: str) -> None:
     async with topologies.cluster(persistence="none") as cluster:
         store = ClusterCommands(cluster.url, ServerWatch(), "test-cluster", LIMITS)
@@ -83,6 +84,7 @@ async def test_commands_reach_their_node_and_keep_their_order_while_the_slot_mov
         await store.close()
 
 
+@pytest.mark.system
 async def test_a_command_on_its_way_to_a_slots_new_node_is_answered_in_its_time(room: str) -> None:
     async with topologies.cluster(persistence="none") as cluster:
         store = ClusterCommands(cluster.url, ServerWatch(), "test-cluster", SHORT_LIMITS)

@@ -38,6 +38,7 @@ async def test_a_dead_sentinel_costs_no_time(server: Valkey) -> None:
         watcher.close()
 
 
+@pytest.mark.system
 async def test_a_url_carries_database_user_and_password() -> None:
     async with topologies.sentinels("none", count=1) as servers:
         where = servers.url.removeprefix("redis+sentinel://").replace("/0/", "/3/")
@@ -48,6 +49,7 @@ async def test_a_url_carries_database_user_and_password() -> None:
         assert (endpoint.database, endpoint.username, endpoint.password) == (3, "ann", "word")
 
 
+@pytest.mark.system
 async def test_the_primary_is_followed_when_another_takes_over() -> None:
     async with topologies.sentinels("none") as servers:
         finder, reasons = SentinelFinder(servers.url), list[str]()

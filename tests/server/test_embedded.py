@@ -22,6 +22,8 @@ from gateway.server.embedded import STOP_LIMIT_S, EmbeddedError, EmbeddedValkey,
 from tests.support.ports import Port
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.system  # each test starts and stops servers of its own
+
 A_GATEWAY = """
 import sys
 from pathlib import Path

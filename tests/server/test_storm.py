@@ -9,6 +9,8 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 
+import pytest
+
 from gateway.admission import WORK_AT_ONCE
 from gateway.server.app import GATEWAY, build_app
 from gateway.settings import Settings
@@ -60,6 +62,7 @@ async def test_a_storm_comes_in_and_joins_and_goes_a_few_at_a_time(redis_url: st
             await member.close()
 
 
+@pytest.mark.system
 async def test_a_worker_that_is_held_up_loses_no_first_packets(redis_url: str) -> None:
     async with Gateway(redis_url, workers=1) as gateway:
         (pid,) = gateway.worker_pids()
