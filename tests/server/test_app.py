@@ -18,7 +18,7 @@ from aiohttp import web
 from gateway.server.app import build_app, create_app
 from gateway.server.health import Health
 from gateway.settings import Settings
-from tests.redis.test_subscriber import bus_on
+from tests.redis.test_subscriber import pubsub_on
 from tests.support.clients import HandshakeRefused, Member
 from tests.support.gateways import fetch_json
 from tests.support.servers import Valkey
@@ -141,7 +141,7 @@ async def test_stopping_closes_the_sessions_and_leaves_nothing_behind(server: Va
 
 
 async def test_every_reason_for_not_being_ready_is_named(server: Valkey) -> None:
-    async with bus_on(server) as (pubsub, store, _):
+    async with pubsub_on(server) as (pubsub, store, _):
         health = Health(uuid.uuid4().hex, store, pubsub)
         assert health.reasons() == []
         health.is_draining = True

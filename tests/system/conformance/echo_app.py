@@ -46,12 +46,6 @@ NAMESPACES = ("/", "/custom")
 RAW_MAX_BYTES = 32 * 1024 * 1024
 """Longest message of the plain echo; the Autobahn cases send up to 16 MiB."""
 
-OPTIONS = {
-    "max_payload_bytes": 1_000_000,
-    "outbound_max_bytes": 16_000_000,
-    "outbound_mark_bytes": 4_000_000,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Times:
@@ -77,7 +71,9 @@ def create_app(
         ping_timeout_s=times.ping_timeout_s,
         connect_timeout_s=None if protocol == "engine.io" else times.connect_timeout_s,
         compression=is_compressed,
-        **OPTIONS,
+        max_payload_bytes=1_000_000,
+        outbound_max_bytes=16_000_000,
+        outbound_mark_bytes=4_000_000,
     )
     if protocol == "engine.io":
         engine = _engine_echo(options, gate)
@@ -155,7 +151,8 @@ class ShortWay:
             if ack is not None:
                 self._socket.send_text(acknowledgement_packet(ack, _json(arguments)[1:-1]))
         else:
-            return self._server._trigger_event(name, "/", self._sid, *arguments)
+            handling: Awaitable[None] = self._server._trigger_event(name, "/", self._sid, *arguments)
+            return handling
         return None
 
     def on_behind(self) -> None:
@@ -266,17 +263,13 @@ def _read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="The engine with echo handlers, for conformance runs.")
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--protocol", choices=("engine.io", "socket.io"), required=True)
-    parser.add_argument(
-        "--workers", type=int, default=0, help="gunicorn workers; 0: one process without gunicorn"
-    )
+    parser.add_argument("--workers", type=int, default=0, help="of gunicorn; 0: one process without it")
     for name, default_s in (
         ("--ping-interval", usual.ping_interval_s),
         ("--ping-timeout", usual.ping_timeout_s),
         ("--connect-timeout", usual.connect_timeout_s),
     ):
-        parser.add_argument(
-            name, type=float, default=default_s, metavar="SECONDS", help=f"default {default_s:g}"
-        )
+        parser.add_argument(name, type=float, default=default_s, metavar="S", help=f"default {default_s:g}")
     parser.add_argument("--compression", action="store_true", help="negotiate permessage-deflate")
     parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input is closed")
