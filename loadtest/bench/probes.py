@@ -20,11 +20,11 @@ class Trees:
 
     def cpu_s(self) -> float:
         """User and system time used so far by those that live, seconds; the kernel counts in steps of 10 ms."""
-        return sum(times.user + times.system for times in (each.cpu_times() for each in self._all()))
+        return sum(float(times.user + times.system) for times in (each.cpu_times() for each in self._all()))
 
     def rss_bytes(self) -> int:
         """Resident memory; pages that processes share count once for each, so only growth means something."""
-        return sum(each.memory_info().rss for each in self._all())
+        return sum(int(each.memory_info().rss) for each in self._all())
 
     def _all(self) -> Iterator[psutil.Process]:
         for root in self._roots:

@@ -16,11 +16,6 @@ from loadtest.bench.contests import Contest, Lane, Load
 from loadtest.bench.generator import Generator, GeneratorError, Seen
 from loadtest.bench.probes import Store, Trees
 
-try:
-    from uvloop import new_event_loop
-except ImportError:  # it is not for every platform
-    from asyncio import new_event_loop
-
 CALM_CPU_S = 0.01
 CALM_FOR_S = 0.25
 CALM_WITHIN_S = 10.0
@@ -99,10 +94,20 @@ def measure(lane: Lane) -> Measurement:
     """One measurement; raises BenchError when the contender does not start or turns members away."""
     with running(lane) as contender:
         try:
-            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            with asyncio.Runner(loop_factory=_new_event_loop) as runner:
                 return runner.run(_measure(lane, contender))
         except (GeneratorError, ConnectionError) as broken:
             raise BenchError(f"{lane.contender}: {broken}") from broken
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's, which is not for every platform; else the library's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
 
 
 async def _measure(lane: Lane, contender: Running) -> Measurement:

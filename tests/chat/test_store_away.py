@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.chat_worker import ChatWorker, chat_worker
+from tests.support.servers import Valkey
+from tests.support.topologies import standalone
 from tests.support.waiting import Stopwatch, until
-from tests.system.faults.servers import Valkey
-from tests.system.faults.topologies import standalone
+
+pytestmark = pytest.mark.system  # each test freezes or kills a server of its own, and waits for time-outs
 
 WITHIN_S = 2.0 + 0.3
 """The promise, and what a loaded test machine may add."""

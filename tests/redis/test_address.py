@@ -18,10 +18,10 @@ from gateway.redis.commands import PrimaryCommands
 from gateway.redis.connection import CommandConnection
 from gateway.redis.server_watch import ServerWatch
 from tests.support.binaries import program
+from tests.support.ports import Port
 from tests.support.redis_limits import LIMITS, SHORT_LIMITS
+from tests.support.servers import Valkey
 from tests.support.waiting import Stopwatch, until
-from tests.system.faults.servers import Valkey
-from tests.system.gateways import Port
 
 
 async def ask(url: str, *command: str) -> object:

@@ -13,9 +13,9 @@ from gateway.redis.cluster.slot_map import read_slots, seeds_of
 from gateway.redis.server_watch import ServerWatch
 from gateway.state.history import NOTHING
 from gateway.state.scripts import SNAPSHOT
+from tests.support import topologies
 from tests.support.redis_limits import LIMITS, SHORT_LIMITS
 from tests.support.waiting import until
-from tests.system.faults import topologies
 
 
 def test_seeds_carry_the_way_in() -> None:
@@ -49,6 +49,7 @@ async def test_without_nodes_commands_are_answered_at_once() -> None:
     await store.close()
 
 
+@pytest.mark.system
 async def test_commands_reach_their_node_and_keep_their_order_while_the_slot_moves(room: str) -> None:
     async with topologies.cluster(persistence="none") as cluster:
         store = ClusterCommands(cluster.url, ServerWatch(), "test-cluster", LIMITS)
@@ -83,6 +84,7 @@ async def test_commands_reach_their_node_and_keep_their_order_while_the_slot_mov
         await store.close()
 
 
+@pytest.mark.system
 async def test_a_command_on_its_way_to_a_slots_new_node_is_answered_in_its_time(room: str) -> None:
     async with topologies.cluster(persistence="none") as cluster:
         store = ClusterCommands(cluster.url, ServerWatch(), "test-cluster", SHORT_LIMITS)

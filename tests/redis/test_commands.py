@@ -15,8 +15,8 @@ from gateway.redis.server_watch import ServerWatch
 from gateway.state.history import NOTHING
 from gateway.state.scripts import SNAPSHOT
 from tests.support.redis_limits import SHORT_LIMITS
+from tests.support.servers import Valkey
 from tests.support.waiting import Stopwatch, stays, until
-from tests.system.faults.servers import Valkey
 
 
 class Told:

@@ -19,8 +19,8 @@ from gateway.state.history import NOTHING
 from gateway.state.scripts import SNAPSHOT
 from tests.support.command_connections import TIMEOUT_S, UNRESPONSIVE_S, Life, opened
 from tests.support.redis_limits import LIMITS
+from tests.support.servers import Valkey
 from tests.support.waiting import HeldUp, Stopwatch, in_time, tried_again, until
-from tests.system.faults.servers import Valkey
 
 
 class Ledger:

@@ -9,8 +9,8 @@ from gateway.redis.address import endpoint_of, open_connection
 from gateway.redis.connection import as_store_error
 from gateway.redis.subscriber_connection import SubscriberConnection
 from tests.support.command_connections import Life, opened
+from tests.support.servers import Valkey
 from tests.support.waiting import until
-from tests.system.faults.servers import Valkey
 
 # -- errors
 

@@ -10,10 +10,10 @@ from gateway.errors import StoreUnavailable
 from gateway.redis.commands import PrimaryCommands
 from gateway.redis.sentinel import SentinelFinder
 from gateway.redis.server_watch import ServerWatch
+from tests.support import topologies
 from tests.support.redis_limits import SHORT_LIMITS
+from tests.support.servers import Valkey
 from tests.support.waiting import Stopwatch, until
-from tests.system.faults import topologies
-from tests.system.faults.servers import Valkey
 
 
 async def test_without_sentinels_the_primary_is_unavailable() -> None:
@@ -38,6 +38,7 @@ async def test_a_dead_sentinel_costs_no_time(server: Valkey) -> None:
         watcher.close()
 
 
+@pytest.mark.system
 async def test_a_url_carries_database_user_and_password() -> None:
     async with topologies.sentinels("none", count=1) as servers:
         where = servers.url.removeprefix("redis+sentinel://").replace("/0/", "/3/")
@@ -48,6 +49,7 @@ async def test_a_url_carries_database_user_and_password() -> None:
         assert (endpoint.database, endpoint.username, endpoint.password) == (3, "ann", "word")
 
 
+@pytest.mark.system
 async def test_the_primary_is_followed_when_another_takes_over() -> None:
     async with topologies.sentinels("none") as servers:
         finder, reasons = SentinelFinder(servers.url), list[str]()

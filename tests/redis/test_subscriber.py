@@ -19,9 +19,9 @@ from gateway.redis.server_watch import ServerWatch
 from gateway.redis.subscriber import Subscriber, Subscriptions
 from gateway.redis.subscriber_connection import SubscriberConnection
 from tests.support.redis_limits import LIMITS
+from tests.support.servers import Valkey
+from tests.support.topologies import standalone
 from tests.support.waiting import HeldUp, Stopwatch, stays, tried_again, until
-from tests.system.faults.servers import Valkey
-from tests.system.faults.topologies import standalone
 
 PROBE_S, DEAF_S = 0.2, 0.8
 LIMIT_S = 10.0

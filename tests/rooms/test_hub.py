@@ -16,9 +16,9 @@ from gateway.rooms.room import Room
 from gateway.state.history import Snapshot
 from tests.support.chat_worker import ChatWorker, chat_worker
 from tests.support.live_room import entered
+from tests.support.servers import Valkey
+from tests.support.topologies import standalone
 from tests.support.waiting import until
-from tests.system.faults.servers import Valkey
-from tests.system.faults.topologies import standalone
 
 
 @pytest.fixture

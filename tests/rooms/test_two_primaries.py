@@ -15,8 +15,8 @@ from gateway.rooms.room import Room
 from tests.support.chat_worker import ChatWorker, chat_worker
 from tests.support.live_room import entered
 from tests.support.recorder import Recorder
+from tests.support.servers import Valkey
 from tests.support.waiting import until
-from tests.system.faults.servers import Valkey
 
 ENTRY = b'{"message":"%b","username":"u","__createdtime__":1}'
 Last = Literal["commands", "channel"]

@@ -16,12 +16,12 @@ import pytest
 from gateway.server.app import build_app, create_app
 from gateway.server.health import Health
 from tests.support.chat_worker import chat_worker
+from tests.support.clients import HandshakeRefused, Member
+from tests.support.gateways import fetch_json
+from tests.support.servers import Valkey
 from tests.support.serving import serving, settings
+from tests.support.topologies import standalone
 from tests.support.waiting import until
-from tests.system.clients import HandshakeRefused, Member
-from tests.system.faults.servers import Valkey
-from tests.system.faults.topologies import standalone
-from tests.system.gateways import fetch_json
 
 POLL_S = 25.0
 """How long a poll stays open that nothing comes to: until the next ping."""

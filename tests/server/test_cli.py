@@ -22,8 +22,9 @@ import psutil
 import pytest
 import socketio
 
+from tests.support.gateways import fetch_json
+from tests.support.ports import Port
 from tests.support.waiting import Stopwatch, stays, until
-from tests.system.gateways import Port, fetch_json
 
 GONE_WITHIN_S = 10.0
 """The promise: Ctrl-C stops all of it within seconds."""

@@ -19,8 +19,10 @@ import pytest
 import redis
 
 from gateway.server.embedded import STOP_LIMIT_S, EmbeddedError, EmbeddedValkey, running_url, state_folder
+from tests.support.ports import Port
 from tests.support.waiting import until
-from tests.system.gateways import Port
+
+pytestmark = pytest.mark.system  # each test starts and stops servers of its own
 
 A_GATEWAY = """
 import sys

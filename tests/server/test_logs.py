@@ -78,6 +78,7 @@ def lines_of(log_format: str, level: str = "info", program: str = OURS_AND_THEIR
     return ran.stderr.splitlines()
 
 
+@pytest.mark.system
 def test_without_a_terminal_each_line_is_a_json_object_with_the_same_head() -> None:
     lines = [json.loads(line) for line in lines_of("auto")]
     assert [line["event"] for line in lines] == [
@@ -95,12 +96,14 @@ def test_without_a_terminal_each_line_is_a_json_object_with_the_same_head() -> N
         assert 0 <= age.total_seconds() < 60
 
 
+@pytest.mark.system
 def test_an_exception_is_one_json_line_with_its_traceback_and_no_local_variables() -> None:
     for line in [json.loads(line) for line in lines_of("json")][-2:]:
         assert "ZeroDivisionError" in line["exception"]
         assert "secret-word" not in line["exception"]
 
 
+@pytest.mark.system
 def test_for_people_a_line_reads_as_words() -> None:
     lines = lines_of("console")
     assert "member_joined" in lines[0]
@@ -109,6 +112,7 @@ def test_for_people_a_line_reads_as_words() -> None:
     assert not any("secret-word" in line for line in lines)
 
 
+@pytest.mark.system
 def test_lines_below_the_level_are_left_out() -> None:
     assert [json.loads(line)["event"] for line in lines_of("json", "error")] == ["it_broke", "Theirs broke"]
 
@@ -118,6 +122,7 @@ def test_the_stamp_puts_time_level_event_and_process_first() -> None:
     assert list(stamped) == ["timestamp", "level", "event", "pid", "room"]
 
 
+@pytest.mark.system
 def test_requests_that_are_not_http_are_a_line_each_and_no_fault_of_ours() -> None:
     *broken, ours = [json.loads(line) for line in lines_of("json", program=BROKEN_REQUESTS)]
     assert broken, "they are told of"
@@ -129,11 +134,13 @@ def test_requests_that_are_not_http_are_a_line_each_and_no_fault_of_ours() -> No
     assert "a fault of ours" in ours["exception"]
 
 
+@pytest.mark.system
 def test_above_info_requests_that_are_not_http_are_not_told_of() -> None:
     (ours,) = [json.loads(line) for line in lines_of("json", "warning", BROKEN_REQUESTS)]
     assert "a fault of ours" in ours["exception"]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_gunicorns_own_lines_have_our_format(log_format: str) -> None:
     code = (

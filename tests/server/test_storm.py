@@ -9,12 +9,14 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 
+import pytest
+
 from gateway.admission import WORK_AT_ONCE
 from gateway.server.app import GATEWAY, build_app
+from tests.support.clients import Member
+from tests.support.gateways import Gateway
 from tests.support.serving import serving, settings
 from tests.support.waiting import until
-from tests.system.clients import Member
-from tests.system.gateways import Gateway
 
 STORM = 60
 AT_THE_DOOR = 300
@@ -59,6 +61,7 @@ async def test_a_storm_comes_in_and_joins_and_goes_a_few_at_a_time(redis_url: st
             await member.close()
 
 
+@pytest.mark.system
 async def test_a_worker_that_is_held_up_loses_no_first_packets(redis_url: str) -> None:
     async with Gateway(redis_url, workers=1) as gateway:
         (pid,) = gateway.worker_pids()

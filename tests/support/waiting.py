@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a limit; measuring and trying again. The only place of the tests that sleeps.
+"""Waiting for a condition, with a limit; measuring; trying again what the machine has spoiled.
 
 A limit is meant for a machine that runs: what this process itself was held up does not count against it, so that a
 machine that stands still for a second makes no test fail, and a gateway that is a second late does.
@@ -10,11 +10,10 @@ import asyncio
 import functools
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
-
-import aiohttp
 
 FIRST_PAUSE_S = 0.005
 LONGEST_PAUSE_S = 0.05
@@ -22,8 +21,6 @@ HELD_UP_AT_MOST = 3
 """However much it is held up, a wait ends after so many times its limit."""
 TRIES = 5
 Test = Callable[..., Awaitable[None]]
-NOISE = (AssertionError, OSError, aiohttp.ClientError)
-"""What a try ends with that the machine has spoiled: too late (TimeoutError is an OSError), or closed for that."""
 
 
 async def until(
@@ -76,6 +73,7 @@ class Stopwatch:
     async def __aenter__(self) -> Self:
         self._begun = time.monotonic()
         self._watching = asyncio.create_task(self._watch())
+        await asyncio.sleep(0)  # so that it watches from the first moment
         return self
 
     async def __aexit__(
@@ -101,15 +99,30 @@ def in_time(begun: float, limit_s: float) -> None:
         raise HeldUp(f"this took {taken_s:.2f} s and had to take less than {limit_s:g} s")
 
 
-def tried_again(*noise: type[Exception]) -> Callable[[Test], Test]:
-    """A test that may need a few tries, because a machine that stands still for 100 ms spoils one.
+@asynccontextmanager
+async def unless_held_up(at_most_s: float) -> AsyncIterator[Stopwatch]:
+    """For a question that must be asked in time: while the block ran, this process was held up no longer than that.
 
-    What it asserts is wrong only if it is wrong at each of `TRIES` times: then the last failure is the test's. A try
-    that knows when it was spoiled raises HeldUp, and names that as the only `noise`; else a try may fail of anything
-    in `NOISE`. All that the test changes must be its own, and made anew by each try.
+    A block that fails although the process was not held up fails the test. One that fails after the process was held
+    up longer raises HeldUp. A block that succeeds has succeeded.
     """
+    async with Stopwatch() as watch:
+        try:
+            yield watch
+        except Exception as failed:
+            await asyncio.sleep(LONGEST_PAUSE_S)  # the stopwatch looks once more: it may have just gone on
+            if watch.held_up_s > at_most_s:
+                raise HeldUp(f"held up for {watch.held_up_s:.2f} s, and then: {failed!r}") from failed
+            raise
 
-    spoiled = noise or NOISE
+
+def tried_again(_only: type[HeldUp] = HeldUp) -> Callable[[Test], Test]:
+    """Runs a test up to `TRIES` times, as long as each try ends with HeldUp.
+
+    Any other failure is the test's at once: what a test asserts must be right at the first try. A try tells by
+    `in_time` or `unless_held_up` that the machine spoiled it. All that the test changes must be its own, and made
+    anew by each try.
+    """
 
     def decorated(test: Test) -> Test:
         @functools.wraps(test)
@@ -117,7 +130,7 @@ def tried_again(*noise: type[Exception]) -> Callable[[Test], Test]:
             for _ in range(TRIES - 1):
                 try:
                     return await test(*arguments, **named)
-                except spoiled:
+                except HeldUp:
                     continue
             return await test(*arguments, **named)
 

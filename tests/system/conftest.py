@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,10 @@ import pytest
 import pytest_asyncio
 import redis.asyncio
 
-from tests.system.clients import Member
-from tests.system.gateways import Gateway
-from tests.system.stock import install_javascript_client
-
-Opener = Callable[..., Awaitable[Member]]
+from tests.support.clients import Member
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
+from tests.support.stock_clients import install_javascript_client
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

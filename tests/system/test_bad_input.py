@@ -7,24 +7,24 @@ from typing import Any
 import pytest
 
 from gateway.protocol import ERRORS
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.waiting import until
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
 
 HERE, ELSEWHERE = "<room>", "<another room>"
 """Stand for the room that the member has joined and one that it has not."""
 
 NOT_UNDERSTOOD: list[tuple[str, Any]] = [
-    *[(event, data) for event in ("join", "send", "leave") for data in ("text", 7, None, [], True)],
-    *[("join", {"username": "ada", "room": room}) for room in ("", 5, None, "a\nb", "a\x7f", "a{b", "}", [])],
-    *[("join", {"username": name, "room": ELSEWHERE}) for name in ("", 5, None, {}, "a\tb")],
+    *[(event, data) for event in ("join", "send", "leave") for data in ("text", 7, None, list[Any](), True)],
+    *[("join", {"username": "ada", "room": room}) for room in ("", 5, None, "a\nb", "a\x7f", "a{b", "}", list[Any]())],
+    *[("join", {"username": name, "room": ELSEWHERE}) for name in ("", 5, None, dict[str, Any](), "a\tb")],
     ("join", {}),
     ("join", {"username": "ada"}),
     ("join", {"room": ELSEWHERE}),
-    *[("join", {"username": "ada", "room": HERE, "since": at}) for at in (5, {}, "", "x", ":1", "a:-1")],
+    *[("join", {"username": "ada", "room": HERE, "since": at}) for at in (5, dict[str, Any](), "", "x", ":1", "a:-1")],
     *[("send", {"room": HERE, "message": text}) for text in ("", 5, None, ["x"])],
     *[("send", {"room": room, "message": "x"}) for room in ("", 5, None)],
-    *[("send", {"room": HERE, "message": "x", "idempotency_key": key}) for key in ("", 5, {})],
+    *[("send", {"room": HERE, "message": "x", "idempotency_key": key}) for key in ("", 5, dict[str, Any]())],
     ("send", {"room": HERE, "message": "x", "username": 5}),
     ("send", {"room": HERE}),
     ("leave", {"username": "ada"}),

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import pytest
 import pytest_asyncio
 
+from tests.support.balancers import balancer
+from tests.support.clients import Member, Transport
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
+from tests.support.stock_clients import JavaScriptClient, PythonClient, StockClient, Way
 from tests.support.waiting import until
-from tests.system.balancers import balancer
-from tests.system.clients import Member, Transport
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
-from tests.system.stock import JavaScriptClient, PythonClient, StockClient, Way
 
 MEMBERS = 16
 
@@ -32,8 +32,8 @@ async def two_gateways(redis_url: str) -> AsyncIterator[tuple[Gateway, Gateway]]
     """Two gateways over one Redis."""
     trusting = {"GATEWAY_TRUSTED_PROXIES": "127.0.0.1", "GATEWAY_GRACE_S": "1"}
     async with (
-        Gateway(redis_url, workers=2, **trusting) as one,
-        Gateway(redis_url, workers=2, **trusting) as two,
+        Gateway(redis_url, workers=2, environment=trusting) as one,
+        Gateway(redis_url, workers=2, environment=trusting) as two,
     ):
         yield one, two
 

@@ -24,10 +24,11 @@ from loadtest.bench.contests import contests, small
 from loadtest.bench.places import Places
 from loadtest.bench.probes import Counters, Store, script_calls
 from tests.support.binaries import missing, program
+from tests.support.gateways import REPOSITORY, Gateway
+from tests.support.opener import Opener
+from tests.support.ports import Port
+from tests.support.spread import one_on_each
 from tests.support.waiting import until
-from tests.system.conftest import Opener
-from tests.system.gateways import REPOSITORY, Gateway, Port
-from tests.system.spread import one_on_each
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -110,7 +111,7 @@ def test_the_report_has_its_table_and_its_plot(bench: Path) -> None:
 async def test_a_publish_is_one_message_from_redis_per_worker_with_members_and_none_without(
     valkey: ValkeyServer, room: str, connect: Opener
 ) -> None:
-    async with Gateway(f"redis://127.0.0.1:{valkey.port}/0", workers=4, **QUIET) as gateway:
+    async with Gateway(f"redis://127.0.0.1:{valkey.port}/0", workers=4, environment=QUIET) as gateway:
         one, two, *elsewhere = await one_on_each(gateway, connect)
         for name, member in (("one", one), ("two", two)):
             await member.join(name, room)

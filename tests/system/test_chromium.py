@@ -18,10 +18,10 @@ import pytest
 from aiohttp import web
 
 from tests.support.binaries import program
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
+from tests.support.stock_clients import JS_FOLDER, TRANSPORTS
 from tests.support.waiting import until
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
-from tests.system.stock import JS_FOLDER, TRANSPORTS
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (

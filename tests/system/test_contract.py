@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.clients import Arrival, Member
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.waiting import until
-from tests.system.clients import Arrival, Member
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
 
 EARLIER = {"ada has joined the room"}
 """What may still come to those who joined after her: notices are delivered when they arrive."""

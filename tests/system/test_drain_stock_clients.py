@@ -9,9 +9,9 @@ import signal
 
 import pytest
 
+from tests.support.gateways import Gateway
+from tests.support.stock_clients import JavaScriptClient, PythonClient, StockClient, Way
 from tests.support.waiting import until
-from tests.system.gateways import Gateway
-from tests.system.stock import JavaScriptClient, PythonClient, StockClient, Way
 
 
 # python-engineio's client drops its HTTP session unclosed when polling fails.

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import socketio
 
+from tests.support.clients import Member
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
+from tests.support.spread import one_on_each
 from tests.support.waiting import until
-from tests.system.clients import Member
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
-from tests.system.spread import one_on_each
 
 
 @pytest.fixture

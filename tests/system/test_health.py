@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.support.clients import Member
+from tests.support.gateways import Gateway, fetch_json
 from tests.support.waiting import until
-from tests.system.clients import Member
-from tests.system.gateways import Gateway, fetch_json
 
 SECRET = "nobody but the room may read this"
 

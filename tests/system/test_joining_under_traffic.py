@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.support.clients import Member
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
+from tests.support.spread import one_on_each
+from tests.support.steady_sender import SteadySender
 from tests.support.waiting import until
-from tests.system.clients import Member
-from tests.system.conftest import Opener
-from tests.system.feeding import Feeder
-from tests.system.gateways import Gateway
-from tests.system.spread import one_on_each
 
 JOINS, LIVE_AFTER, PER_WORKER = 320, 8, 6
 """Joins in all; live messages that each waits for before it leaves; joining members on each worker."""
@@ -20,8 +20,8 @@ async def test_no_gap_and_no_double_over_hundreds_of_joins(
 ) -> None:
     joiners = [member for _ in range(PER_WORKER) for member in await one_on_each(routed, connect)]
     async with (
-        Feeder(routed.url, room, rate=60, username="one"),
-        Feeder(routed.url, room, rate=60, username="two"),
+        SteadySender(routed.url, room, rate=60, username="one"),
+        SteadySender(routed.url, room, rate=60, username="two"),
     ):
         rounds = -(-JOINS // len(joiners))
         seen = await asyncio.gather(*(_join_often(m, f"j{n}", room, rounds) for n, m in enumerate(joiners)))
@@ -32,22 +32,22 @@ async def test_joining_again_and_again_without_leaving_has_no_gap_either(
     routed: Gateway, room: str, connect: Opener
 ) -> None:
     member = await connect(routed.url)
-    async with Feeder(routed.url, room, rate=150) as feeder:
+    async with SteadySender(routed.url, room, rate=150) as sender:
         for _ in range(40):
             begin = len(member.arrivals)
             answer = await member.join("again", room)
             _is_whole(member, begin, answer["id"])
-        last = await feeder.stop()
+        last = await sender.stop()
         await until(lambda: _seq(member.ids(room)[-1]) == last, what="the last message")
 
 
 async def test_a_crowd_that_joins_at_once_sees_the_same(routed: Gateway, room: str, connect: Opener) -> None:
     crowd = await asyncio.gather(*(connect(routed.url) for _ in range(100)))
-    async with Feeder(routed.url, room, rate=100) as feeder:
+    async with SteadySender(routed.url, room, rate=100) as sender:
         answers = await asyncio.gather(*(member.join(f"c{n}", room) for n, member in enumerate(crowd)))
         for member, answer in zip(crowd, answers, strict=True):
             _is_whole(member, 0, answer["id"])
-        last = await feeder.stop()
+        last = await sender.stop()
         await until(lambda: all(_seq(m.ids(room)[-1]) == last for m in crowd), 30, "the last message for all")
     for member in crowd:
         seqs = [_seq(position) for position in member.ids(room)]

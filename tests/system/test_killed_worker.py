@@ -8,13 +8,13 @@ import os
 import signal
 from typing import Any
 
+from tests.support.clients import Member
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
+from tests.support.spread import one_on_each
+from tests.support.steady_sender import SteadySender
+from tests.support.stock_clients import PythonClient
 from tests.support.waiting import until
-from tests.system.clients import Member
-from tests.system.conftest import Opener
-from tests.system.feeding import Feeder
-from tests.system.gateways import Gateway
-from tests.system.spread import one_on_each
-from tests.system.stock import PythonClient
 
 ROOMS, RATE_EACH, STOCK_CLIENTS = 8, 10, 8
 SOME = 8
@@ -28,45 +28,47 @@ async def test_kill_9_under_traffic(redis_url: str, store: Any, room: str, conne
         stock = [PythonClient() for _ in range(STOCK_CLIENTS)]
         await asyncio.gather(*(client.connect(gateway.url, "upgrade") for client in stock))
         await asyncio.gather(*(w.join(f"w{n}", name) for n, w in enumerate(watchers) for name in rooms))
-        feeders = [await Feeder(gateway.url, name, rate=RATE_EACH).__aenter__() for name in rooms]
-        await until(lambda: min(feeder.acknowledged for feeder in feeders) >= SOME, what="traffic runs")
+        senders = [await SteadySender(gateway.url, name, rate=RATE_EACH).__aenter__() for name in rooms]
+        await until(lambda: min(sender.acknowledged for sender in senders) >= SOME, what="traffic runs")
         await until(lambda: all(w.ids(name) for w in watchers for name in rooms), what="all watchers hear it")
 
         os.kill(gateway.worker_pids()[0], signal.SIGKILL)
         await until(lambda: any(watcher.closed.is_set() for watcher in watchers), what="its sessions end")
         survivors = [watcher for watcher in watchers if not watcher.closed.is_set()]
-        going_on = [feeder for feeder in feeders if not feeder.member.closed.is_set()]
-        marks = {feeder.room: feeder.acknowledged for feeder in going_on}
+        going_on = [sender for sender in senders if not sender.member.closed.is_set()]
+        marks = {sender.room: sender.acknowledged for sender in going_on}
         await until(
             lambda: all(f.acknowledged > marks[f.room] + SOME for f in going_on), what="the others go on"
         )
-        await asyncio.gather(*(feeder.stop() for feeder in feeders))
+        await asyncio.gather(*(sender.stop() for sender in senders))
 
         assert len(survivors) == 3
-        for feeder in feeders:
-            await _nothing_is_missing(feeder, survivors, store)
+        for sender in senders:
+            await _nothing_is_missing(sender, survivors, store)
         returned = await connect(gateway.url)
         lost = next(watcher for watcher in watchers if watcher.closed.is_set())
         await _misses_nothing_when_it_returns(lost, returned, survivors[0], rooms)
         await _stock_clients_are_all_there(stock, rooms[0])
         await until(lambda: len(gateway.worker_pids()) == 4, what="gunicorn replaces the worker")
-        await asyncio.gather(*(client.close() for client in stock), *(f.member.close() for f in feeders))
+        await asyncio.gather(
+            *(client.close() for client in stock), *(each.member.close() for each in senders)
+        )
 
 
-async def _nothing_is_missing(feeder: Feeder, survivors: list[Member], store: Any) -> None:
+async def _nothing_is_missing(sender: SteadySender, survivors: list[Member], store: Any) -> None:
     stored = [
-        json.loads(entry)["message"] for entry in await store.lrange(f"chat_history_{feeder.room}", 0, -1)
+        json.loads(entry)["message"] for entry in await store.lrange(f"chat_history_{sender.room}", 0, -1)
     ]
     assert len(stored) < 100, "the test sent more than history holds"
     await until(
-        lambda: all(len(s.ids(feeder.room)) >= len(stored) for s in survivors), what="all is delivered"
+        lambda: all(len(s.ids(sender.room)) >= len(stored) for s in survivors), what="all is delivered"
     )
     for survivor in survivors:
-        assert survivor.messages(feeder.room) == stored
-        seqs = [int(position.split(":")[1]) for position in survivor.ids(feeder.room)]
+        assert survivor.messages(sender.room) == stored
+        seqs = [int(position.split(":")[1]) for position in survivor.ids(sender.room)]
         assert seqs == list(range(1, len(stored) + 1))
-        assert set(feeder.ids) <= set(survivor.ids(feeder.room)), "acknowledged, and not in history"
-    assert feeder.refused == []
+        assert set(sender.ids) <= set(survivor.ids(sender.room)), "acknowledged, and not in history"
+    assert sender.refused == []
 
 
 async def _misses_nothing_when_it_returns(

@@ -7,10 +7,10 @@ import os
 import signal
 from typing import Any
 
+from tests.support.clients import HandshakeRefused, Member
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.waiting import until
-from tests.system.clients import HandshakeRefused, Member
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
 
 LIMITS = {"GATEWAY_DRAIN_S": "1.5"}
 
@@ -18,7 +18,7 @@ LIMITS = {"GATEWAY_DRAIN_S": "1.5"}
 async def test_members_are_told_and_their_transport_is_closed(
     redis_url: str, room: str, connect: Opener
 ) -> None:
-    async with Gateway(redis_url, workers=2, **LIMITS) as gateway:
+    async with Gateway(redis_url, workers=2, environment=LIMITS) as gateway:
         members = [
             await connect(gateway.url, way) for way in ("websocket", "polling", "upgrade") for _ in range(3)
         ]
@@ -36,7 +36,7 @@ async def test_members_are_told_and_their_transport_is_closed(
 async def test_what_is_sent_while_it_stops_is_stored_or_refused(
     redis_url: str, room: str, connect: Opener, store: Any
 ) -> None:
-    async with Gateway(redis_url, workers=2, **LIMITS) as gateway:
+    async with Gateway(redis_url, workers=2, environment=LIMITS) as gateway:
         members = [await connect(gateway.url) for _ in range(4)]
         for number, member in enumerate(members):
             await member.join(f"user-{number}", room)

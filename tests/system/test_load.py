@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.support.binaries import missing
-from tests.system.gateways import REPOSITORY, Gateway
+from tests.support.gateways import REPOSITORY, Gateway
 
 LIMIT_S = 60.0
 

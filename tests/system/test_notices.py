@@ -11,11 +11,11 @@ import uuid
 
 import pytest
 
-from tests.support.waiting import HeldUp, Stopwatch, in_time, stays, tried_again, until
-from tests.system.clients import Member
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
-from tests.system.spread import one_on_each
+from tests.support.clients import Member, Transport
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
+from tests.support.spread import one_on_each
+from tests.support.waiting import Stopwatch, in_time, stays, tried_again, until
 
 GRACE_S = 1.0
 TOLD_WITHIN_S = 4.0
@@ -57,8 +57,8 @@ async def test_a_closed_tab_of_two_is_never_a_leave(
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
-@tried_again(HeldUp)
-async def test_a_reload_is_silent(transport: str, gateway: Gateway, connect: Opener) -> None:
+@tried_again()
+async def test_a_reload_is_silent(transport: Transport, gateway: Gateway, connect: Opener) -> None:
     room, watcher = await _fresh_room(gateway, connect)
     page = await connect(gateway.url, transport)
     await page.join("ada", room)
@@ -72,7 +72,7 @@ async def test_a_reload_is_silent(transport: str, gateway: Gateway, connect: Ope
     await stays(lambda: watcher.notices(room) == ["ada has joined the room"], GRACE_S + 0.7, "no notice")
 
 
-@tried_again(HeldUp)
+@tried_again()
 async def test_moving_to_another_worker_is_silent(gateway: Gateway, connect: Opener) -> None:
     room, watcher = await _fresh_room(gateway, connect)
     here, there = (await one_on_each(gateway, connect))[:2]

@@ -6,9 +6,9 @@ import json
 import time
 from typing import Any
 
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.waiting import until
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
 
 
 def _entries(count: int) -> list[dict[str, Any]]:

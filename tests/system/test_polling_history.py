@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
+from tests.support.stock_clients import JavaScriptClient, PythonClient, StockClient
 from tests.support.waiting import until
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
-from tests.system.stock import JavaScriptClient, PythonClient, StockClient
 
 HISTORY = 100
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import pytest
 import pytest_asyncio
 
+from tests.support.clients import Member
+from tests.support.gateways import Gateway, fetch_json
+from tests.support.opener import Opener
+from tests.support.servers import PERSISTENCE, Valkey
 from tests.support.waiting import Stopwatch, until
-from tests.system.clients import Member
-from tests.system.conftest import Opener
-from tests.system.faults.servers import PERSISTENCE, Valkey
-from tests.system.gateways import Gateway, fetch_json
 
 UNAVAILABLE_WITHIN_S = 2.0
 MACHINE_IS_BUSY_S = 0.8

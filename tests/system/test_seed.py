@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socketio
 
+from tests.support.clients import Member
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
+from tests.support.stock_clients import JavaScriptClient
 from tests.support.waiting import until
-from tests.system.clients import Member
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
-from tests.system.stock import JavaScriptClient
 
 ROOM = "room-id"  # the snippets name it
 

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
+from tests.support.clients import Member
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.waiting import until
-from tests.system.clients import Member
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
 from tests.support.waiting import until
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -21,7 +21,7 @@ async def small(redis_url: str) -> AsyncIterator[Gateway]:
         "SYSTEM_NAME": "Robot",
     }
     named = {f"GATEWAY_{name}": value for name, value in limits.items()}
-    async with Gateway(redis_url, workers=1, **named) as gateway:
+    async with Gateway(redis_url, workers=1, environment=named) as gateway:
         yield gateway
 
 

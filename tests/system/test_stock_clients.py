@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
+from tests.support.steady_sender import SteadySender
+from tests.support.stock_clients import JavaScriptClient, PythonClient, StockClient, Way
 from tests.support.waiting import until
-from tests.system.conftest import Opener
-from tests.system.feeding import Feeder
-from tests.system.gateways import Gateway
-from tests.system.stock import JavaScriptClient, PythonClient, StockClient, Way
 
 CLIENTS: dict[str, type[StockClient]] = {"python": PythonClient, "javascript": JavaScriptClient}
 ENDS_AS = {"polling": "polling", "upgrade": "websocket", "websocket": "websocket"}
@@ -20,11 +21,12 @@ ENDS_AS = {"polling": "polling", "upgrade": "websocket", "websocket": "websocket
 @pytest.fixture(params=["polling", "upgrade", "websocket"])
 def way(request: pytest.FixtureRequest) -> Way:
     """How the client connects."""
-    return request.param
+    chosen: Way = request.param
+    return chosen
 
 
 @pytest.fixture(params=CLIENTS)
-async def client(request: pytest.FixtureRequest, javascript: None):
+async def client(request: pytest.FixtureRequest, javascript: None) -> AsyncIterator[StockClient]:
     """A stock client that is not connected yet."""
     made = CLIENTS[request.param]()
     yield made
@@ -67,13 +69,13 @@ async def test_it_is_told_of_errors(client: StockClient, way: Way, gateway: Gate
 async def test_nothing_is_lost_or_doubled_while_it_connects_under_traffic(
     client: StockClient, way: Way, gateway: Gateway, room: str
 ) -> None:
-    async with Feeder(gateway.url, room, rate=100) as feeder:
+    async with SteadySender(gateway.url, room, rate=100) as sender:
         await client.connect(gateway.url, way)
         joined = await client.call("join", {"username": "stock", "room": room})
         at_join = int(joined["id"].split(":")[1])
         await until(lambda: client.transport == ENDS_AS[way], what=f"it ends up on {ENDS_AS[way]}")
-        await until(lambda: feeder.acknowledged >= at_join + 60, what="sixty messages more")
-        last = await feeder.stop()
+        await until(lambda: sender.acknowledged >= at_join + 60, what="sixty messages more")
+        last = await sender.stop()
         await until(lambda: _seqs(client)[-1:] == [last], what="the last message")
     seqs = _seqs(client)
     assert seqs == list(range(seqs[0], last + 1))

@@ -15,12 +15,12 @@ from functools import partial
 from typing import Any
 
 from tests.support.binaries import program
+from tests.support.clients import Member
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
+from tests.support.slow_upgrades import SlowUpgrades
+from tests.support.stock_clients import JS_FOLDER, PythonClient
 from tests.support.waiting import until
-from tests.system.clients import Member
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
-from tests.system.slow_upgrades import SlowUpgrades
-from tests.system.stock import JS_FOLDER, PythonClient
 
 DELAYS_S = (0.0, 0.01, 0.02, 0.03, 0.03, 0.04, 0.04, 0.05)
 """How long each round holds up what is sent over WebSocket: the request, the probe, the upgrade, each so long."""

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.clients import Member, Transport
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
+from tests.support.spread import one_on_each, worker_of
 from tests.support.waiting import until
-from tests.system.clients import Member, Transport
-from tests.system.conftest import Opener
-from tests.system.gateways import Gateway
-from tests.system.spread import one_on_each, worker_of
 
 SENDS_EACH = 60
 

@@ -45,7 +45,9 @@ def chat(redis_url: str) -> socketio.AsyncServer:
     async def send(sid: str, data: dict[str, str]) -> dict[str, bool]:
         said, history = entry(data["message"], data["username"]), f"chat_history_{data['room']}"
         async with store.pipeline() as pipeline:
-            await pipeline.rpush(history, json.dumps(said)).ltrim(history, -HISTORY, -1).execute()
+            pipeline.rpush(history, json.dumps(said))
+            pipeline.ltrim(history, -HISTORY, -1)
+            await pipeline.execute()
         await server.emit("receive", said, room=data["room"])
         return {"ok": True}
 

@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.binaries import program
-from tests.system.gateways import REPOSITORY, Port
+from tests.support.gateways import REPOSITORY
+from tests.support.ports import Port
 
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 10.0
@@ -69,14 +70,14 @@ class EchoServer:
 
 @contextmanager
 def echo_server(protocol: str, *options: str) -> Iterator[EchoServer]:
-    """Runs `python -m tests.system.echo_app` on a port from the kernel until the block ends."""
+    """Runs `python -m tests.system.conformance.echo_app` on a port from the kernel until the block ends."""
     with tempfile.TemporaryDirectory(prefix="echo-") as folder:
         log_path = Path(folder) / "log"
         with log_path.open("wb") as log:
             command = [
                 sys.executable,
                 "-m",
-                "tests.system.echo_app",
+                "tests.system.conformance.echo_app",
                 "--port",
                 "0",
                 "--protocol",

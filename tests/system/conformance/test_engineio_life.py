@@ -9,10 +9,11 @@ import time
 import aiohttp
 import pytest
 
-from tests.support.waiting import tried_again
+from tests.support.waiting import tried_again, unless_held_up
 from tests.system.conformance.echo_server import EchoServer
 from tests.system.conformance.raw import RawSocket, client_frame
 from tests.system.conformance.wire import (
+    QUIET_S,
     SEPARATOR,
     SOON_S,
     UNKNOWN,
@@ -26,7 +27,9 @@ from tests.system.conformance.wire import (
 INTERVAL_S, TIMEOUT_S = 0.3, 0.2
 WHOLE_S = INTERVAL_S + TIMEOUT_S
 SLACK_S = 0.3
-"""How late a heartbeat may be in the best of a few tries, on a machine that does other things too."""
+"""How late a heartbeat may be on a machine that does other things too."""
+HELD_UP_AT_MOST_S = 0.1
+"""A test that must answer pings, or that counts the time, has to be awake but for this: half of `TIMEOUT_S`."""
 
 
 @pytest.fixture
@@ -52,54 +55,58 @@ def echo_address(engineio_echo: EchoServer) -> str:
 
 @tried_again()
 async def test_polling_is_pinged(web: aiohttp.ClientSession, brisk_address: str) -> None:
-    session = await Polling.open(web, brisk_address)
-    for _ in range(3):
-        assert await session.get() == (200, "2")
-        assert await session.post("3") == (200, "ok")
+    async with unless_held_up(HELD_UP_AT_MOST_S):
+        session = await Polling.open(web, brisk_address)
+        for _ in range(3):
+            assert await session.get() == (200, "2")
+            assert await session.post("3") == (200, "ok")
 
 
 @tried_again()
 async def test_polling_ends_when_no_pong_comes(web: aiohttp.ClientSession, brisk_address: str) -> None:
-    start_s = time.monotonic()
-    session = await Polling.open(web, brisk_address)
-    assert await session.get() == (200, "2")
-    assert (await session.get())[1] in ("1", UNKNOWN)
-    assert WHOLE_S <= time.monotonic() - start_s < WHOLE_S + SLACK_S
-    assert await session.is_closed()
+    async with unless_held_up(HELD_UP_AT_MOST_S):
+        start_s = time.monotonic()
+        session = await Polling.open(web, brisk_address)
+        assert await session.get() == (200, "2")
+        assert (await session.get())[1] in ("1", UNKNOWN)
+        assert WHOLE_S <= time.monotonic() - start_s < WHOLE_S + SLACK_S
+        assert await session.is_closed()
 
 
-@tried_again()
 async def test_a_session_that_nobody_polls_ends(web: aiohttp.ClientSession, brisk_address: str) -> None:
     session = await Polling.open(web, brisk_address)
-    await quiet(WHOLE_S)
+    await quiet(WHOLE_S + SLACK_S)
     assert await session.is_closed()
 
 
 @tried_again()
 async def test_websocket_is_pinged_in_the_interval(web: aiohttp.ClientSession, brisk_address: str) -> None:
-    start_s = time.monotonic()
-    socket = await Socket.open_session(web, brisk_address)
-    for _ in range(3):
-        assert await socket.receive() == "2"
-        await socket.send("3")
-    assert 3 * INTERVAL_S <= time.monotonic() - start_s < 3 * (INTERVAL_S + SLACK_S)
-    await socket.close()
+    async with unless_held_up(HELD_UP_AT_MOST_S):
+        start_s = time.monotonic()
+        socket = await Socket.open_session(web, brisk_address)
+        for _ in range(3):
+            assert await socket.receive() == "2"
+            await socket.send("3")
+        assert 3 * INTERVAL_S <= time.monotonic() - start_s < 3 * (INTERVAL_S + SLACK_S)
+        await socket.close()
 
 
 @tried_again()
 async def test_websocket_ends_when_no_pong_comes(web: aiohttp.ClientSession, brisk_address: str) -> None:
-    start_s = time.monotonic()
-    socket = await Socket.open_session(web, brisk_address)
-    await socket.closed_after_s()
-    assert WHOLE_S <= time.monotonic() - start_s < WHOLE_S + SLACK_S
+    async with unless_held_up(HELD_UP_AT_MOST_S):
+        start_s = time.monotonic()
+        socket = await Socket.open_session(web, brisk_address)
+        await socket.closed_after_s()
+        assert WHOLE_S <= time.monotonic() - start_s < WHOLE_S + SLACK_S
 
 
 @tried_again()
 async def test_other_packets_are_no_pong(web: aiohttp.ClientSession, brisk_engineio_echo: EchoServer) -> None:
-    socket = await Socket.open_session(web, brisk_engineio_echo.address)
-    assert await socket.receive() == "2"
-    await socket.send("4still here")
-    assert await socket.closed_after_s() < TIMEOUT_S + SLACK_S
+    async with unless_held_up(HELD_UP_AT_MOST_S):
+        socket = await Socket.open_session(web, brisk_engineio_echo.address)
+        assert await socket.receive() == "2"
+        await socket.send("4still here")
+        assert await socket.closed_after_s() < TIMEOUT_S + SLACK_S
 
 
 # -- close
@@ -107,12 +114,14 @@ async def test_other_packets_are_no_pong(web: aiohttp.ClientSession, brisk_engin
 
 @tried_again()
 async def test_close_ends_a_polling_session(web: aiohttp.ClientSession, address: str) -> None:
-    session = await Polling.open(web, address)
-    waiting = asyncio.create_task(session.get())
-    await asyncio.wait({waiting}, timeout=SOON_S)
-    assert (await session.post("1"))[0] == 200
-    assert await waiting == (200, "6")
-    assert await session.is_closed()
+    """The poll has to be at the server before the close: it has five times as long as it usually takes."""
+    async with unless_held_up(SOON_S):
+        session = await Polling.open(web, address)
+        waiting = asyncio.create_task(session.get())
+        await asyncio.wait({waiting}, timeout=QUIET_S)
+        assert (await session.post("1"))[0] == 200
+        assert await waiting == (200, "6")
+        assert await session.is_closed()
 
 
 async def test_close_ends_a_session_that_does_not_poll(web: aiohttp.ClientSession, address: str) -> None:
@@ -173,20 +182,22 @@ async def test_a_probe_ends_the_waiting_poll(web: aiohttp.ClientSession, address
 @tried_again()
 async def test_an_upgraded_session_is_pinged_next(web: aiohttp.ClientSession, brisk_address: str) -> None:
     """Nothing comes between the upgrade and the first message or ping."""
-    _, socket = await upgraded(web, brisk_address)
-    assert await socket.receive() == "2"
-    await socket.close()
+    async with unless_held_up(HELD_UP_AT_MOST_S):
+        _, socket = await upgraded(web, brisk_address)
+        assert await socket.receive() == "2"
+        await socket.close()
 
 
 @tried_again()
 async def test_an_upgraded_session_refuses_polling(web: aiohttp.ClientSession, brisk_address: str) -> None:
-    session, socket = await upgraded(web, brisk_address)
-    await socket.receive()
-    assert (await session.get())[0] == 400
-    assert (await session.post("3"))[0] == 400
-    await socket.send("3")
-    assert await socket.receive() == "2"
-    await socket.close()
+    async with unless_held_up(HELD_UP_AT_MOST_S):
+        session, socket = await upgraded(web, brisk_address)
+        await socket.receive()
+        assert (await session.get())[0] == 400
+        assert (await session.post("3"))[0] == 400
+        await socket.send("3")
+        assert await socket.receive() == "2"
+        await socket.close()
 
 
 async def test_a_second_websocket_does_no_harm(web: aiohttp.ClientSession, echo_address: str) -> None:

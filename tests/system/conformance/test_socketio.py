@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 
 import aiohttp
 import pytest
 
-from tests.support.waiting import Stopwatch, tried_again
+from tests.support.waiting import tried_again, unless_held_up
 from tests.system.conformance.at_once import is_closed_at_once
 from tests.system.conformance.echo_server import EchoServer
 from tests.system.conformance.wire import Polling, Socket, says
 
 CONNECT_S = 1.0
 SLACK_S = 0.5
+HELD_UP_AT_MOST_S = 0.1
+"""A test that must answer pings has to be awake but for this: half of what the echo app waits for a pong."""
 
 
 @pytest.fixture
@@ -85,24 +88,25 @@ async def test_a_refused_namespace_leaves_the_others_alone(web: aiohttp.ClientSe
 async def test_a_session_without_a_namespace_is_closed(
     web: aiohttp.ClientSession, brisk_address: str
 ) -> None:
-    async with Stopwatch() as watch:
+    async with unless_held_up(HELD_UP_AT_MOST_S):
+        start_s = time.monotonic()
         socket = await Socket.open_session(web, brisk_address)
         await socket.closed_after_s(is_answering=True)
-    assert CONNECT_S <= watch.seconds < CONNECT_S + SLACK_S
+        assert CONNECT_S <= time.monotonic() - start_s < CONNECT_S + SLACK_S
 
 
 @tried_again()
 async def test_a_session_whose_namespace_was_refused_is_closed(
     web: aiohttp.ClientSession, brisk_address: str
 ) -> None:
-    async with Stopwatch() as watch:
+    async with unless_held_up(HELD_UP_AT_MOST_S):
+        start_s = time.monotonic()
         socket = await Socket.open_session(web, brisk_address)
         await socket.send("40/random")
         await socket.closed_after_s(is_answering=True)
-    assert CONNECT_S <= watch.seconds < CONNECT_S + SLACK_S
+        assert CONNECT_S <= time.monotonic() - start_s < CONNECT_S + SLACK_S
 
 
-@tried_again()
 async def test_a_polling_session_without_a_namespace_is_closed(
     web: aiohttp.ClientSession, brisk_address: str
 ) -> None:
@@ -129,10 +133,11 @@ async def test_what_comes_before_connect_closes(
 async def test_the_connection_outlives_the_main_namespace(
     web: aiohttp.ClientSession, brisk_address: str
 ) -> None:
-    socket = await Socket.connect(web, brisk_address)
-    await socket.send("41")
-    assert await socket.receive() == "2"
-    await socket.close()
+    async with unless_held_up(HELD_UP_AT_MOST_S):
+        socket = await Socket.connect(web, brisk_address)
+        await socket.send("41")
+        assert await socket.receive() == "2"
+        await socket.close()
 
 
 @pytest.mark.parametrize("packet", ["41/custom", "41/custom,"])

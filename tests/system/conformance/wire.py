@@ -143,7 +143,8 @@ class Socket:
         """The next message; fails when the connection closes instead."""
         message = await self._next(limit_s)
         assert message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY), f"closed: {message!r}"
-        return message.data
+        data: str | bytes = message.data
+        return data
 
     async def receive_answering(self, limit_s: float = LIMIT_S) -> str | bytes:
         """The next message that is not a ping; pings are answered."""

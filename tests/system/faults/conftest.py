@@ -1,4 +1,4 @@
-"""What the fault tests share: the figures they measured, printed at the end and written to a file.
+"""What the fault tests share: their stage, and the figures they measured, printed at the end and written to a file.
 
 The file is `faults.json` in pytest's temporary folder, or where the environment variable FAULTS_REPORT says.
 """
@@ -7,40 +7,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from loadtest.ledger import Report
+from tests.system.faults.scene import Stage
 
-Record = Callable[..., None]
 FIGURES: list[dict[str, Any]] = []
 
 
 @pytest.fixture
-def record(request: pytest.FixtureRequest) -> Record:
-    """Keeps a run's figures: `record(report, repetitions, connections, resumed_s=1.2)`; more figures by name."""
-
-    def keep(report: Report, repetitions: int, connections: int, **more: float) -> None:
-        FIGURES.append(
-            {
-                "test": request.node.name.removeprefix("test_"),
-                "repetitions": repetitions,
-                "sent": report.sent,
-                "acknowledged": report.acknowledged,
-                "deliveries": report.delivered,
-                "faults": report.missing + report.doubled + report.misordered + report.phantom,
-                "lost": report.lost,
-                "gaps": report.gaps,
-                "connections": connections,
-                "longest_gap_s": round(report.longest_gap_s, 2),
-                **{name: round(value, 2) for name, value in more.items()},
-            }
-        )
-
-    return keep
+def stage(request: pytest.FixtureRequest) -> Stage:
+    """Scenes for a test that is `repeated`, which gives the seed and how often."""
+    seed, times = request.param
+    return Stage(request.node.name.removeprefix("test_"), seed, times, FIGURES)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

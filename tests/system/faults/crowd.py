@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from loadtest.ledger import Report
 from tests.support.waiting import until
-from tests.system.faults.traffic import Traffic
+from tests.system.faults.traffic import Shape, Traffic
 
 START_LIMIT_S = 120.0
 BACK_LIMIT_S = 60.0
@@ -83,7 +83,7 @@ def _run(orders: Connection, url: str, seed: int, rooms: int, people: int) -> No
 async def _obey(orders: Connection, url: str, seed: int, rooms: int, people: int) -> None:
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(None, orders.recv)
-    async with Traffic([url], seed, rooms, people, talkers=1, pace_s=2.0) as traffic:
+    async with Traffic([url], seed, Shape(rooms, people, talkers=1, pace_s=2.0)) as traffic:
         os.nice(NICENESS)
         orders.send("in")
         while True:

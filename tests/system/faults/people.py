@@ -8,81 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import time
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import aiohttp
-import orjson
 
 from loadtest.ledger import Ledger
-from tests.system.clients import HandshakeRefused, Member
+from tests.support.clients import HandshakeRefused
+from tests.system.faults.personal_connection import PersonalConnection
 
 CONNECT_LIMIT_S = 5.0
 ANSWER_LIMIT_S = 6.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 1.0
 RETRY_AFTER_MAX_S = 3.0
-BUFFER_BYTES = 131_072
-"""What the system keeps for somebody who does not read: small, but above loopback's segments of 64 KiB."""
 NOT_YET = ("unavailable", "shutting_down", "not_joined", "rate_limited", "internal")
 """Refusals after which a careful client tries again."""
 
 _NO_CONNECTION = (OSError, TimeoutError, aiohttp.ClientError, aiohttp.WSMessageTypeError)
-
-
-class Line(Member):
-    """A Member that tells of events, answers and its end the moment they arrive."""
-
-    def __init__(self, url: str, keep_alive: bool = False) -> None:
-        super().__init__(url, keep_alive)
-        self.on_event: Callable[[str, Any], None] = lambda name, data: None
-        self.on_end: Callable[[], None] = lambda: None
-        self._answers: dict[int, Callable[[Any], None]] = {}
-
-    @property
-    def worker(self) -> str:
-        """The id of the worker that holds the session."""
-        return self.sid.partition(".")[0]
-
-    @property
-    def local_port(self) -> int:
-        """The port of its own end."""
-        return int(self._transport().get_extra_info("sockname")[1])
-
-    async def post(self, event: str, data: Any, on_answer: Callable[[Any], None]) -> None:
-        """Emits; the acknowledgement is given to `on_answer`. Raises ConnectionError."""
-        number = next(self._numbers)
-        self._answers[number] = on_answer
-        await self.send_packet(f"42{number}{orjson.dumps([event, data]).decode()}")
-
-    def stop_reading(self) -> None:
-        """Leaves what comes in the socket's buffers, as a stuck browser tab does."""
-        transport = self._transport()
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
-        transport.pause_reading()
-
-    def go_on_reading(self) -> None:
-        """Reads again."""
-        self._transport().resume_reading()
-
-    def _transport(self) -> Any:
-        assert self._socket is not None, "only a WebSocket can stop reading"
-        return self._socket._conn.transport  # aiohttp 3.14 has no public way to it
-
-    def _take_event(self, name: str, data: Any = None, *more: Any) -> None:
-        self.on_event(name, data)
-
-    def _take_acknowledgement(self, number: int, arguments: list[Any]) -> None:
-        on_answer = self._answers.pop(number, None)
-        if on_answer is not None:
-            on_answer(arguments[0] if arguments else None)
-
-    def _end(self) -> None:
-        if not self.closed.is_set():
-            self.on_end()
-        super()._end()
 
 
 class Person:
@@ -105,20 +48,20 @@ class Person:
     ) -> None:
         self.name, self.room = name, room
         self.is_joined = False
-        self.is_talking, self.is_retired = True, False
-        self.last_id: str | None = None
-        self.line: Line | None = None
-        self.connections = self.gaps = 0
-        self.unanswered: dict[str, float] = {}
-        self.notices: list[tuple[float, str]] = []
-        self.latencies: list[tuple[float, float]] = []
-        self.errors: Counter[str] = Counter()
-        self.surprises: list[str] = []
+        self.is_talking, self.is_retired = True, False  # says new things; does not come back
+        self.last_id: str | None = None  # the newest position seen: the next join's `since`
+        self.connection: PersonalConnection | None = None
+        self.connections = self.gaps = 0  # how many there were so far
+        self.unanswered: dict[str, float] = {}  # texts without acknowledgement, and when they were said last
+        self.notices: list[tuple[float, str]] = []  # when, text
+        self.latencies: list[tuple[float, float]] = []  # when a live message came, how long it took
+        self.errors: Counter[str] = Counter()  # by code
+        self.surprises: list[str] = []  # what the contract does not know
         self._urls, self._ledger, self._sent_at = urls, ledger, sent_at
         self._pace_s, self._padding = pace_s, padding
         self._random = random.Random(seed)
-        self._number = 0
-        self._again: list[str] = []
+        self._number = 0  # of the last new text
+        self._again: list[str] = []  # texts to be said again as soon as the room is joined
 
     async def live(self) -> None:
         """Connects, joins and talks; comes back whenever the connection ends, until it is retired."""
@@ -142,8 +85,8 @@ class Person:
 
     def cut(self) -> None:
         """Cuts its TCP connection, if it has one."""
-        if self.line is not None:
-            self.line.abort()
+        if self.connection is not None:
+            self.connection.abort()
 
     def has_received(self, count: int, sent_from: float) -> bool:
         """Whether the last so many live messages were all sent after that time."""
@@ -152,19 +95,19 @@ class Person:
 
     async def _live_once(self) -> None:
         url = self._random.choice(self._urls)
-        line = await Line.connect(url, limit_s=CONNECT_LIMIT_S)
-        self.line, self.connections = line, self.connections + 1
-        line.on_event, line.on_end = self._take, self._ended
+        connection = PersonalConnection(url, self)
+        await connection.open(limit_s=CONNECT_LIMIT_S)
+        self.connection, self.connections = connection, self.connections + 1
         try:
-            while not line.closed.is_set() and not await self._join(line):
+            while not connection.closed.is_set() and not await self._join(connection):
                 await asyncio.sleep(0.1 + 0.2 * self._random.random())  # a client's back-off
             self._again = list(self.unanswered)
-            await line.closed.wait()
+            await connection.closed.wait()
         finally:
-            self._ended()
-            await line.close()
+            self.on_end()
+            await connection.close()
 
-    async def _join(self, line: Line) -> bool:
+    async def _join(self, connection: PersonalConnection) -> bool:
         """Asks once; true when the room is joined. Gives up the connection when no answer comes."""
         answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
@@ -176,13 +119,13 @@ class Person:
         if self.last_id is not None:
             data["since"] = self.last_id
         self._ledger.joining(self.name, self.room, self.last_id)
-        await line.post("join", data, on_answer)
-        ended = asyncio.create_task(line.closed.wait())
+        await connection.post("join", data, on_answer)
+        ended = asyncio.create_task(connection.closed.wait())
         ended.add_done_callback(lambda _: None if answered.done() else answered.set_result(False))
         try:
             return await asyncio.wait_for(answered, ANSWER_LIMIT_S)
         except TimeoutError:
-            line.abort()
+            connection.abort()
             return False
         finally:
             ended.cancel()
@@ -198,7 +141,8 @@ class Person:
         self.last_id, self.is_joined = data["id"], True
         return True
 
-    def _take(self, name: str, data: dict[str, Any]) -> None:
+    def on_event(self, name: str, data: dict[str, Any]) -> None:
+        """Tells the ledger of a message; keeps the rest."""
         now = time.monotonic()
         if name == "error":
             self.errors[data["code"]] += 1
@@ -216,11 +160,11 @@ class Person:
                 self.last_id = data["id"]
                 self.latencies.append((now, now - self._sent_at.get(text, now)))
 
-    def _ended(self) -> None:
+    def on_end(self) -> None:
         """The connection is gone; what it had not answered is open."""
-        if self.line is not None:
+        if self.connection is not None:
             self._ledger.cut(self.name, self.room)
-        self.line, self.is_joined = None, False
+        self.connection, self.is_joined = None, False
 
     async def _talk(self) -> None:
         """Says something new now and then, and again what is to be tried again."""
@@ -238,8 +182,8 @@ class Person:
                 await self._say(f"{self.name} says {self._number} ".ljust(self._padding, "."))
 
     async def _say(self, text: str) -> None:
-        line, now = self.line, time.monotonic()
-        if line is None:
+        connection, now = self.connection, time.monotonic()
+        if connection is None:
             self._again.append(text)
             return
         self._sent_at.setdefault(text, now)
@@ -252,7 +196,7 @@ class Person:
             "idempotency_key": text[:64].strip(),
         }
         try:
-            await line.post("send", data, lambda answer: self._said(text, answer))
+            await connection.post("send", data, lambda answer: self._said(text, answer))
         except (ConnectionError, aiohttp.ClientError):
             pass  # it stays unanswered, and is said again after the next join
 

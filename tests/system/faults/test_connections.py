@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -10,14 +11,14 @@ import aiohttp
 import psutil
 import pytest
 
+from tests.support.gateways import Gateway
+from tests.support.topologies import standalone
 from tests.support.waiting import stays, until
-from tests.system.faults.conftest import Record
 from tests.system.faults.crowd import Crowd
 from tests.system.faults.people import Person
 from tests.system.faults.repeated import repeated
-from tests.system.faults.topologies import standalone
-from tests.system.faults.traffic import Traffic
-from tests.system.gateways import Gateway
+from tests.system.faults.scene import Stage
+from tests.system.faults.traffic import Shape, Traffic
 
 pytestmark = [pytest.mark.faults, pytest.mark.system]
 
@@ -26,6 +27,8 @@ BYTES_PER_STALLED = 2 * 1_048_576
 """What a member that does not read may cost a worker: the outbound buffer's limit, and as much around it."""
 SLACK_BYTES = 24 * 1_048_576
 STALLED_S = 25.0
+LOUD = Shape(rooms=2, people=20, talkers=8, pace_s=0.13, padding=4000)
+"""Enough bytes in a room that the system's buffers of somebody who does not read are soon full."""
 SOCKETS = Path("/proc/net/tcp")
 BEHIND_MESSAGES = 90
 """Messages of 4 kB after the system's buffers are full: 64 of them are the mark, 164 would be a gap."""
@@ -37,113 +40,93 @@ cores: it was 0.03 to 0.1 s there, and 0.1 to 0.2 s when others kept the machine
 
 
 @repeated(quick=5, long=100)
-async def test_members_cut_and_back_with_since_miss_nothing(seed: int, times: int, record: Record) -> None:
-    async with (
-        standalone() as valkey,
-        Gateway(valkey.url) as gateway,
-        Traffic([gateway.url], seed) as traffic,
-    ):
-        for _ in range(times):
-            for person in traffic.some(0.2):
+async def test_members_cut_and_back_with_since_miss_nothing(stage: Stage) -> None:
+    async with stage.scene(standalone()) as scene:
+        for _ in range(stage.times):
+            for person in scene.traffic.some(0.2):
                 person.cut()
-            await traffic.flow(rounds=1)
-        report = await traffic.verdict()
-        record(report, times, traffic.connections)
-        traffic.assert_clean(report)
+            await scene.traffic.flow(rounds=1)
+        report = await scene.judge()
         assert report.gaps == 0
-        assert not [notice for notice in traffic.notices if "has left" in notice]
+        assert not [notice for notice in scene.traffic.notices if "has left" in notice]
 
 
 @repeated(quick=None, long=3)
-async def test_a_storm_of_two_thousand_members_loses_nothing_and_leaves_others_alone(
-    seed: int, times: int, record: Record
-) -> None:
-    async with standalone() as valkey, Gateway(valkey.url) as gateway:
-        async with (
-            Traffic([gateway.url], seed) as steady,
-            Crowd(gateway.url, seed, CROWD_ROOMS, CROWD_PEOPLE) as crowd,
-        ):
-            back_s, calms_s, storms_s = 0.0, list[float](), list[float]()
-            for _ in range(times):
-                calm_from = time.monotonic()
-                await steady.flow(rounds=20)
-                cut_at = time.monotonic()
-                back_s = max(back_s, await crowd.cut_all())
-                calms_s.append(steady.latency_s(steady.people, calm_from, cut_at))
-                storms_s.append(steady.latency_s(steady.people, cut_at, time.monotonic()))
-            calm_s, storm_s = median(calms_s), median(storms_s)
-            verdict, others = await crowd.verdict(), await steady.verdict()
-            record(verdict.report, times, verdict.connections, back_s=back_s)
-            worst_s = max(storms_s)
-            record(
-                others, times, steady.connections,
-                calm_p99_s=calm_s, storm_p99_s=storm_s, worst_storm_p99_s=worst_s,
-            )  # fmt: skip
-            assert not verdict.unsettled, verdict.unsettled
-            assert verdict.report.is_clean, str(verdict.report)
-            steady.assert_clean(others)
-            assert steady.connections == len(steady.people) + steady.cuts
-            assert storm_s < max(SLOWED_AT_MOST_S, 3 * calm_s)
+async def test_a_storm_of_two_thousand_members_loses_nothing_and_leaves_others_alone(stage: Stage) -> None:
+    async with (
+        stage.scene(standalone()) as scene,
+        Crowd(scene.gateway.url, stage.seed, CROWD_ROOMS, CROWD_PEOPLE) as crowd,
+    ):
+        steady = scene.traffic
+        back_s, calms_s, storms_s = 0.0, list[float](), list[float]()
+        for _ in range(stage.times):
+            calm_from = time.monotonic()
+            await steady.flow(rounds=20)
+            cut_at = time.monotonic()
+            back_s = max(back_s, await crowd.cut_all())
+            calms_s.append(steady.latency_s(steady.people, calm_from, cut_at))
+            storms_s.append(steady.latency_s(steady.people, cut_at, time.monotonic()))
+        calm_s, storm_s = median(calms_s), median(storms_s)
+        verdict = await crowd.verdict()
+        stage.keep(verdict.report, verdict.connections, {"back_s": back_s})
+        scene.figures |= {"calm_p99_s": calm_s, "storm_p99_s": storm_s, "worst_storm_p99_s": max(storms_s)}
+        await scene.judge()
+        assert not verdict.unsettled, verdict.unsettled
+        assert verdict.report.is_clean, str(verdict.report)
+        assert steady.connections == len(steady.people) + steady.cuts
+        assert storm_s < max(SLOWED_AT_MOST_S, 3 * calm_s)
 
 
 @repeated(quick=None, long=2)
-async def test_members_that_stop_reading_cost_the_others_nothing(
-    seed: int, times: int, record: Record
-) -> None:
-    async with standalone() as valkey, Gateway(valkey.url, GATEWAY_STUCK_S="6") as gateway:
-        async with (
-            Traffic([gateway.url], seed) as steady,
-            Traffic([gateway.url], seed, 2, 20, talkers=8, pace_s=0.13, padding=4000) as loud,
-        ):
-            calm_from = time.monotonic()
-            await steady.flow(rounds=10)
-            calm_s = steady.latency_s(steady.people, calm_from, time.monotonic())
-            stall_s = grown = 0.0
-            for _ in range(times):
-                stalled = [*steady.some(0.05), *loud.some(0.05)]
-                before = _resident_bytes(gateway)
-                stalled_at = time.monotonic()
-                _stop_reading(stalled)
-                await stays(lambda: steady.is_running and loud.is_running, for_s=STALLED_S)
-                others = [person for person in steady.people if person not in stalled]
-                stall_s = max(stall_s, steady.latency_s(others, stalled_at, time.monotonic()))
-                grown = max(grown, _resident_bytes(gateway) - before)
-                _go_on_reading(stalled)
-                await steady.flow()
-                await loud.flow(limit_s=60)
-            quiet, report = await steady.verdict(), await loud.verdict(limit_s=60)
-            record(quiet, times, steady.connections, calm_p99_s=calm_s, stall_p99_s=stall_s)
-            record(report, times, loud.connections, grown_mib=grown / 1_048_576)
-            steady.assert_clean(quiet)
-            loud.assert_clean(report)
-            assert stall_s < max(0.25, 3 * calm_s)
-            assert grown < len(stalled) * BYTES_PER_STALLED + SLACK_BYTES
+async def test_members_that_stop_reading_cost_the_others_nothing(stage: Stage) -> None:
+    async with (
+        stage.scene(standalone(), environment={"GATEWAY_STUCK_S": "6"}) as scene,
+        Traffic([scene.gateway.url], stage.seed, LOUD) as loud,
+    ):
+        gateway, steady = scene.gateway, scene.traffic
+        calm_from = time.monotonic()
+        await steady.flow(rounds=10)
+        calm_s = steady.latency_s(steady.people, calm_from, time.monotonic())
+        stall_s = grown = 0.0
+        for _ in range(stage.times):
+            stalled = [*steady.some(0.05), *loud.some(0.05)]
+            before = _resident_bytes(gateway)
+            stalled_at = time.monotonic()
+            _stop_reading(stalled)
+            await stays(lambda: steady.is_running and loud.is_running, for_s=STALLED_S)
+            others = [person for person in steady.people if person not in stalled]
+            stall_s = max(stall_s, steady.latency_s(others, stalled_at, time.monotonic()))
+            grown = max(grown, _resident_bytes(gateway) - before)
+            _go_on_reading(stalled)
+            await steady.flow()
+            await loud.flow(limit_s=60)
+        scene.figures |= {"calm_p99_s": calm_s, "stall_p99_s": stall_s}
+        await scene.judge()
+        await scene.judge_other(loud, limit_s=60, grown_mib=grown / 1_048_576)
+        assert stall_s < max(0.25, 3 * calm_s)
+        assert grown < len(stalled) * BYTES_PER_STALLED + SLACK_BYTES
 
 
 @pytest.mark.skipif(not SOCKETS.exists(), reason="only Linux tells what is in a socket's buffers")
 @repeated(quick=None, long=5)
 async def test_members_that_read_again_in_time_are_brought_up_from_history_without_a_gap(
-    seed: int, times: int, record: Record
+    stage: Stage,
 ) -> None:
-    async with standalone() as valkey, Gateway(valkey.url, workers=1) as gateway:
-        async with Traffic(
-            [gateway.url], seed, 1, 12, talkers=8, pace_s=0.13, workers=1, padding=4000
-        ) as loud:
-            for _ in range(times):
-                await loud.flow()
-                stalled, neighbour = loud.random.sample(loud.people, 2)
-                read = await _snapshots(gateway)
-                _stop_reading([stalled])
-                await _until_buffers_are_full(gateway, stalled)
-                await _until_more_came(neighbour, BEHIND_MESSAGES)
-                assert await _snapshots(gateway) == read
-                _go_on_reading([stalled])
-                await loud.flow(limit_s=60)
-                assert await _snapshots(gateway) > read, "nobody was behind"
-            report = await loud.verdict(limit_s=60)
-            record(report, times, loud.connections)
-            loud.assert_clean(report)
-            assert (report.gaps, loud.connections) == (0, len(loud.people))
+    async with stage.scene(standalone(), replace(LOUD, rooms=1, people=12), workers=1) as scene:
+        gateway, loud = scene.gateway, scene.traffic
+        for _ in range(stage.times):
+            await loud.flow()
+            stalled, neighbour = loud.random.sample(loud.people, 2)
+            read = await _snapshots(gateway)
+            _stop_reading([stalled])
+            await _until_buffers_are_full(gateway, stalled)
+            await _until_more_came(neighbour, BEHIND_MESSAGES)
+            assert await _snapshots(gateway) == read
+            _go_on_reading([stalled])
+            await loud.flow(limit_s=60)
+            assert await _snapshots(gateway) > read, "nobody was behind"
+        report = await scene.judge(limit_s=60)
+        assert (report.gaps, loud.connections) == (0, len(loud.people))
 
 
 async def _until_more_came(person: Person, messages: int) -> None:
@@ -155,8 +138,8 @@ async def _until_more_came(person: Person, messages: int) -> None:
 
 async def _until_buffers_are_full(gateway: Gateway, stalled: Person) -> None:
     """Waits until the system takes no more for somebody who does not read: what comes now stays in the worker."""
-    assert stalled.line is not None
-    port, history = stalled.line.local_port, [-1] * UNCHANGED_LOOKS
+    assert stalled.connection is not None
+    port, history = stalled.connection.local_port, [-1] * UNCHANGED_LOOKS
 
     def is_full() -> bool:
         history.append(_unsent_bytes(gateway.port, port))
@@ -176,14 +159,14 @@ def _unsent_bytes(port: int, peer_port: int) -> int:
 
 def _stop_reading(people: list[Person]) -> None:
     for person in people:
-        assert person.line is not None
-        person.line.stop_reading()
+        assert person.connection is not None
+        person.connection.stop_reading()
 
 
 def _go_on_reading(people: list[Person]) -> None:
     for person in people:
-        if person.line is not None:
-            person.line.go_on_reading()
+        if person.connection is not None:
+            person.connection.go_on_reading()
 
 
 def _resident_bytes(gateway: Gateway) -> int:

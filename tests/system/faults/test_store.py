@@ -5,196 +5,122 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import pytest
 
-from tests.support.waiting import Stopwatch, stays, until
-from tests.system.faults.conftest import Record
+from tests.support.gateways import Gateway
+from tests.support.servers import Valkey
+from tests.support.topologies import standalone
+from tests.support.waiting import stays, until
 from tests.system.faults.proxy import Proxy
 from tests.system.faults.repeated import repeated
-from tests.system.faults.servers import Valkey
-from tests.system.faults.topologies import standalone
-from tests.system.faults.traffic import Traffic
-from tests.system.gateways import Gateway
+from tests.system.faults.scene import Scene, Stage
+from tests.system.faults.traffic import Shape
 
 pytestmark = [pytest.mark.faults, pytest.mark.system]
 
-RESUMED_WITHIN_S = 2.0
-DEAF_READY_AT_MOST_S = 6.0
+UNREACHABLE_AND_READY_AT_MOST_S = 6.0
 DOWN_S = 1.0
 FROZEN_S = 5.0
 HOLE_S = 10.0
 READY_POLL_S = 0.1
 
 
-class Resumption:
-    """Keeps how long delivery took to come back after each fault."""
-
-    def __init__(self, traffic: Traffic) -> None:
-        self._traffic = traffic
-        self.longest_s = 0.0
-
-    async def from_now(self) -> None:
-        """The store answers: waits until every room delivers something new, keeps how long it took.
-
-        What this process was held up meanwhile, in which all the people live, is left out.
-        """
-        at = time.monotonic()
-        async with Stopwatch() as watch:
-            await self._traffic.flow(rounds=1)
-        self.longest_s = max(self.longest_s, self._traffic.ledger.resumed_after_s(at) - watch.held_up_s)
-
-
-async def _kill_and_start(valkey: Valkey, traffic: Traffic, cut_to: int | None = None) -> None:
-    valkey.kill()
+async def _kill_and_start(scene: Scene[Valkey], cut_to: int | None = None) -> None:
+    scene.store.kill()
     if cut_to is not None:
-        valkey.cut_append_only(cut_to)
-    await stays(lambda: traffic.is_running, for_s=DOWN_S)
-    await valkey.start()
+        scene.store.cut_append_only(cut_to)
+    await stays(lambda: scene.traffic.is_running, for_s=DOWN_S)
+    await scene.store.start()
 
 
 @pytest.mark.parametrize("persistence", ["always", "everysec"])
 @repeated(quick=1, long=10)
-async def test_valkey_killed_and_started_again_loses_nothing_it_wrote(
-    persistence: str, seed: int, times: int, record: Record
-) -> None:
-    async with (
-        standalone(persistence) as valkey,
-        Gateway(valkey.url) as gateway,
-        Traffic([gateway.url], seed) as traffic,
-    ):
-        resumption = Resumption(traffic)
-        for _ in range(times):
-            await traffic.flow()
-            await _kill_and_start(valkey, traffic)
-            await resumption.from_now()
-        report = await traffic.verdict()
-        record(report, times, traffic.connections, resumed_s=resumption.longest_s)
-        traffic.assert_clean(report)
+async def test_valkey_killed_and_started_again_loses_nothing_it_wrote(persistence: str, stage: Stage) -> None:
+    async with stage.scene(standalone(persistence)) as scene:
+        for _ in range(stage.times):
+            await scene.traffic.flow()
+            await _kill_and_start(scene)
+            await scene.resume()
+        report = await scene.judge()
         assert (report.lost, report.epochs) == (0, 1)
-        assert resumption.longest_s <= RESUMED_WITHIN_S
 
 
 @repeated(quick=1, long=10)
-async def test_valkey_that_lost_its_last_second_tells_every_member_of_the_gap(
-    seed: int, times: int, record: Record
-) -> None:
-    async with (
-        standalone("everysec") as valkey,
-        Gateway(valkey.url) as gateway,
-        Traffic([gateway.url], seed) as traffic,
-    ):
-        resumption = Resumption(traffic)
-        for _ in range(times):
-            await traffic.flow()
-            kept_bytes = valkey.append_only_bytes()
-            await stays(lambda: traffic.is_running, for_s=0.3 + 0.7 * traffic.random.random())
-            await _kill_and_start(valkey, traffic, kept_bytes)
-            await resumption.from_now()
-        report = await traffic.verdict()
-        record(report, times, traffic.connections, resumed_s=resumption.longest_s)
-        traffic.assert_clean(report)
+async def test_valkey_that_lost_its_last_second_tells_every_member_of_the_gap(stage: Stage) -> None:
+    async with stage.scene(standalone("everysec")) as scene:
+        for _ in range(stage.times):
+            await scene.traffic.flow()
+            kept_bytes = scene.store.append_only_bytes()
+            await stays(lambda: scene.traffic.is_running, for_s=0.3 + 0.7 * scene.traffic.random.random())
+            await _kill_and_start(scene, kept_bytes)
+            await scene.resume()
+        report = await scene.judge()
         assert report.gaps > 0
-        assert resumption.longest_s <= RESUMED_WITHIN_S
 
 
 @repeated(quick=1, long=10)
-async def test_valkey_that_lost_everything_tells_every_member_of_the_gap(
-    seed: int, times: int, record: Record
-) -> None:
-    async with (
-        standalone("none") as valkey,
-        Gateway(valkey.url) as gateway,
-        Traffic([gateway.url], seed) as traffic,
-    ):
-        resumption = Resumption(traffic)
-        for _ in range(times):
-            await traffic.flow()
-            await _kill_and_start(valkey, traffic)
-            await resumption.from_now()
-        report = await traffic.verdict()
-        record(report, times, traffic.connections, resumed_s=resumption.longest_s)
-        traffic.assert_clean(report)
-        assert report.gaps >= len(traffic.people) * times
-        assert report.epochs == times + 1
-        assert resumption.longest_s <= RESUMED_WITHIN_S
+async def test_valkey_that_lost_everything_tells_every_member_of_the_gap(stage: Stage) -> None:
+    async with stage.scene(standalone("none")) as scene:
+        for _ in range(stage.times):
+            await scene.traffic.flow()
+            await _kill_and_start(scene)
+            await scene.resume()
+        report = await scene.judge()
+        assert report.gaps >= len(scene.traffic.people) * stage.times
+        assert report.epochs == stage.times + 1
 
 
 @repeated(quick=None, long=5)
-async def test_valkey_that_stands_still_for_five_seconds_loses_nothing(
-    seed: int, times: int, record: Record
-) -> None:
-    async with (
-        standalone() as valkey,
-        Gateway(valkey.url) as gateway,
-        Traffic([gateway.url], seed) as traffic,
-    ):
-        resumption = Resumption(traffic)
-        for _ in range(times):
-            await traffic.flow()
-            valkey.freeze()
+async def test_valkey_that_stands_still_for_five_seconds_loses_nothing(stage: Stage) -> None:
+    async with stage.scene(standalone()) as scene:
+        for _ in range(stage.times):
+            await scene.traffic.flow()
+            scene.store.freeze()
             try:
-                await stays(lambda: traffic.is_running, for_s=FROZEN_S)
+                await stays(lambda: scene.traffic.is_running, for_s=FROZEN_S)
             finally:
-                valkey.thaw()
-            await resumption.from_now()
-        report = await traffic.verdict()
-        record(report, times, traffic.connections, resumed_s=resumption.longest_s)
-        traffic.assert_clean(report)
+                scene.store.thaw()
+            await scene.resume()
+        report = await scene.judge()
         assert (report.lost, report.gaps, report.epochs) == (0, 0, 1)
-        assert resumption.longest_s <= RESUMED_WITHIN_S
 
 
 @repeated(quick=2, long=20)
-async def test_subscriptions_killed_by_valkey_lose_nothing(seed: int, times: int, record: Record) -> None:
-    async with (
-        standalone() as valkey,
-        Gateway(valkey.url) as gateway,
-        Traffic([gateway.url], seed) as traffic,
-    ):
-        resumption = Resumption(traffic)
-        for _ in range(times):
-            await traffic.flow(rounds=1)
-            assert await valkey.ask("CLIENT", "KILL", "TYPE", "pubsub") >= 4
-            await resumption.from_now()
-        report = await traffic.verdict()
-        record(report, times, traffic.connections, resumed_s=resumption.longest_s)
-        traffic.assert_clean(report)
+async def test_subscriptions_killed_by_valkey_lose_nothing(stage: Stage) -> None:
+    async with stage.scene(standalone()) as scene:
+        for _ in range(stage.times):
+            await scene.traffic.flow(rounds=1)
+            assert await scene.store.ask("CLIENT", "KILL", "TYPE", "pubsub") >= 4
+            await scene.resume()
+        report = await scene.judge()
         assert (report.lost, report.gaps, report.epochs) == (0, 0, 1)
-        assert resumption.longest_s <= RESUMED_WITHIN_S
 
 
 @repeated(quick=None, long=3)
-async def test_a_black_hole_between_one_worker_and_valkey_loses_nothing(
-    seed: int, times: int, record: Record
-) -> None:
-    async with standalone() as valkey, Proxy(valkey.port) as proxy:
-        async with (
-            Gateway(valkey.url, workers=3) as whole,
-            Gateway(f"redis://127.0.0.1:{proxy.port}/0", workers=1) as behind,
-            Traffic([whole.url, whole.url, whole.url, behind.url], seed, talkers=2) as traffic,
-        ):
-            resumption, ready_s, back_s = Resumption(traffic), 0.0, 0.0
-            for _ in range(times):
-                await traffic.flow()
-                async with _readiness(behind) as ready_at:
-                    begun_at = time.monotonic()
-                    proxy.swallow()
-                    await stays(lambda: traffic.is_running, for_s=HOLE_S)
-                    proxy.forward()
-                    ready_s = max(ready_s, *(at - begun_at for at in ready_at), 0.0)
-                    ended_at = time.monotonic()
-                    await resumption.from_now()
-                    await until(behind.is_ready, 10, "the worker is ready again")
-                    back_s = max(back_s, time.monotonic() - ended_at)
-            report = await traffic.verdict()
-            record(report, times, traffic.connections,
-                resumed_s=resumption.longest_s, deaf_and_ready_s=ready_s, ready_again_s=back_s,
-            )  # fmt: skip
-            traffic.assert_clean(report)
-            assert (report.lost, report.epochs) == (0, 1)
-            assert ready_s <= DEAF_READY_AT_MOST_S
+async def test_a_black_hole_between_one_worker_and_valkey_loses_nothing(stage: Stage) -> None:
+    async with (
+        standalone() as valkey,
+        Proxy(valkey.port) as proxy,
+        Gateway(f"redis://127.0.0.1:{proxy.port}/0", workers=1) as behind,
+        stage.scene(nullcontext(valkey), Shape(talkers=2), workers=3, other_gateways=[behind]) as scene,
+    ):
+        for _ in range(stage.times):
+            await scene.traffic.flow()
+            async with _readiness(behind) as ready_at:
+                begun_at = time.monotonic()
+                proxy.swallow()
+                await stays(lambda: scene.traffic.is_running, for_s=HOLE_S)
+                proxy.forward()
+                scene.worst("unreachable_and_ready_s", max((at - begun_at for at in ready_at), default=0.0))
+                ended_at = time.monotonic()
+                await scene.resume()
+                await until(behind.is_ready, 10, "the worker is ready again")
+                scene.worst("ready_again_s", time.monotonic() - ended_at)
+        report = await scene.judge(resumed_within_s=None)
+        assert (report.lost, report.epochs) == (0, 1)
+        assert scene.figures["unreachable_and_ready_s"] <= UNREACHABLE_AND_READY_AT_MOST_S
 
 
 @asynccontextmanager

@@ -10,13 +10,13 @@ from collections import Counter
 import psutil
 import pytest
 
+from tests.support.clients import Member
+from tests.support.gateways import Gateway
+from tests.support.topologies import standalone
 from tests.support.waiting import stays, until
-from tests.system.clients import Member
-from tests.system.faults.conftest import Record
 from tests.system.faults.repeated import repeated
-from tests.system.faults.topologies import standalone
-from tests.system.faults.traffic import Traffic
-from tests.system.gateways import Gateway
+from tests.system.faults.scene import Stage
+from tests.system.faults.traffic import Shape, Traffic
 
 pytestmark = [pytest.mark.faults, pytest.mark.system]
 
@@ -36,80 +36,54 @@ def assert_nobody_was_announced_as_left(traffic: Traffic) -> None:
 
 
 @repeated(quick=2, long=12)
-async def test_kill_9_of_workers_loses_nothing(seed: int, times: int, record: Record) -> None:
-    async with (
-        standalone() as valkey,
-        Gateway(valkey.url) as gateway,
-        Traffic([gateway.url], seed) as traffic,
-    ):
-        for _ in range(times):
-            os.kill(traffic.random.choice(gateway.worker_pids()), signal.SIGKILL)
-            await traffic.flow()
-            await until(lambda: len(gateway.worker_pids()) == 4, 20, "the worker is replaced")
-        report = await traffic.verdict()
-        record(report, times, traffic.connections)
-        traffic.assert_clean(report)
+async def test_kill_9_of_workers_loses_nothing(stage: Stage) -> None:
+    async with stage.scene(standalone()) as scene:
+        for _ in range(stage.times):
+            os.kill(scene.traffic.random.choice(scene.gateway.worker_pids()), signal.SIGKILL)
+            await scene.traffic.flow()
+            await until(lambda: len(scene.gateway.worker_pids()) == 4, 20, "the worker is replaced")
+        report = await scene.judge()
         assert report.gaps == 0
-        assert_nobody_was_announced_as_left(traffic)
+        assert_nobody_was_announced_as_left(scene.traffic)
 
 
 @repeated(quick=None, long=3)
-async def test_kill_9_of_the_master_and_a_new_start_lose_nothing(
-    seed: int, times: int, record: Record
-) -> None:
-    async with (
-        standalone() as valkey,
-        Gateway(valkey.url) as gateway,
-        Traffic([gateway.url], seed) as traffic,
-    ):
-        for _ in range(times):
-            workers = gateway.worker_pids()
-            os.kill(gateway.master_pid, signal.SIGKILL)
-            await until(lambda: not gateway.is_running(), 5, "the master is dead")
+async def test_kill_9_of_the_master_and_a_new_start_lose_nothing(stage: Stage) -> None:
+    async with stage.scene(standalone()) as scene:
+        for _ in range(stage.times):
+            workers = scene.gateway.worker_pids()
+            os.kill(scene.gateway.master_pid, signal.SIGKILL)
+            await until(lambda: not scene.gateway.is_running(), 5, "the master is dead")
             await _until_gone(workers, ORPHANS_END_WITHIN_S)
-            await gateway.start()
-            await traffic.flow(limit_s=40)
-        report = await traffic.verdict()
-        record(report, times, traffic.connections)
-        traffic.assert_clean(report)
+            await scene.gateway.start()
+            await scene.traffic.flow(limit_s=40)
+        await scene.judge()
 
 
 @repeated(quick=None, long=3)
-async def test_a_worker_that_stands_still_for_ten_seconds_loses_nothing(
-    seed: int, times: int, record: Record
-) -> None:
-    async with (
-        standalone() as valkey,
-        Gateway(valkey.url) as gateway,
-        Traffic([gateway.url], seed, talkers=2) as traffic,
-    ):
-        others_s = 0.0
-        for pid in gateway.worker_pids()[:times]:
+async def test_a_worker_that_stands_still_for_ten_seconds_loses_nothing(stage: Stage) -> None:
+    async with stage.scene(standalone(), Shape(talkers=2)) as scene:
+        traffic = scene.traffic
+        for pid in scene.gateway.worker_pids()[: stage.times]:
             frozen_at = time.monotonic()
             await _stand_still(pid, traffic, FROZEN_S)
             await traffic.flow()
-            others_s = max(others_s, traffic.latency_s(traffic.people, frozen_at, frozen_at + FROZEN_S - 0.5))
-        report = await traffic.verdict()
-        record(report, times, traffic.connections, others_p99_s=others_s)
-        traffic.assert_clean(report)
+            others_s = traffic.latency_s(traffic.people, frozen_at, frozen_at + FROZEN_S - 0.5)
+            scene.worst("others_p99_s", others_s)
+        await scene.judge()
         assert_nobody_was_announced_as_left(traffic)
 
 
 @repeated(quick=None, long=2)
-async def test_people_of_a_worker_taken_for_dead_are_listed_again(
-    seed: int, times: int, record: Record
-) -> None:
+async def test_people_of_a_worker_taken_for_dead_are_listed_again(stage: Stage) -> None:
     options = {"GATEWAY_WORKER_DEAD_S": "3", "GATEWAY_HEARTBEAT_S": "0.5"}
-    async with (
-        standalone() as valkey,
-        Gateway(valkey.url, **options) as gateway,
-        Traffic([gateway.url], seed) as traffic,
-    ):
-        for pid in gateway.worker_pids()[:times]:
+    async with stage.scene(standalone(), environment=options) as scene:
+        traffic = scene.traffic
+        for pid in scene.gateway.worker_pids()[: stage.times]:
             await _stand_still(pid, traffic, for_s=5)
             await traffic.flow()
         everybody = {person.name for person in traffic.people}
-        async with await Member.connect(gateway.url) as visitor:
+        async with await Member.connect(scene.gateway.url) as visitor:
 
             async def is_everybody_listed() -> bool:
                 listed = set[str]()
@@ -119,46 +93,31 @@ async def test_people_of_a_worker_taken_for_dead_are_listed_again(
                 return everybody <= listed
 
             await until(is_everybody_listed, CLEANED_UP_WITHIN_S, "everybody is a member again")
-        report = await traffic.verdict()
-        record(report, times, traffic.connections)
-        traffic.assert_clean(report)
+        await scene.judge()
 
 
 @repeated(quick=1, long=5)
-async def test_a_rolling_restart_by_hup_loses_nothing_and_announces_nobody(
-    seed: int, times: int, record: Record
-) -> None:
-    async with (
-        standalone() as valkey,
-        Gateway(valkey.url, GATEWAY_DRAIN_S="3") as gateway,
-        Traffic([gateway.url], seed) as traffic,
-    ):
-        for _ in range(times):
-            old = gateway.worker_pids()
-            os.kill(gateway.master_pid, signal.SIGHUP)
+async def test_a_rolling_restart_by_hup_loses_nothing_and_announces_nobody(stage: Stage) -> None:
+    async with stage.scene(standalone(), environment={"GATEWAY_DRAIN_S": "3"}) as scene:
+        for _ in range(stage.times):
+            old = scene.gateway.worker_pids()
+            os.kill(scene.gateway.master_pid, signal.SIGHUP)
             await _until_gone(old, REPLACED_WITHIN_S)
-            await until(lambda: len(gateway.worker_pids()) == 4, 20, "four new workers")
-            await traffic.flow()
-        report = await traffic.verdict()
-        record(report, times, traffic.connections)
-        traffic.assert_clean(report)
+            await until(lambda: len(scene.gateway.worker_pids()) == 4, 20, "four new workers")
+            await scene.traffic.flow()
+        report = await scene.judge()
         assert report.gaps == 0
-        assert_nobody_was_announced_as_left(traffic)
+        assert_nobody_was_announced_as_left(scene.traffic)
 
 
 @repeated(quick=None, long=1)
-async def test_people_of_a_dead_worker_who_stay_away_leave_once(
-    seed: int, times: int, record: Record
-) -> None:
-    async with (
-        standalone() as valkey,
-        Gateway(valkey.url) as gateway,
-        Traffic([gateway.url], seed) as traffic,
-    ):
+async def test_people_of_a_dead_worker_who_stay_away_leave_once(stage: Stage) -> None:
+    async with stage.scene(standalone()) as scene:
+        traffic = scene.traffic
         worker, _ = traffic.workers().most_common(1)[0]
         gone = traffic.at_worker(worker)
         traffic.retire(gone)
-        os.kill(_pid_of(gateway, worker), signal.SIGKILL)
+        os.kill(_pid_of(scene.gateway, worker), signal.SIGKILL)
         expected = {(person.room, f"{person.name} has left the room") for person in gone}
         expected = {each for each in expected if any(person.room == each[0] for person in traffic.people)}
 
@@ -169,11 +128,9 @@ async def test_people_of_a_dead_worker_who_stay_away_leave_once(
 
         killed_at = time.monotonic()
         await until(are_announced, CLEANED_UP_WITHIN_S, "everybody gone is announced")
-        announced_s = time.monotonic() - killed_at
+        scene.worst("announced_s", time.monotonic() - killed_at)
         await stays(lambda: traffic.is_running, for_s=5)
-        report = await traffic.verdict()
-        record(report, times, traffic.connections, announced_s=announced_s)
-        traffic.assert_clean(report)
+        await scene.judge()
         for person in traffic.people:
             told = Counter(text for _, text in person.notices if "has left" in text)
             assert {(person.room, text) for text in told} <= expected
@@ -198,7 +155,7 @@ def _status(pid: int) -> str:
     try:
         return str(psutil.Process(pid).status())
     except psutil.NoSuchProcess:
-        return psutil.STATUS_ZOMBIE
+        return str(psutil.STATUS_ZOMBIE)
 
 
 def _pid_of(gateway: Gateway, worker: str) -> int:

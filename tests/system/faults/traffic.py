@@ -11,6 +11,7 @@ import random
 import time
 import uuid
 from collections import Counter
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -22,38 +23,46 @@ START_LIMIT_S = 30.0
 SETTLE_LIMIT_S = 20.0
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How many rooms, who is in them, and how much they say."""
+
+    rooms: int = 20
+    people: int = 4
+    """The members of each room."""
+    talkers: int = 4
+    """So many of them talk; the others listen."""
+    pace_s: float = 0.5
+    """The mean time between two messages of one talker."""
+    padding: int = 0
+    """Messages are filled up to so many characters."""
+
+
+FOUR_IN_TWENTY = Shape()
+"""Four people in each of twenty rooms, all of them talking: enough to be on all workers, and in one process."""
+
+
 class Traffic:
     """`async with Traffic([gateway.url], seed=1) as traffic:` enters when everybody has joined.
 
-    `people` are the members of each room; the first `talkers` of them talk, each about `1 / pace_s` times a second.
-    `urls` may name a gateway more than once, to give it a larger share.
+    `urls` may name a gateway more than once, to give it a larger share; `workers` are all that serve them.
     """
 
-    def __init__(
-        self,
-        urls: list[str],
-        seed: int,
-        rooms: int = 20,
-        people: int = 4,
-        talkers: int = 4,
-        pace_s: float = 0.5,
-        workers: int = 4,
-        padding: int = 0,
-    ) -> None:
+    def __init__(self, urls: list[str], seed: int, shape: Shape = FOUR_IN_TWENTY, workers: int = 4) -> None:
         self.ledger = Ledger()
         self.random = random.Random(seed)
         self.unsettled = ""
         self.cuts = 0
-        self._urls, self._seed, self._padding, self._workers = urls, seed, padding, workers
+        self._urls, self._seed, self._padding, self._workers = urls, seed, shape.padding, workers
         self._sent_at: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._everybody: list[Person] = []
         self.people: list[Person] = []
-        self.rooms = [f"faults-{uuid.uuid4().hex[:12]}-{number}" for number in range(rooms)]
+        self.rooms = [f"faults-{uuid.uuid4().hex[:12]}-{number}" for number in range(shape.rooms)]
         for number, room in enumerate(self.rooms):
-            for which in range(people):
-                pace = pace_s if which < talkers else None
-                self.people.append(self._person(f"r{number}p{which}", room, pace))
+            for which in range(shape.people):
+                pace_s = shape.pace_s if which < shape.talkers else None
+                self.people.append(self._person(f"r{number}p{which}", room, pace_s))
 
     def _person(self, name: str, room: str, pace_s: float | None) -> Person:
         seed = f"{self._seed}/{name}"
@@ -76,7 +85,7 @@ class Traffic:
 
     def workers(self) -> Counter[str]:
         """How many people each worker holds now."""
-        return Counter(person.line.worker for person in self.people if person.line is not None)
+        return Counter(person.connection.worker for person in self.people if person.connection is not None)
 
     def everybody_is_in(self) -> bool:
         """Whether all people have joined their rooms."""
@@ -99,7 +108,11 @@ class Traffic:
 
     def at_worker(self, worker: str) -> list[Person]:
         """The people whose connection that worker holds."""
-        return [person for person in self.people if person.line is not None and person.line.worker == worker]
+        return [
+            person
+            for person in self.people
+            if person.connection is not None and person.connection.worker == worker
+        ]
 
     def retire(self, people: list[Person]) -> None:
         """These do not come back when their connection ends, and are not waited for."""

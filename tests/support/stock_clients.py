@@ -18,7 +18,7 @@ import socketio
 from tests.support.binaries import missing, program
 from tests.support.waiting import until
 
-JS_FOLDER = Path(__file__).parent / "js"
+JS_FOLDER = Path(__file__).parents[1] / "system" / "js"
 LIMIT_S = 10.0
 CLOSE_LIMIT_S = 1.0
 Way = Literal["polling", "upgrade", "websocket"]
@@ -34,8 +34,11 @@ class StockClient(Protocol):
 
     received: list[dict[str, Any]]
     errors: list[dict[str, Any]]
-    transport: str
     connects: int
+
+    @property
+    def transport(self) -> str:
+        """`polling` or `websocket`, as it is now."""
 
     async def connect(self, url: str, way: Way) -> None:
         """Opens the session; with `upgrade` returns before the upgrade is over, as the client does."""

@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from tests.system.clients import Member, Transport
-from tests.system.gateways import Gateway
+from tests.support.clients import Member, Transport
+from tests.support.gateways import Gateway
 
 BATCH = 8
 LIMIT_S = 30.0

@@ -9,10 +9,10 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +20,7 @@ from typing import Any, Self
 import aiohttp
 import psutil
 
+from tests.support.ports import Port
 from tests.support.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -28,36 +29,23 @@ START_LIMIT_S = 60.0
 STOP_MARGIN_S = 5.0
 
 
-class Port:
-    """A port given by the kernel and kept for us: bound, never listening, so that a server may still bind it.
-
-    Both sockets set SO_REUSEADDR, which Linux allows while only one of them listens. Nobody else gets the
-    number between two starts, and no outgoing connection of the tests takes it.
-    """
-
-    def __init__(self) -> None:
-        self._kept = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._kept.bind(("127.0.0.1", 0))
-        self.number: int = self._kept.getsockname()[1]
-
-    def release(self) -> None:
-        """Gives the number back."""
-        self._kept.close()
-
-
 class Gateway:
     """One gateway: `async with Gateway(redis_url, workers=4, GATEWAY_GRACE_S="1") as gateway:`.
 
     Entering waits until /readyz of every worker says 200; `wait=False` does not, for a gateway whose Redis
-    is away. Leaving stops it. Keyword arguments are its environment.
+    is away. Leaving stops it. Its environment is given by name, or as a mapping, or both.
     """
 
     def __init__(
-        self, redis_url: str | None, workers: int = 4, wait: bool = True, **environment: str
+        self,
+        redis_url: str | None,
+        workers: int = 4,
+        wait: bool = True,
+        environment: Mapping[str, str] | None = None,
+        **more: str,
     ) -> None:
         self.redis_url, self.workers, self._wait = redis_url, workers, wait
-        self._environment = environment
+        self._environment = {**(environment or {}), **more}
         self._port = Port()
         self._folder = Path(tempfile.mkdtemp(prefix="gw-"))
         self._log_path = self._folder / "log"
@@ -224,6 +212,6 @@ async def fetch_json(url: str, limit_s: float = 5.0) -> tuple[int, dict[str, Any
 
 def _is_alive(process: psutil.Process) -> bool:
     try:
-        return process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

@@ -6,16 +6,16 @@ import asyncio
 import itertools
 from typing import Self
 
-from tests.system.clients import Member
+from tests.support.clients import Member
 
 
-class Feeder:
+class SteadySender:
     """Sends numbered messages to a room at a steady rate, each with an acknowledgement, until `stop`.
 
     Enter it as an async context manager: then it has joined and its first message is acknowledged.
     """
 
-    def __init__(self, url: str, room: str, rate: float = 100, username: str = "feeder") -> None:
+    def __init__(self, url: str, room: str, rate: float = 100, username: str = "sender") -> None:
         self.room, self.username = room, username
         self.ids: list[str] = []
         self.refused: list[dict[str, object]] = []

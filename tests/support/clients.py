@@ -15,7 +15,6 @@ import orjson
 
 Transport = Literal["websocket", "polling", "upgrade"]
 LIMIT_S = 10.0
-SEPARATOR = "\x1e"
 
 
 class HandshakeRefused(ConnectionError):
@@ -72,13 +71,19 @@ class Member:
         Raises HandshakeRefused, ConnectionError or TimeoutError.
         """
         member = cls(url, keep_alive)
+        await member.open(transport, auth, limit_s)
+        return member
+
+    async def open(
+        self, transport: Transport = "websocket", auth: dict[str, Any] | None = None, limit_s: float = LIMIT_S
+    ) -> None:
+        """Opens the session, as `connect` does; leaves nothing open when that fails."""
         try:
             async with asyncio.timeout(limit_s):
-                await member._open(transport, auth)
+                await self._open(transport, auth)
         except BaseException:
-            await member.close()
+            await self.close()
             raise
-        return member
 
     @property
     def transport(self) -> str:
@@ -125,15 +130,11 @@ class Member:
         """Sends one Engine.IO packet as it is. Raises ConnectionError when the session has ended."""
         if self.closed.is_set():
             raise ConnectionResetError("the session has ended")
-        if self._socket is not None:
-            try:
-                return await self._socket.send_str(packet)
-            except aiohttp.ClientError as lost:
-                raise ConnectionError("the session has ended") from lost
-        async with self._posting:
-            if self._socket is not None:
-                return await self._socket.send_str(packet)
-            return await self._post(packet)
+        if self._socket is None:
+            async with self._posting:  # which waits for an upgrade to end
+                if self._socket is None:
+                    return await self._post(packet)
+        return await self._send_over_websocket(packet)
 
     async def close(self) -> None:
         """Says goodbye if it still can, and ends the connection."""
@@ -157,7 +158,9 @@ class Member:
         if self._reader is not None:
             self._reader.cancel()
         if self._socket is not None:
-            self._socket._conn.transport.abort()  # aiohttp 3.14 has no public way to cut a WebSocket
+            connection = self._socket._conn  # aiohttp 3.14 has no public way to cut a WebSocket
+            if connection is not None and connection.transport is not None:
+                connection.transport.abort()
         self._end()
 
     async def __aenter__(self) -> Self:
@@ -222,12 +225,19 @@ class Member:
         finally:
             self._end()
 
+    async def _send_over_websocket(self, packet: str) -> None:
+        assert self._socket is not None
+        try:
+            await self._socket.send_str(packet)
+        except aiohttp.ClientError as lost:
+            raise ConnectionError("the session has ended") from lost
+
     async def _poll(self) -> list[str]:
         async with self._http.get(self.url, params=self._polling()) as response:
             body = await response.text()
             if response.status != 200:
                 raise HandshakeRefused(response.status, dict(response.headers), body)
-            return body.split(SEPARATOR)
+            return body.split("\x1e")  # the record separator of Engine.IO
 
     async def _post(self, body: str) -> None:
         try:
@@ -274,8 +284,7 @@ class Member:
     def _take_acknowledgement(self, number: int, arguments: list[Any]) -> None:
         data = arguments[0] if arguments else None
         self.arrivals.append(Arrival(f"ack {number}", data))
-        waiting = self._waiting.get(number)
-        if waiting is not None and not waiting.done():
+        if (waiting := self._waiting.get(number)) is not None and not waiting.done():
             waiting.set_result(data)
 
     def _end(self) -> None:

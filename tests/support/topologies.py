@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
+from tests.support.ports import Port
+from tests.support.servers import PERSISTENCE, Valkey
 from tests.support.waiting import until
-from tests.system.faults.servers import PERSISTENCE, Valkey
-from tests.system.gateways import Port
 
 SERVICE = "mymaster"
 DOWN_AFTER_MS = 1000
@@ -78,9 +78,8 @@ async def sentinels(
     try:
         await asyncio.gather(*(server.start() for server in found.servers))
         await until(lambda: _are_in_step(found), FORM_LIMIT_S, "the replicas are in step")
-        await asyncio.gather(
-            *(server.start() for server in watchers)
-        )  # they look for replicas at once, then rarely
+        # only now: Sentinels look for replicas at once, and then rarely
+        await asyncio.gather(*(server.start() for server in watchers))
         await until(lambda: _are_watching(found), FORM_LIMIT_S, "the Sentinels see everybody")
         yield found
     finally:
@@ -88,7 +87,11 @@ async def sentinels(
             server.close()
 
 
-_REPLICATION = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1", "--repl-timeout", "5")
+_REPLICATION = (
+    "--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0",
+    "--repl-ping-replica-period", "1", "--repl-timeout", "5",
+)  # fmt: skip
+"""As in production: replicas are brought into step without a file; a replica that is away is missed soon."""
 
 
 def _sentinel_configuration(port: int) -> str:

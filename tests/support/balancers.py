@@ -12,8 +12,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.support.binaries import program
+from tests.support.gateways import REPOSITORY, fetch_json
+from tests.support.ports import Port
 from tests.support.waiting import until
-from tests.system.gateways import REPOSITORY, Port, fetch_json
 
 DEPLOY = REPOSITORY / "deploy"
 START_LIMIT_S = 10.0

@@ -1,6 +1,6 @@
 """The engine with echo handlers, for conformance runs: no rooms, no Redis, the product's own code beneath.
 
-    python -m tests.system.echo_app --port 3000 --protocol engine.io|socket.io
+    python -m tests.system.conformance.echo_app --port 3000 --protocol engine.io|socket.io
 
 `engine.io` at /engine.io/ sends every message back. `socket.io` at /socket.io/, namespaces / and /custom:
 `auth` with the client's auth object on connect, `message` comes back as `message-back`, `message-with-ack` comes
@@ -45,12 +45,6 @@ NAMESPACES = ("/", "/custom")
 RAW_MAX_BYTES = 32 * 1024 * 1024
 """Longest message of the plain echo; the Autobahn cases send up to 16 MiB."""
 
-OPTIONS = {
-    "max_payload_bytes": 1_000_000,
-    "outbound_max_bytes": 16_000_000,
-    "outbound_mark_bytes": 4_000_000,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Times:
@@ -76,7 +70,9 @@ def create_app(
         ping_timeout_s=times.ping_timeout_s,
         connect_timeout_s=None if protocol == "engine.io" else times.connect_timeout_s,
         compression=is_compressed,
-        **OPTIONS,
+        max_payload_bytes=1_000_000,
+        outbound_max_bytes=16_000_000,
+        outbound_mark_bytes=4_000_000,
     )
     if protocol == "engine.io":
         engine = _engine_echo(options, gate)
@@ -154,7 +150,8 @@ class ShortWay:
             if ack is not None:
                 self._socket.send_text(acknowledgement_packet(ack, _json(arguments)[1:-1]))
         else:
-            return self._server._trigger_event(name, "/", self._sid, *arguments)
+            handling: Awaitable[None] = self._server._trigger_event(name, "/", self._sid, *arguments)
+            return handling
         return None
 
     def on_behind(self) -> None:
@@ -265,17 +262,13 @@ def _read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="The engine with echo handlers, for conformance runs.")
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--protocol", choices=("engine.io", "socket.io"), required=True)
-    parser.add_argument(
-        "--workers", type=int, default=0, help="gunicorn workers; 0: one process without gunicorn"
-    )
+    parser.add_argument("--workers", type=int, default=0, help="of gunicorn; 0: one process without it")
     for name, default_s in (
         ("--ping-interval", usual.ping_interval_s),
         ("--ping-timeout", usual.ping_timeout_s),
         ("--connect-timeout", usual.connect_timeout_s),
     ):
-        parser.add_argument(
-            name, type=float, default=default_s, metavar="SECONDS", help=f"default {default_s:g}"
-        )
+        parser.add_argument(name, type=float, default=default_s, metavar="S", help=f"default {default_s:g}")
     parser.add_argument("--compression", action="store_true", help="negotiate permessage-deflate")
     parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input is closed")
@@ -291,7 +284,7 @@ def main() -> None:
     times = Times(options.ping_interval, options.ping_timeout, options.connect_timeout)
     build = partial(create_app, options.protocol, options.compression, times)
     if options.workers:
-        from tests.system.echo_workers import serve  # only this needs the whole gateway
+        from tests.system.conformance.echo_workers import serve  # only this needs the whole gateway
 
         serve(build, options.port, options.workers, announce)
         return

@@ -65,7 +65,7 @@ class EchoGateway:
             self._handoff.begin_drain()
 
 
-class EchoWorkers(BaseApplication):
+class EchoWorkers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn without its command line."""
 
     def __init__(

