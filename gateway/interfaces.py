@@ -51,6 +51,12 @@ class SocketEvents(Protocol):
         """The socket's way of writing has changed."""
 
 
+class ClientSocket(Recipient, Protocol):
+    """All that a chat session needs of a socket: what a room needs, and to be the listener of its events."""
+
+    events: SocketEvents | None
+
+
 class RedisEvents(Protocol):
     """Redis → hub."""
 

@@ -20,7 +20,11 @@ from aiohttp import web
 from gateway.access.limits import Bucket
 from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.chat.handlers import Chat
-from gateway.chat.presence_tracker import PresenceOptions, PresenceTracker
+from gateway.chat.notices import Notices
+from gateway.chat.options import PresenceOptions
+from gateway.chat.presence_tracker import PresenceTracker
+from gateway.chat.reaper import Reaper
+from gateway.chat.sessions import Sessions
 from gateway.interfaces import CommandStore, PrimaryFinder, PubSub
 from gateway.metrics import connects, disconnects
 from gateway.redis.address import Endpoint, FixedFinder, endpoint_of, is_cluster
@@ -88,7 +92,7 @@ class Gateway:
             if self.handoff is not None:
                 await self.handoff.close()
             await self.engine.shutdown()
-            await self.tracker.depart()
+            await self.reaper.depart()
         log.info("worker_stopped", worker=self.worker)
 
     async def leave(self, app: web.Application) -> None:
@@ -106,15 +110,17 @@ class Gateway:
             pubsub, route, RedisSnapshots(histories, pubsub, watch, route), self.engine.times.timers,
             settings.grace_s + IDLE_S, publisher.tell_position,
         )  # fmt: skip
+        presence, workers = Presence(store, worker), Workers(store, worker, settings.worker_dead_s)
+        sessions, options = Sessions(), presence_options(settings)
+        notices = Notices(publisher, options)
         self.tracker = PresenceTracker(
-            Presence(store, worker), Workers(store, worker, settings.worker_dead_s), publisher,
-            self.engine.times.timers, presence_options(settings),
-        )  # fmt: skip
+            sessions, presence, workers, notices, self.engine.times.timers, options
+        )
+        self.reaper = Reaper(presence, workers, notices, self.tracker, options)
         self.chat = Chat(
-            self.hub, publisher, self.tracker, histories, settings.sizes, settings.rooms_per_connection,
+            sessions, self.hub, publisher, self.tracker, histories, settings.sizes, settings.rooms_per_connection,
             settings.redis_timeout_s * 0.95, self.engine.admission,
         )  # fmt: skip
-        self.tracker.on_taken_for_dead = self._register_again
         self.hub.start(self)
         self.health = Health(worker, store, pubsub)
         self._listen_to_clients()
@@ -125,7 +131,7 @@ class Gateway:
         self.client_manager.serve(store, self.hub)
         stack.push_async_callback(self.client_manager.close)
         stack.push_async_callback(self.tracker.close)
-        self._run(stack, self.tracker.run())
+        self._run(stack, self.reaper.run())
         if finder is not None:
             self._run(stack, finder.watch(lambda reason: _drop(store, pubsub, reason)))
 
@@ -164,11 +170,8 @@ class Gateway:
 
     def on_restored(self) -> None:
         """Redis was away: it may have forgotten who is here."""
-        self.tracker.beat_soon()
-        self._register_again()
-
-    def _register_again(self) -> None:
-        self.tracker.register_again(self.chat.everyone(), self.chat.is_in)
+        self.reaper.beat_soon()
+        self.tracker.register_again()
 
     # -- clients
 
@@ -286,7 +289,7 @@ def publish_options(settings: Settings) -> PublishOptions:
 
 
 def presence_options(settings: Settings) -> PresenceOptions:
-    """The roster's part of the settings."""
+    """Presence's part of the settings."""
     return PresenceOptions(
         system_name=settings.system_name,
         notices_users_max=settings.notices_users_max,

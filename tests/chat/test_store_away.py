@@ -10,16 +10,9 @@ import pytest
 from tests.support.chat_worker import ChatWorker, chat_worker
 from tests.support.waiting import Stopwatch, until
 from tests.system.faults.servers import Valkey
-from tests.system.faults.topologies import standalone
 
 WITHIN_S = 2.0 + 0.3
 """The promise, and what a loaded test machine may add."""
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Valkey]:
-    async with standalone("none") as server:
-        yield server
 
 
 @pytest.fixture
