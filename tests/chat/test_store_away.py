@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.timers import TimerQueue
 from tests.support.chat_worker import ChatWorker, chat_worker
 from tests.support.waiting import Stopwatch, until
 from tests.system.faults.servers import Valkey
@@ -65,9 +66,10 @@ async def test_one_that_retries_until_it_joins_is_there_for_good(
 
 
 async def _several_grace_periods(worker: ChatWorker) -> None:
-    """Until an entry that was added now to the lane of the grace period would be long due."""
+    """Until an entry that was added now to the queue of the grace period would be long due."""
     over = asyncio.Event()
-    worker.timers.queue(1.2, lambda item, due_s: over.set()).add(None)
+    queue: TimerQueue[None] = worker.timers.queue(1.2, lambda item, due_s: over.set())
+    queue.add(None)
     await over.wait()
 
 
