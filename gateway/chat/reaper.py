@@ -35,6 +35,10 @@ store did."""
 SOONER = 0.1
 """After such a turn the next heartbeat comes in this part of the usual time: others may already presume it dead."""
 
+SETTLE_S = 3.0
+"""When the store is back, every worker is connected again after so long: attempts are at most 2 s apart, and one takes
+up to 1 s (`redis/reconnect.py`, `redis/address.py`). One heartbeat later each has beaten."""
+
 
 class Reaper:
     """Beats for this worker, and cleans up after those that no longer do."""
@@ -54,6 +58,7 @@ class Reaper:
         self._grace_s = options.grace_s
         self._heartbeat_s = options.heartbeat_s
         self._beat_now = asyncio.Event()
+        self._settled_s = 0.0  # the store is back, and who lives has beaten since (monotonic time)
         self._is_known = False  # the store has had a heartbeat of this worker
         self._failure = ""  # why the last turn failed; logged when it changes
 
@@ -69,7 +74,12 @@ class Reaper:
                 await self._pause(began_s)
 
     def beat_soon(self) -> None:
-        """The next heartbeat need not wait: the store is back."""
+        """The store is back: the next heartbeat need not wait, and who lives has time for one.
+
+        Example: Redis is away for 20 s, and a worker counts as dead after 15 s. When it is back, every heartbeat is 20
+        s old. The first worker to reconnect must not clean up after all the others.
+        """
+        self._settled_s = time.monotonic() + SETTLE_S + self._heartbeat_s
         self._beat_now.set()
 
     async def depart(self) -> None:
@@ -83,14 +93,12 @@ class Reaper:
         """Beats and cleans up, about until `until_s`; returns False if there is more to clean up."""
         try:
             await self._beat()
-            for worker in await self._workers.dead():
-                if worker != self._workers.worker and not await self._clean_up(worker, until_s):
-                    return False
+            is_done = await self._reap(until_s)
         except StoreError as error:
             self._note_failure(error)
-        else:
-            self._failure = ""
-        return True
+            return True
+        self._failure = ""
+        return is_done
 
     async def _beat(self) -> None:
         is_new = await self._workers.beat()
@@ -119,6 +127,14 @@ class Reaper:
             say("heartbeat_failed", reason=failure)
 
     # -- dead workers
+
+    async def _reap(self, until_s: float) -> bool:
+        if time.monotonic() < self._settled_s:
+            return True
+        for worker in await self._workers.dead():
+            if worker != self._workers.worker and not await self._clean_up(worker, until_s):
+                return False
+        return True
 
     async def _clean_up(self, worker: str, until_s: float) -> bool:
         """Takes a dead worker's sessions out of their rooms, then forgets the worker; returns whether it is done.

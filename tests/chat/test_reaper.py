@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from gateway import keys
 from gateway.chat.options import PresenceOptions
-from gateway.chat.reaper import Reaper
+from gateway.chat.reaper import SETTLE_S, Reaper
 from gateway.state.presence import Presence
 from gateway.state.workers import Workers
 from tests.support.chat_worker import ChatWorker, chat_worker
@@ -102,6 +102,38 @@ async def test_when_the_store_is_back_the_next_heartbeat_does_not_wait(worker: C
         await worker.workers.forget(worker.name)
         reaper.beat_soon()
         await until(worker.has_beaten, what="a heartbeat long before it is due")
+
+
+@tried_again(HeldUp)
+async def test_when_the_store_is_back_those_who_live_have_time_to_beat(redis_url: str) -> None:
+    """While it was away nobody could beat: every heartbeat is old, until each worker is connected again."""
+    room = f"room-{uuid.uuid4().hex}"
+    async with chat_worker(redis_url) as here, chat_worker(redis_url) as late:
+        ann, ben = here.connect(), late.connect()
+        await ann.join(room)
+        await ben.join(room, "ben")
+        await until(lambda: ann.notices() == ["ben has joined the room"], what="the notice")
+        await late.workers.depart(0.0)  # its heartbeat is as old as if the store had been away
+        back_at = time.monotonic()
+        here.reaper.beat_soon()
+        async with beating(here.reaper):
+            await stays(lambda: "ben has left the room" not in ann.notices(), DEAD_S, "nobody is announced")
+            await late.workers.beat()
+            in_time(back_at, SETTLE_S)
+            await stays(lambda: "ben has left the room" not in ann.notices(), 0.3, "nobody is announced")
+        assert await here.users(room) == ["ann", "ben"]
+
+
+async def test_a_worker_that_died_while_the_store_was_away_is_cleaned_up_after(
+    worker: ChatWorker, room: str
+) -> None:
+    dead = DeadWorker(worker, room)
+    await dead.joins(room, "ben")
+    await dead.dies()
+    worker.reaper.beat_soon()
+    async with beating(worker.reaper):
+        await until(dead.is_forgotten, what="the dead worker is cleaned up after")
+    assert await worker.users(room) == []
 
 
 async def test_a_room_that_cannot_be_swept_does_not_keep_the_others_from_being_cleaned_up(
