@@ -128,21 +128,15 @@ class Chat:
     async def _answered(self, name: str, wait: Wait, session: Session, event: Any, ack: int | None) -> None:
         """Handles an event that waits for the store; every failure becomes an answer."""
         try:
-            await self._in_time(wait(session, event, ack))
+            async with asyncio.timeout(self._limit_s):
+                await wait(session, event, ack)
         except Refusal as refusal:
             session.refuse(refusal, ack, event=name, room=event.room)
-        except StoreUnavailable:
+        except (StoreUnavailable, TimeoutError):
             session.refuse(Refusal("unavailable"), ack, event=name, room=event.room)
         except Exception:
             log.exception("event_failed", session=session.sid, event_name=name, room=event.room)
             session.refuse(Refusal("internal"), ack, event=name, room=event.room)
-
-    async def _in_time(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            async with asyncio.timeout(self._limit_s):
-                await work
-        except TimeoutError as error:
-            raise StoreUnavailable("the store did not answer in time") from error
 
     # -- send
 

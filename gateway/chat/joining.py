@@ -52,19 +52,15 @@ class Joining:
         tracker.enter(room.name, session.sid, member.username, self._on_entered)
         await hub.subscribed(room)
         room.with_snapshot(self._on_snapshot)
-        change = await self._until_live()
+        try:
+            change = await self._live
+        except asyncio.CancelledError:
+            if self._live.cancelled() or not self._live.done():
+                raise
+            change = self._live.result()  # the time was over in the very turn in which the member went live
         if session.is_over:
             tracker.drop(room.name, session.sid, member.username)
         return change
-
-    async def _until_live(self) -> Change:
-        live = self._live
-        try:
-            return await live
-        except asyncio.CancelledError:
-            if live.cancelled() or not live.done():
-                raise
-            return live.result()  # the time was over in the very turn in which the member went live
 
     def _on_entered(self, change: Change | StoreError) -> None:
         self._change = change
