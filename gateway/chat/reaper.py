@@ -19,7 +19,7 @@ import structlog
 from gateway.chat.notices import Notices
 from gateway.chat.options import PresenceOptions
 from gateway.chat.presence_tracker import PresenceTracker
-from gateway.errors import StoreError, StoreRefused
+from gateway.errors import StoreError, StoreRefused, StoreUnavailable
 from gateway.state.presence import Presence
 from gateway.state.workers import Workers
 
@@ -94,7 +94,9 @@ class Reaper:
         try:
             await self._beat()
             is_done = await self._reap(until_s)
-        except StoreError as error:
+        except (
+            Exception
+        ) as error:  # whatever it is: without heartbeats this worker is dead to the others for good
             self._note_failure(error)
             return True
         self._failure = ""
@@ -118,13 +120,14 @@ class Reaper:
         except TimeoutError:
             pass
 
-    def _note_failure(self, error: StoreError) -> None:
-        """The store itself says when it is away; that it refuses heartbeats is said here, once."""
+    def _note_failure(self, error: Exception) -> None:
+        """The store itself says when it is away; any other failure is said here, once."""
         failure = str(error)
-        if failure != self._failure:
-            self._failure = failure
-            say = log.error if isinstance(error, StoreRefused) else log.debug
-            say("heartbeat_failed", reason=failure)
+        if failure == self._failure:
+            return
+        self._failure = failure
+        if not isinstance(error, StoreUnavailable):
+            log.error("heartbeat_failed", reason=failure, exc_info=error)
 
     # -- dead workers
 

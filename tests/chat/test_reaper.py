@@ -68,8 +68,13 @@ async def test_the_sessions_of_a_dead_worker_are_cleaned_up_once_by_those_who_li
         await here.workers.beat()
         await also.workers.beat()
         await dead.workers.depart(0.0)
+
+        async def is_forgotten() -> bool:
+            return dead.name not in await here.workers.dead()
+
         async with beating(here.reaper), beating(also.reaper):
             await until(lambda: "ben has left the room" in ann.notices(), what="the clean-up")
+            await until(is_forgotten, what="the end of the clean-up")
         in_time(beaten_at, DEAD_S)  # after that they might have taken each other for dead
         assert ann.notices() == ["ben has joined the room", "ben has left the room"]
         assert await here.users(room) == ["ann"]
@@ -202,6 +207,17 @@ async def test_heartbeats_that_are_refused_are_reported_once(server: Valkey) -> 
                 await worker.store.call(keys.WORKERS, "DEL", keys.WORKERS)
                 await until(worker.has_beaten, what="heartbeats go on")
         assert "WRONGTYPE" in str(failures(logged)[0])
+
+
+async def test_an_entry_that_cannot_be_read_does_not_end_the_heartbeats(server: Valkey) -> None:
+    async with chat_worker(server.url) as worker:
+        await worker.store.call(keys.WORKERS, "ZADD", keys.WORKERS, 1, b"\xff")
+        with capture_logs() as logged:
+            async with beating(worker.reaper):
+                await until(lambda: failures(logged), what="the report")
+                await worker.workers.forget(worker.name)
+                await until(worker.has_beaten, what="the next heartbeat")
+        assert len(failures(logged)) == 1
 
 
 def failures(logged: Sequence[Mapping[str, object]]) -> list[object]:
