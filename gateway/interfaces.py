@@ -113,6 +113,12 @@ class HandshakeGate(Protocol):
         may take it. Returns False, with the request untouched, if there is no such worker."""
 
 
+class ClientSocket(Recipient, Protocol):
+    """All that a chat session needs of a socket: what a room needs, and to be the listener of its events."""
+
+    events: SocketEvents | None
+
+
 class RedisEvents(Protocol):
     """Redis → hub."""
 

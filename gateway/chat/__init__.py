@@ -1,1 +1,1 @@
-"""Floor 3: what people can do. Knows rooms and members, and nothing of Redis."""
+"""What people do: sessions, the five events, joining, and presence. Knows rooms and members, and nothing of Redis."""

@@ -1,14 +1,16 @@
 """What each event does.
 
-Owns the five events of the wire contract. Promises that one client's events are handled in the order they were
-sent, that each is answered, and that whatever goes wrong is an `error` with a code from the table.
+Owns the five events of the wire contract. Promises that one client's events are handled in the order in which they
+were sent, that each is answered if an answer was asked for, and that whatever goes wrong becomes an `error` with a
+code from the table, never an exception that reaches the connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,7 +19,9 @@ from gateway.admission import AdmissionControl
 from gateway.chat.joining import Joining
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
+from gateway.chat.sessions import Sessions
 from gateway.errors import StoreError, StoreUnavailable
+from gateway.interfaces import ClientSocket
 from gateway.protocol import (
     EVENTS,
     History,
@@ -27,7 +31,6 @@ from gateway.protocol import (
     Position,
     Refusal,
     Send,
-    acknowledgement_packet,
     entry,
     parse,
     receive_json,
@@ -38,12 +41,21 @@ from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.settings import Sizes
 from gateway.state.history import Histories
-from gateway.transport.socket import EngineSocket
+from gateway.state.presence import Change
 
 log = structlog.get_logger("gateway.chat")
 
 MEMBERS_MAX = 200
-"""Names that `members` lists at most (DESIGN section 3)."""
+"""Usernames that `members` lists at most (the wire contract, docs/protocol.md)."""
+
+REPEATED_MAX = 128
+"""Longest text of a refused event that its `error` repeats: as long as a room's name and an idempotency key may be."""
+
+Handle = Callable[[Session, Any, int | None], Awaitable[None] | None]
+"""Handles an event of its type, for a session, with the number of the acknowledgement that was asked for."""
+
+Wait = Callable[[Session, Any, int | None], Coroutine[Any, Any, None]]
+"""The same for an event that waits for the store."""
 
 
 class Chat:
@@ -51,6 +63,7 @@ class Chat:
 
     def __init__(
         self,
+        sessions: Sessions,
         hub: Hub,
         publisher: Publisher,
         tracker: PresenceTracker,
@@ -60,27 +73,35 @@ class Chat:
         limit_s: float,
         admission: AdmissionControl | None = None,
     ) -> None:
-        """`rooms_max` is per connection; `limit_s` is the longest that an event may wait for the store; joins keep
-        to the `pace`."""
-        self._hub = hub
-        self._publisher = publisher
-        self._tracker = tracker
-        self._histories = histories
-        self._sizes = sizes
-        self._rooms_max = rooms_max
-        self._limit_s = limit_s
-        self._admission = admission or AdmissionControl()
-        self.sessions: dict[str, Session] = {}
+        self.sessions = sessions
+        self._hub = hub  # the rooms of this worker
+        self._publisher = publisher  # stores messages and tells the rooms
+        self._tracker = tracker  # presence of this worker's sessions
+        self._histories = histories  # what was stored
+        self._sizes = sizes  # how long names and messages may be
+        self._rooms_max = rooms_max  # rooms of one connection
+        self._limit_s = limit_s  # the longest that an event may wait for the store
+        self._admission = admission or AdmissionControl()  # how many joins are begun at once
+        self._handles: dict[type, Handle] = {
+            Send: self._send,
+            Join: self._join_in_turn,
+            Leave: partial(self._answered, "leave", self._leave),
+            Members: partial(self._answered, "members", self._members),
+            History: partial(self._answered, "history", self._history),
+        }
 
-    def open(self, sid: str, socket: EngineSocket) -> Session:
+    # -- connections
+
+    def open(self, sid: str, socket: ClientSocket) -> Session:
         """A client connected."""
-        session = self.sessions[sid] = Session(self.on_event, sid, socket)
+        session = Session(self, sid, socket)
+        self.sessions.add(session)
         socket.events = session
         return session
 
     def close(self, sid: str, reason: str) -> None:
         """A client is gone: it stays a member for the grace period."""
-        session = self.sessions.pop(sid, None)
+        session = self.sessions.take_out(sid)
         if session is None:
             return
         session.is_over = True
@@ -91,19 +112,6 @@ class Chat:
             self._hub.release(member.room)
             log.info("member_disconnected", session=sid, room=room, user=member.username, reason=reason)
 
-    def is_in(self, room: str, sid: str) -> bool:
-        """Whether a session of this worker is in a room."""
-        session = self.sessions.get(sid)
-        return session is not None and room in session.rooms
-
-    def everyone(self) -> list[tuple[str, str, str]]:
-        """(room, session, username) of every membership on this worker."""
-        return [
-            (room, one.sid, member.username)
-            for one in self.sessions.values()
-            for room, member in one.rooms.items()
-        ]
-
     # -- events
 
     def on_event(
@@ -112,125 +120,119 @@ class Chat:
         """Handles an event; what it returns must end before the same client's next event."""
         try:
             event = parse(name, arguments, self._sizes)
-            if type(event) is Send:
-                self._send(session, event, ack)
-                return None
-            return self._guarded(session, str(name), event, ack)
+            return self._handles[type(event)](session, event, ack)
         except Refusal as refusal:
             session.refuse(refusal, ack, **_known(name, arguments))
         return None
 
-    async def _guarded(self, session: Session, name: str, event: Any, ack: int | None) -> None:
-        """Runs an event that waits for the store; every failure becomes an answer."""
-        room = event.room
-        if type(event) is Join and (waits := self._admission.acquire()) is not None:
-            await waits
+    async def _answered(self, name: str, wait: Wait, session: Session, event: Any, ack: int | None) -> None:
+        """Handles an event that waits for the store; every failure becomes an answer."""
         try:
-            try:
-                async with asyncio.timeout(self._limit_s):
-                    await self._slow(session, event, ack)
-            except TimeoutError as error:
-                raise StoreUnavailable("the store did not answer in time") from error
+            async with asyncio.timeout(self._limit_s):
+                await wait(session, event, ack)
         except Refusal as refusal:
-            session.refuse(refusal, ack, event=name, room=room)
-        except StoreUnavailable:
-            session.refuse(Refusal("unavailable"), ack, event=name, room=room)
+            session.refuse(refusal, ack, event=name, room=event.room)
+        except (StoreUnavailable, TimeoutError):
+            session.refuse(Refusal("unavailable"), ack, event=name, room=event.room)
         except Exception:
-            log.exception("event_failed", session=session.sid, event_name=name, room=room)
-            session.refuse(Refusal("internal"), ack, event=name, room=room)
-
-    def _slow(self, session: Session, event: Any, ack: int | None) -> Coroutine[Any, Any, None]:
-        if type(event) is Join:
-            return self._join(session, event, ack)
-        if type(event) is Leave:
-            return self._leave(session, event, ack)
-        if type(event) is Members:
-            return self._members(session, event, ack)
-        assert type(event) is History
-        return self._history(session, event, ack)
+            log.exception("event_failed", session=session.sid, event_name=name, room=event.room)
+            session.refuse(Refusal("internal"), ack, event=name, room=event.room)
 
     # -- send
 
     def _send(self, session: Session, event: Send, ack: int | None) -> None:
-        member = self._member(session, event.room)
+        member = _member(session, event.room)
         if event.username is not None and event.username != member.username:
             raise Refusal("forbidden", f"You joined this room as {member.username!r}.")
         stored = entry(event.message, member.username, int(time.time() * 1000))
 
         def on_result(result: str | StoreError) -> None:
             if isinstance(result, str):
-                if ack is not None:
-                    answer = b'{"ok":true,"id":"%b"}' % result.encode()
-                    session.socket.send_text(acknowledgement_packet(ack, answer))
+                session.acknowledge_json(ack, b'{"ok":true,"id":"%b"}' % result.encode())
             else:
-                self._not_sent(session, event, ack, result)
+                _refuse_send(session, event, ack, result)
 
         self._publisher.publish(member.room, stored, event.idempotency_key, on_result)
 
-    def _not_sent(self, session: Session, event: Send, ack: int | None, error: StoreError) -> None:
-        code = "unavailable" if isinstance(error, StoreUnavailable) else "internal"
-        if code == "internal":
-            log.error("publish_failed", session=session.sid, room=event.room, reason=str(error))
-        session.refuse(
-            Refusal(code), ack, event="send", room=event.room, idempotency_key=event.idempotency_key
-        )
-
     # -- join
 
+    async def _join_in_turn(self, session: Session, event: Join, ack: int | None) -> None:
+        """A storm of joins waits here, so that members are served in between; the time limit begins afterwards."""
+        if (turn := self._admission.acquire()) is not None:
+            await turn
+        await self._answered("join", self._join, session, event, ack)
+
     async def _join(self, session: Session, event: Join, ack: int | None) -> None:
-        name, username = event.room, event.username
-        known = session.rooms.get(name)
-        if known is not None and known.username != username:
+        known = session.rooms.get(event.room)
+        if known is not None and known.username != event.username:
             await self._leave_room(session, known)
             known = None
-        if known is None and len(session.rooms) >= self._rooms_max:
-            raise Refusal("room_limit", f"A connection may be in {self._rooms_max} rooms.")
-        room = self._hub.room(name)
-        member = known or Member(room, session.sid, session.socket, username)
         if known is not None:
-            room.begin_rejoin(known)
+            await self._join_again(session, known, event, ack)
+        elif len(session.rooms) >= self._rooms_max:
+            raise Refusal("room_limit", f"A connection may be in {self._rooms_max} rooms.")
+        else:
+            await self._join_anew(session, event, ack)
+
+    async def _join_anew(self, session: Session, event: Join, ack: int | None) -> None:
+        """Joins a room that the session is not in, and announces it. A join that failed may have reached the store:
+        the session is taken out after the grace period, unless the client tries again."""
+        name, sid, username = event.room, session.sid, event.username
+        member = Member(self._hub.room(name), sid, session.socket, username)
+        try:
+            change = await self._enter(session, member, event, ack)
+        except BaseException:
+            self._tracker.drop(name, sid, username)
+            raise
+        if not session.is_over:
+            log.info("member_joined", session=sid, room=name, user=username, count=change.count)
+            self._tracker.announce_joined(name, sid, username, change)
+
+    async def _join_again(self, session: Session, member: Member[Room], event: Join, ack: int | None) -> None:
+        """Joins a room that the session is in: it gets history again. If that fails, it goes on from where it was."""
+        member.room.begin_rejoin(member)
+        try:
+            await self._enter(session, member, event, ack)
+        except BaseException:
+            if not session.is_over:
+                member.room.abandon_rejoin(member)
+            raise
+
+    async def _enter(self, session: Session, member: Member[Room], event: Join, ack: int | None) -> Change:
+        room = member.room
         room.joining += 1
         try:
-            change = await Joining(session, member, event, ack).enter(self._hub, self._tracker)
-        except BaseException:
-            if known is not None and not session.is_over:
-                room.abandon_rejoin(known)
-            elif known is None:
-                self._tracker.drop(name, session.sid, username)
-            raise
+            return await Joining(session, member, event, ack).run(self._hub, self._tracker)
         finally:
             room.joining -= 1
             self._hub.release(room)
-        if known is None and not session.is_over:
-            log.info("member_joined", session=session.sid, room=name, user=username, count=change.count)
-            self._tracker.announce_joined(name, session.sid, username, change)
 
     # -- leave, members, history
 
     async def _leave(self, session: Session, event: Leave, ack: int | None) -> None:
-        await self._leave_room(session, self._member(session, event.room))
+        await self._leave_room(session, _member(session, event.room))
         session.acknowledge(ack, {"ok": True})
 
     async def _leave_room(self, session: Session, member: Member[Room]) -> None:
-        """Leaves at once for this client; a store that does not take it is told again."""
+        """Leaves at once for this client. A store that did not take it is told again after the grace period."""
         room = member.room.name
         del session.rooms[room]
         member.room.remove(member)
         self._hub.release(member.room)
         log.info("member_left", session=session.sid, room=room, user=member.username)
         try:
-            await self._tracker.go(room, session.sid, member.username)
+            await self._tracker.leave(room, session.sid, member.username)
         except BaseException:
             self._tracker.drop(room, session.sid, member.username)
             raise
 
     async def _members(self, session: Session, event: Members, ack: int | None) -> None:
-        self._member(session, event.room)
+        _member(session, event.room)
         names, count = await self._tracker.members(event.room, MEMBERS_MAX)
         session.acknowledge(ack, {"ok": True, "members": names, "count": count})
 
     async def _history(self, session: Session, event: History, ack: int | None) -> None:
-        room = self._member(session, event.room).room
+        room = _member(session, event.room).room
         snapshot = await self._histories.snapshot(event.room, room.observed)
         numbered = snapshot.after(0)
         if event.before is not None:
@@ -241,25 +243,31 @@ class Chat:
             receive_json(stored, room.name_json, Position(snapshot.epoch, seq))
             for seq, stored in numbered[-event.limit :]
         ]
-        if ack is not None:
-            answer = b'{"ok":true,"messages":[%b]}' % b",".join(page)
-            session.socket.send_text(acknowledgement_packet(ack, answer))
+        session.acknowledge_json(ack, b'{"ok":true,"messages":[%b]}' % b",".join(page))
 
-    @staticmethod
-    def _member(session: Session, room: str) -> Member[Room]:
-        member = session.rooms.get(room)
-        if member is None:
-            raise Refusal("not_joined")
-        return member
+
+def _member(session: Session, room: str) -> Member[Room]:
+    member = session.rooms.get(room)
+    if member is None:
+        raise Refusal("not_joined")
+    return member
+
+
+def _refuse_send(session: Session, event: Send, ack: int | None, error: StoreError) -> None:
+    code = "unavailable" if isinstance(error, StoreUnavailable) else "internal"
+    if code == "internal":
+        log.error("publish_failed", session=session.sid, room=event.room, reason=str(error))
+    about = {"event": "send", "room": event.room, "idempotency_key": event.idempotency_key}
+    session.refuse(Refusal(code), ack, **about)
 
 
 def _known(name: Any, arguments: list[Any]) -> dict[str, Any]:
-    """What an `error` may repeat of an event that was refused: only what is short and sound."""
+    """What an `error` may repeat of an event that was refused: only what is short and can be shown."""
     known: dict[str, Any] = {"event": name if isinstance(name, str) and name in EVENTS else None}
     data = arguments[0] if arguments else None
     if isinstance(data, dict):
         for field in ("room", "idempotency_key"):
             value = data.get(field)
-            if isinstance(value, str) and len(value) <= 128 and value.isprintable():
+            if isinstance(value, str) and len(value) <= REPEATED_MAX and value.isprintable():
                 known[field] = value
     return known

@@ -1,8 +1,17 @@
-"""One join, from the question to the store to the answer to the client.
+"""Joining: one session's way into a room.
 
-Owns the seam between history and live: what the snapshot holds, what the channel brought after it, the
-acknowledgement, and live, in one turn of the event loop. Refers to nothing that refers to it once it is over: a
-storm of joins would leave it all to the garbage collector.
+Owns the seam between history and live. A join goes like this:
+
+1. The store puts the session into the room (presence).
+2. The room's channel is confirmed, so that nothing is missed from here on.
+3. A snapshot of the history is read. What the channel brings meanwhile, the room keeps.
+4. In one turn of the event loop the client gets the history, what the channel brought after it, and the
+   acknowledgement; from then on it gets what comes.
+
+Example: the snapshot holds 1 to 5, and the channel has brought 5 and 6. The client gets 1 to 6, each once.
+
+Once a join is over, nothing of it refers to itself: a storm of joins would leave it all to the garbage collector, which
+stops the worker.
 """
 
 from __future__ import annotations
@@ -25,50 +34,57 @@ from gateway.state.presence import Change
 class Joining:
     """A session on its way into a room."""
 
-    __slots__ = ("_ack", "_change", "_done", "_is_asked_again", "_member", "_session", "_since")
+    __slots__ = ("_ack", "_change", "_has_read_again", "_live", "_member", "_session", "_since")
 
     def __init__(self, session: Session, member: Member[Room], event: Join, ack: int | None) -> None:
-        self._session, self._member, self._ack = session, member, ack
-        self._since = event.since
-        self._change: Change | StoreError | None = None
-        self._done: asyncio.Future[Change] = asyncio.get_running_loop().create_future()
-        self._is_asked_again = False
+        self._session = session
+        self._member = member
+        self._since = event.since  # the last position that the client has, if it says so
+        self._ack = ack
+        self._change: Change | StoreError | None = None  # what presence answered; None until it has
+        self._live: asyncio.Future[Change] = asyncio.get_running_loop().create_future()
+        self._has_read_again = False
 
-    async def enter(self, hub: Hub, tracker: PresenceTracker) -> Change:
-        """Presence, then history and live; returns what presence did. Raises a StoreError."""
+    async def run(self, hub: Hub, tracker: PresenceTracker) -> Change:
+        """Returns what presence did, once the member is live. Raises a StoreError."""
         session, member = self._session, self._member
         room = member.room
-        tracker.come(room.name, session.sid, member.username, self._came)
+        tracker.enter(room.name, session.sid, member.username, self._on_entered)
         await hub.subscribed(room)
-        room.with_snapshot(self._with_snapshot)
+        room.with_snapshot(self._on_snapshot)
         try:
-            change = await self._done
+            change = await self._live
         except asyncio.CancelledError:
-            if self._done.cancelled() or not self._done.done():
+            if self._live.cancelled() or not self._live.done():
                 raise
-            change = self._done.result()  # the time was over in the very turn in which the member went live
+            change = self._live.result()  # the time was over in the very turn in which the member went live
         if session.is_over:
             tracker.drop(room.name, session.sid, member.username)
         return change
 
-    def _came(self, change: Change | StoreError) -> None:
+    def _on_entered(self, change: Change | StoreError) -> None:
         self._change = change
 
-    def _with_snapshot(self, snapshot: Snapshot | StoreError) -> None:
-        change, done = self._change, self._done
-        if done.done():
+    def _on_snapshot(self, snapshot: Snapshot | StoreError) -> None:
+        change, live = self._change, self._live
+        if live.done():
             return
         if isinstance(snapshot, StoreError):
-            done.set_exception(snapshot)
+            live.set_exception(snapshot)
         elif isinstance(change, StoreError):
-            done.set_exception(change)
-        elif change is None or (not self._is_asked_again and is_ahead(self._since, snapshot)):
-            self._is_asked_again = True  # the snapshot was shared, and asked for before this member came
-            self._member.room.with_snapshot(self._with_snapshot)
+            live.set_exception(change)
+        elif change is None or self._is_too_old(snapshot):
+            self._has_read_again = True
+            self._member.room.with_snapshot(self._on_snapshot)
         else:
             if not self._session.is_over:
                 self._go_live(snapshot, change)
-            done.set_result(change)
+            live.set_result(change)
+
+    def _is_too_old(self, snapshot: Snapshot) -> bool:
+        """Whether the client has seen more than the snapshot holds. Joins that arrive together share one, which may
+        have been asked for before this client came; if the next one does not hold it either, the store lost it."""
+        return not self._has_read_again and is_ahead(self._since, snapshot)
 
     def _go_live(self, snapshot: Snapshot, change: Change) -> None:
         session, member = self._session, self._member
@@ -76,16 +92,16 @@ class Joining:
         entries, recovered = since(self._since, snapshot)
         packets = history_packets(room.name_json, entries, snapshot.epoch) + room.packets_after(snapshot.seq)
         if self._ack is not None:
-            recovery = (
-                b"" if recovered is None else b',"recovered":true' if recovered else b',"recovered":false'
-            )
-            answer = b'{"ok":true,"room":%b,"id":"%b","count":%d%b}' % (
-                room.name_json, str(room.position).encode(), change.count, recovery,
-            )  # fmt: skip
-            packets.append(acknowledgement_packet(self._ack, answer))
+            packets.append(acknowledgement_packet(self._ack, _answer(room, change.count, recovered)))
         session.rooms[room.name] = member
         room.add(member)
         if packets:
             session.socket.send_texts(packets)
-        if session.socket.is_behind:  # since before: it is not told again
+        if session.socket.is_behind:  # it was before, too, so that its socket does not say so again
             room.pause(member)
+
+
+def _answer(room: Room, count: int, recovered: bool | None) -> bytes:
+    recovery = b"" if recovered is None else b',"recovered":true' if recovered else b',"recovered":false'
+    position = str(room.position).encode()
+    return b'{"ok":true,"room":%b,"id":"%b","count":%d%b}' % (room.name_json, position, count, recovery)

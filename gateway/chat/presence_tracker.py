@@ -1,25 +1,30 @@
-"""Who is announced, and when.
+"""Presence of this worker's sessions: joins, leaves, dropped connections, and the notices about them.
 
-Owns presence as people see it: one notice per user, however many tabs; a dropped connection is a leave only after
-the grace period; the sessions of a dead worker are cleaned up by those who live. Notices are at most once.
+Three rules decide who is announced:
+
+- A user is announced once, however many tabs: with the first session in, and with the last one out.
+- A dropped connection is a leave only after the grace period. Who reloads the page, or moves to another worker, was
+  never away. Example with a grace period of 10 s: ann's only connection drops at 0 s. If she is back by 9 s, under
+  whatever session id, nobody hears of it; else her leave is announced at 10 s.
+- Notices are sent at most once. Presence itself is made right: what the store did not take is tried again.
+
+Sessions of other workers are the reaper's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-import orjson
 import structlog
 
+from gateway.chat.notices import Notices
+from gateway.chat.retries import Retries, until_stored
+from gateway.chat.sessions import Membership, Sessions
 from gateway.errors import StoreError
-from gateway.protocol import notice_json
-from gateway.rooms.publisher import Publisher
+from gateway.interfaces import Reply
 from gateway.settings import PresenceOptions
 from gateway.state.presence import Change, Presence
 from gateway.state.workers import Workers
@@ -27,19 +32,10 @@ from gateway.timers import Timers
 
 log = structlog.get_logger("gateway.chat")
 
-Everyone = list[tuple[str, str, str]]
-"""(room, session, username) of memberships."""
 
-STOOD_STILL = 1.2
-"""A heartbeat that took longer than so many of its intervals was stopped on the way."""
-
-AGAIN_S = 1.0
-"""Wait before something that the store did not take is tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Away:
-    """A session whose connection dropped."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Dropped:
+    """A session whose connection dropped; each drop is one of its own, so that a later one ends an earlier one."""
 
     room: str
     session: str
@@ -47,192 +43,135 @@ class Away:
 
 
 class PresenceTracker:
-    """Joins, leaves and drops of this worker's sessions, and the clean-up after dead workers."""
+    """Puts this worker's sessions into rooms and takes them out."""
 
     def __init__(
         self,
+        sessions: Sessions,
         presence: Presence,
         workers: Workers,
-        publisher: Publisher,
+        notices: Notices,
         timers: Timers,
         options: PresenceOptions,
     ) -> None:
-        self._presence = presence
-        self._workers = workers
-        self._publisher = publisher
-        self._options = options
+        self._sessions = sessions  # who is connected here: who is put back into a store that has lost them
+        self._presence = presence  # who is in which room, in the store
+        self._workers = workers  # in which rooms this worker has sessions, in the store
+        self._notices = notices
+        self._grace_s = options.grace_s
         self._grace = timers.queue(options.grace_s, self._grace_over)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._rooms: set[str] = set()
-        self._away: dict[tuple[str, str], Away] = {}
+        self._retries = Retries()
+        self._rooms: set[str] = (
+            set()
+        )  # the rooms that this worker is noted in, or will be when the store answers
+        self._dropped: dict[tuple[str, str], Dropped] = {}  # by room and session, until it leaves or is back
         self._registering: asyncio.Task[None] | None = None
-        self._beat_now = asyncio.Event()
-        self.on_taken_for_dead: Callable[[], None] = lambda: None
 
-    def come(
+    # -- joins and leaves
+
+    def enter(
         self, room: str, session: str, username: str, on_result: Callable[[Change | StoreError], None]
     ) -> None:
-        """A session enters a room; `then` gets what that did. The caller announces, once the member is live. If it
-        was dropped before (its leave or its first attempt failed), that is off."""
-        self._away.pop((room, session), None)
+        """A session joins a room; `on_result` gets what that did. The caller announces it once the member is live.
+
+        The session may have been dropped before, because its leave or its first attempt to join failed. It stays now.
+        """
+        self._dropped.pop((room, session), None)
         if room not in self._rooms:
             self._rooms.add(room)
-            self._workers.will_enter(room, lambda reply: self._entered(room, reply))
+            self._workers.will_enter(room, partial(self._on_room_noted, room))
         self._presence.enter(room, session, username, on_result)
 
-    def _entered(self, room: str, reply: object) -> None:
+    def _on_room_noted(self, room: str, reply: Reply) -> None:
         if isinstance(reply, StoreError):
-            self._rooms.discard(room)
+            self._rooms.discard(room)  # the next join notes it again
 
     def announce_joined(self, room: str, session: str, username: str, change: Change) -> None:
-        """Tells the others, if the user is new and the room not too large."""
+        """Tells the others that a session's user has come, unless another session of the user was there."""
         if change.is_announced:
-            self._announce(room, f"{username} has joined the room", change.count, session)
+            self._notices.joined(room, username, change.count, session)
 
-    async def go(self, room: str, session: str, username: str) -> None:
+    async def leave(self, room: str, session: str, username: str) -> None:
         """A session leaves a room. Raises a StoreError."""
         change = await self._presence.leave(room, session)
-        self._left(room, username, change)
+        self._announce_left(room, username, change)
 
-    def drop(self, room: str, session: str, username: str) -> None:
-        """A session's connection is gone: it leaves when the grace period is over."""
-        away = self._away[room, session] = Away(room, session, username)
-        if self._options.grace_s > 0:
-            self._start(self._until_stored(lambda: self._mark_away(away)))
-        self._grace.add(away)
+    def _announce_left(self, room: str, username: str, change: Change) -> None:
+        if change.is_announced:
+            self._notices.left(room, username, change.count)
 
     async def members(self, room: str, most: int) -> tuple[list[str], int]:
         """Up to `most` usernames of a room, and how many users it has. Raises a StoreError."""
         return await self._presence.members(room, most)
 
-    def on_room_closed(self, room: str) -> None:
+    # -- dropped connections
+
+    def drop(self, room: str, session: str, username: str) -> None:
+        """A session's connection is gone: it leaves when the grace period is over."""
+        dropped = self._dropped[room, session] = Dropped(room, session, username)
+        if self._grace_s > 0:
+            self._retries.start(self._store_unless_back(self._mark_away, "away", dropped))
+        self._grace.add(dropped)
+
+    def _grace_over(self, dropped: Dropped, due_s: float) -> None:
+        self._retries.start(self._leave_at_last(dropped))
+
+    async def _leave_at_last(self, dropped: Dropped) -> None:
+        await self._store_unless_back(self._expire, "leave", dropped)
+        if self._is_dropped(dropped):
+            del self._dropped[dropped.room, dropped.session]
+
+    async def _store_unless_back(
+        self, attempt: Callable[[Dropped], Awaitable[None]], what: str, dropped: Dropped
+    ) -> None:
+        """Ended when the store has done or refused it, or when the session is back."""
+
+        async def unless_back() -> None:
+            if self._is_dropped(dropped):
+                await attempt(dropped)
+
+        await until_stored(unless_back, what, room=dropped.room, session=dropped.session)
+
+    def _is_dropped(self, dropped: Dropped) -> bool:
+        """Whether the session has not come back to the room since."""
+        return self._dropped.get((dropped.room, dropped.session)) is dropped
+
+    async def _mark_away(self, dropped: Dropped) -> None:
+        await self._presence.away(dropped.room, dropped.session)
+
+    async def _expire(self, dropped: Dropped) -> None:
+        change = await self._presence.leave(dropped.room, dropped.session)
+        log.info("member_expired", room=dropped.room, session=dropped.session, user=dropped.username)
+        self._announce_left(dropped.room, dropped.username, change)
+
+    # -- rooms, and a store that has lost them
+
+    def on_room_closed(self, name: str) -> None:
         """This worker has no sessions in the room any more."""
-        self._rooms.discard(room)
-        self._start(self._until_stored(lambda: self._quit(room)))
+        self._rooms.discard(name)
+        self._retries.start(until_stored(partial(self._quit, name), "quit", room=name))
 
     async def _quit(self, room: str) -> None:
         if room not in self._rooms:
             await self._workers.quit(room)
 
-    def _left(self, room: str, username: str, change: Change) -> None:
-        if change.is_announced:
-            self._announce(room, f"{username} has left the room", change.count, "")
-
-    def _announce(self, room: str, sentence: str, count: int, except_session: str) -> None:
-        if count > self._options.notices_users_max:
-            return
-        now_ms = int(time.time() * 1000)
-        notice = notice_json(sentence, self._options.system_name, orjson.dumps(room), now_ms)
-        self._publisher.announce(room, notice, except_session)
-
-    def _grace_over(self, away: Away, due_s: float) -> None:
-        self._start(self._until_stored(lambda: self._leave_at_last(away)))
-
-    def _is_away(self, away: Away) -> bool:
-        """Whether the session has not come back to the room since."""
-        return self._away.get((away.room, away.session)) is away
-
-    async def _mark_away(self, away: Away) -> None:
-        if self._is_away(away):
-            await self._presence.away(away.room, away.session)
-
-    async def _leave_at_last(self, away: Away) -> None:
-        if not self._is_away(away):
-            return
-        change = await self._presence.leave(away.room, away.session)
-        if self._is_away(away):
-            del self._away[away.room, away.session]
-        log.info("member_expired", room=away.room, session=away.session, user=away.username)
-        self._left(away.room, away.username, change)
-
-    # -- the others
-
-    async def run(self) -> None:
-        """Woken every `heartbeat_s`, with jitter, and by `beat_soon`; ended by cancellation. Beats, and looks for dead
-        workers; what the store does not take is tried again at the next turn."""
-        is_known = False
-        while True:
-            self._beat_now.clear()
-            began_s = time.monotonic()
-            try:
-                if await self._workers.beat() and is_known:
-                    log.warning("worker_presumed_dead", worker=self._workers.worker)
-                    self.on_taken_for_dead()
-                is_known = True
-                for worker in await self._workers.dead():
-                    await self._clean_up(worker)
-            except StoreError as error:
-                log.debug("heartbeat_failed", reason=str(error))
-            await self._pause(began_s)
-
-    def beat_soon(self) -> None:
-        """The next heartbeat need not wait: the store is back."""
-        self._beat_now.set()
-
-    async def _pause(self, began_s: float) -> None:
-        """Until the next heartbeat; not at all if this worker stood still during the last one."""
-        pause_s = self._options.heartbeat_s * random.uniform(0.8, 1.2)
-        if time.monotonic() - began_s > STOOD_STILL * self._options.heartbeat_s:
-            pause_s = self._options.heartbeat_s / 10
-        try:
-            async with asyncio.timeout(pause_s):
-                await self._beat_now.wait()
-        except TimeoutError:
-            pass
-
-    async def _clean_up(self, worker: str) -> None:
-        if worker == self._workers.worker:
-            return
-        rooms = await self._workers.rooms_of(worker)
-        log.info("worker_cleaned_up", dead=worker, rooms=len(rooms))
-        for room in rooms:
-            gone, count = await self._presence.sweep(room, worker)
-            for username in gone:
-                self._announce(room, f"{username} has left the room", count, "")
-            await self._workers.quit(room, worker)
-        await self._workers.forget(worker)
-
-    def register_again(self, everyone: Everyone, is_there: Callable[[str, str], bool]) -> None:
-        """Puts the sessions of this worker back, silently: the store was away and may have lost them."""
+    def register_again(self) -> None:
+        """Puts the sessions of this worker back, silently: the store may have lost them while it was away, or others
+        have cleaned up after this worker."""
         if self._registering is not None:
             self._registering.cancel()
-        self._registering = self._start(self._register(everyone, is_there))
+        self._registering = self._retries.start(self._register(self._sessions.everyone()))
 
-    async def _register(self, everyone: Everyone, is_there: Callable[[str, str], bool]) -> None:
-        """Ended when all are there, or by the next call; what the store does not take is tried again."""
-        for room in {room for room, _, _ in everyone}:
+    async def _register(self, everyone: list[Membership]) -> None:
+        """Ended when all are there, or by the next call, which has a newer list. Backs off as `until_stored` does."""
+        for room in {membership.room for membership in everyone}:
             self._rooms.add(room)
-            await self._until_stored(partial(self._workers.enter, room))
+            await until_stored(partial(self._workers.enter, room), "enter", room=room)
         for room, session, username in everyone:
-            if is_there(room, session):
-                await self._until_stored(partial(self._presence.join, room, session, username))
-
-    # -- small tasks
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def _until_stored(self, attempt: Any) -> None:
-        """Repeats something that must reach the store, once a second while it does not; ended by `close`."""
-        while True:
-            try:
-                await attempt()
-                return
-            except StoreError:
-                await asyncio.sleep(AGAIN_S)
-
-    async def depart(self) -> None:
-        """Says good-bye: what is left of this worker's sessions is swept once the grace period is over."""
-        try:
-            await self._workers.depart(self._options.grace_s)
-        except StoreError as error:
-            log.warning("departure_not_stored", reason=str(error))
+            if self._sessions.is_in(room, session):
+                join = partial(self._presence.join, room, session, username)
+                await until_stored(join, "join", room=room, session=session)
 
     async def close(self) -> None:
-        """Ends the small tasks."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Gives up what has not reached the store."""
+        await self._retries.close()

@@ -1,40 +1,47 @@
 """One client in `/`: which rooms it is in, and how it is answered.
 
-Owns the session's memberships and the form of acknowledgements and errors. Whatever a client sends ends in an
-answer, never in an exception that leaves its connection.
+Owns the session's memberships and the form of acknowledgements and errors. Promises that a refusal reaches the
+client as an `error` event, and as the acknowledgement if one was asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, Protocol
 
 import orjson
 
+from gateway.interfaces import ClientSocket
 from gateway.metrics import refusals
 from gateway.protocol import Refusal, acknowledgement_packet, event_packet
 from gateway.rooms.member import Member
 from gateway.rooms.room import Room
-from gateway.transport.socket import EngineSocket
 
-EventHandler = Callable[["Session", Any, list[Any], int | None], Awaitable[None] | None]
-"""Handles an event of a session: its name, its arguments, and the number of the acknowledgement asked for."""
+
+class EventHandler(Protocol):
+    """Who handles the events of all sessions (the chat)."""
+
+    def on_event(
+        self, session: Session, name: Any, arguments: list[Any], ack: int | None
+    ) -> Awaitable[None] | None:
+        """Handles an event; `ack` is the number of the acknowledgement asked for, None if none was. What it returns
+        must end before the same client's next event."""
 
 
 class Session:
-    """A connected client; the socket's owner."""
+    """A connected client; the listener of its socket (`interfaces.SocketEvents`)."""
 
-    __slots__ = ("_handle", "is_over", "rooms", "sid", "socket")
+    __slots__ = ("_handler", "is_over", "rooms", "sid", "socket")
 
-    def __init__(self, handle: EventHandler, sid: str, socket: EngineSocket) -> None:
-        self._handle = handle
+    def __init__(self, handler: EventHandler, sid: str, socket: ClientSocket) -> None:
+        self._handler = handler
         self.sid = sid
         self.socket = socket
         self.rooms: dict[str, Member[Room]] = {}
-        self.is_over = False
+        self.is_over = False  # the connection is gone; joins under way may still end
 
     def on_event(self, name: Any, arguments: list[Any], ack: int | None) -> Awaitable[None] | None:
-        return self._handle(self, name, arguments, ack)
+        return self._handler.on_event(self, name, arguments, ack)
 
     def on_behind(self) -> None:
         for member in self.rooms.values():
@@ -50,8 +57,12 @@ class Session:
 
     def acknowledge(self, ack: int | None, answer: dict[str, Any]) -> None:
         """Sends an acknowledgement if one was asked for."""
+        self.acknowledge_json(ack, orjson.dumps(answer) if ack is not None else b"")
+
+    def acknowledge_json(self, ack: int | None, answer: bytes) -> None:
+        """The same for an answer that is JSON already."""
         if ack is not None:
-            self.socket.send_text(acknowledgement_packet(ack, orjson.dumps(answer)))
+            self.socket.send_text(acknowledgement_packet(ack, answer))
 
     def refuse(self, refusal: Refusal, ack: int | None, **about: Any) -> None:
         """Sends the `error` event, and the acknowledgement if one was asked for; `about` is what is known."""

@@ -23,7 +23,10 @@ from aiohttp import web
 from gateway.access.limits import Bucket
 from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.chat.handlers import Chat
+from gateway.chat.notices import Notices
 from gateway.chat.presence_tracker import PresenceTracker
+from gateway.chat.reaper import Reaper
+from gateway.chat.sessions import Sessions
 from gateway.metrics import connects, disconnects
 from gateway.redis.address import is_cluster
 from gateway.rooms.hub import Hub
@@ -112,10 +115,10 @@ class Gateway:
         self.client_manager.serve(redis.store, self.hub)
         stack.push_async_callback(self.client_manager.close)
         stack.push_async_callback(self.tracker.close)
-        self._run(stack, self.tracker.run())
+        self._run(stack, self.reaper.run())
         if redis.finder is not None:
             self._run(stack, redis.finder.watch(redis.drop))
-        stack.push_async_callback(self.tracker.depart)
+        stack.push_async_callback(self.reaper.depart)
         stack.push_async_callback(self.engine.shutdown)
 
     def _compose(self, stack: AsyncExitStack) -> Connections:
@@ -131,15 +134,15 @@ class Gateway:
             pubsub, route, RedisSnapshots(histories, pubsub, redis.watch, route), timers,
             settings.presence.grace_s + IDLE_S, publisher.tell_position,
         )  # fmt: skip
-        self.tracker = PresenceTracker(
-            Presence(store, worker), Workers(store, worker, settings.presence.worker_dead_s), publisher, timers,
-            settings.presence,
-        )  # fmt: skip
+        options, sessions = settings.presence, Sessions()
+        presence, workers = Presence(store, worker), Workers(store, worker, options.worker_dead_s)
+        notices = Notices(publisher, options)
+        self.tracker = PresenceTracker(sessions, presence, workers, notices, timers, options)
+        self.reaper = Reaper(presence, workers, notices, self.tracker, options)
         self.chat = Chat(
-            self.hub, publisher, self.tracker, histories, settings.limits, settings.limits.rooms_per_connection,
-            settings.redis.timeout_s * ANSWERED_WITHIN, self.engine.admission,
+            sessions, self.hub, publisher, self.tracker, histories, settings.limits,
+            settings.limits.rooms_per_connection, settings.redis.timeout_s * ANSWERED_WITHIN, self.engine.admission,
         )  # fmt: skip
-        self.tracker.on_taken_for_dead = self._register_again
         self.hub.start(self)
         return redis
 
@@ -182,11 +185,8 @@ class Gateway:
 
     def on_restored(self) -> None:
         """Redis was away: it may have forgotten who is here."""
-        self.tracker.beat_soon()
-        self._register_again()
-
-    def _register_again(self) -> None:
-        self.tracker.register_again(self.chat.everyone(), self.chat.is_in)
+        self.reaper.beat_soon()
+        self.tracker.register_again()
 
     # -- clients
 

@@ -1,8 +1,8 @@
 """Who is in which room, over all workers.
 
-Owns the members and users of rooms. A user is in a room while one of its sessions is; a session whose connection
-dropped counts until its grace period is over. Notices are decided here (first session in, last one out) and
-published by the caller.
+Owns the members (sessions) and users (names) of rooms. A user is in a room while one of its sessions is. A session
+whose connection dropped counts until it is taken out, when its grace period is over. The scripts decide what is
+announced, the first session of a user and the last one; the caller publishes it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Change:
 
 
 class Presence:
-    """Joins, leaves and sweeps; every call raises a StoreError when the store does not do it."""
+    """Joins, leaves and sweeps of rooms; calls raise a StoreError when the store does not do it."""
 
     def __init__(self, store: CommandStore, worker: str) -> None:
         self._store = store
@@ -39,8 +39,8 @@ class Presence:
     def enter(
         self, room: str, session: str, username: str, on_result: Callable[[Change | StoreError], None]
     ) -> None:
-        """Puts a session into a room; `then` gets what that did. Again for one that is there: a refresh, not
-        announced. What is submitted for the room afterwards is answered afterwards, on one primary."""
+        """Puts a session into a room; `on_result` gets what that did. A session that is there already is refreshed, and
+        not announced. On one server, what is submitted for the room afterwards is answered afterwards."""
         member = {"username": username, "worker": self._worker, "since": int(time.time() * 1000)}
         names = (keys.members(room), keys.users(room))
         command = PRESENCE_JOIN.command(names, session, orjson.dumps(member), username)
@@ -51,13 +51,13 @@ class Presence:
         self._store.submit(names[0], command, answered)
 
     async def join(self, room: str, session: str, username: str) -> Change:
-        """The same, waited for."""
+        """The same as `enter`, waited for."""
         answer: asyncio.Future[Change] = asyncio.get_running_loop().create_future()
         self.enter(room, session, username, settle(answer))
         return await answer
 
     async def leave(self, room: str, session: str, only_if_away: bool = False) -> Change:
-        """Takes a session out; with `only_if_away` not if it came back meanwhile."""
+        """Takes a session out; with `only_if_away` only if it has not come back since it was marked."""
         reply = await self._store.run(
             PRESENCE_LEAVE, (keys.members(room), keys.users(room)), session, "1" if only_if_away else "0"
         )
@@ -68,11 +68,11 @@ class Presence:
         await self._store.run(PRESENCE_AWAY, (keys.members(room),), session, int(time.time() * 1000))
 
     async def sweep(self, room: str, worker: str) -> tuple[list[str], int]:
-        """Takes out all sessions of a dead worker; returns the users who are gone with them, and those left."""
+        """Takes out all sessions of a dead worker. Returns the users who are gone with them, and how many are left."""
         reply = await self._store.run(PRESENCE_SWEEP, (keys.members(room), keys.users(room)), worker)
         return [name.decode() for name in reply[0]], reply[1]
 
     async def members(self, room: str, most: int) -> tuple[list[str], int]:
-        """Up to `most` usernames, and how many there are."""
+        """Up to `most` usernames of a room, and how many users it has."""
         reply = await self._store.run(MEMBERS, (keys.users(room),), most)
         return [name.decode() for name in reply[0]], reply[1]

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from gateway.chat.handlers import Chat
 from gateway.protocol import Position
 from tests.support.chat_worker import ChatWorker, chat_worker
 from tests.support.waiting import until
@@ -170,10 +169,7 @@ async def test_a_closed_connection_is_forgotten(worker: ChatWorker, room: str) -
     await ben.join(room, "ben")
     ben.close()
     ben.close()
-    chat: Chat = worker.chat
-    assert (ben.sid in chat.sessions, chat.is_in(room, ben.sid), chat.is_in(room, ann.sid)) == (
-        False,
-        False,
-        True,
-    )
-    assert chat.everyone() == [(room, ann.sid, "ann")]
+    sessions = worker.sessions
+    assert ben.sid not in sessions
+    assert (sessions.is_in(room, ben.sid), sessions.is_in(room, ann.sid)) == (False, True)
+    assert sessions.everyone() == [(room, ann.sid, "ann")]

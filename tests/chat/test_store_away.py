@@ -7,21 +7,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.timers import TimerQueue
 from tests.support.chat_worker import ChatWorker, chat_worker
 from tests.support.servers import Valkey
-from tests.support.topologies import standalone
 from tests.support.waiting import Stopwatch, until
 
 pytestmark = pytest.mark.system  # each test freezes or kills a server of its own, and waits for time-outs
 
 WITHIN_S = 2.0 + 0.3
 """The promise, and what a loaded test machine may add."""
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Valkey]:
-    async with standalone("none") as server:
-        yield server
 
 
 @pytest.fixture
@@ -74,9 +68,10 @@ async def test_one_that_retries_until_it_joins_is_there_for_good(
 
 
 async def _several_grace_periods(worker: ChatWorker) -> None:
-    """Until an entry that was added now to the lane of the grace period would be long due."""
+    """Until an entry that was added now to the queue of the grace period would be long due."""
     over = asyncio.Event()
-    worker.timers.queue(1.2, lambda item, due_s: over.set()).add(None)
+    queue: TimerQueue[None] = worker.timers.queue(1.2, lambda item, due_s: over.set())
+    queue.add(None)
     await over.wait()
 
 

@@ -49,7 +49,7 @@ async def test_a_storm_comes_in_and_joins_and_goes_a_few_at_a_time(redis_url: st
         async with watching(lambda: len(engine.sockets)) as handshakes:
             members = await asyncio.gather(*(Member.connect(url) for _ in range(STORM)))
         assert max(handshakes) <= WORK_AT_ONCE
-        async with watching(lambda: len(chat.everyone())) as joins:
+        async with watching(lambda: len(chat.sessions.everyone())) as joins:
             await asyncio.gather(*(each.join(f"user{nr}", room) for nr, each in enumerate(members)))
         assert sum(joins) == STORM
         async with watching(lambda: len(chat.sessions)) as ends:

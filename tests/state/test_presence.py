@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import pytest
 import redis.asyncio as redis
@@ -19,9 +20,17 @@ def presence(store: PrimaryCommands) -> Presence:
     return Presence(store, "w1")
 
 
-async def counts(client: redis.Redis, room: str) -> dict[bytes, bytes]:
-    found: dict[bytes, bytes] = await client.hgetall(keys.users(room))
-    return found
+async def counts(client: redis.Redis, room: str) -> dict[bytes | str, bytes | str]:
+    """How many sessions each user of a room has."""
+    return await client.hgetall(keys.users(room))
+
+
+async def entry(client: redis.Redis, room: str, session: str) -> dict[str, Any]:
+    """What is stored of a session."""
+    found = await client.hget(keys.members(room), session)
+    assert found is not None
+    read: dict[str, Any] = json.loads(found)
+    return read
 
 
 async def test_the_first_session_of_a_user_is_announced_and_the_last(presence: Presence, room: str) -> None:
@@ -48,7 +57,7 @@ async def test_joining_again_refreshes_and_counts_once(
     await presence.join(room, "s1", "ann")
     await presence.away(room, "s1")
     assert await presence.join(room, "s1", "ann") == Change(False, 1)
-    stored = json.loads(await client.hget(keys.members(room), "s1"))
+    stored = await entry(client, room, "s1")
     assert (stored["username"], stored["worker"], "leaving" in stored) == ("ann", "w1", False)
     assert abs(stored["since"] - time.time() * 1000) < 60_000
     assert await counts(client, room) == {b"ann": b"1"}
@@ -71,7 +80,7 @@ async def test_an_away_session_is_a_member_until_it_is_taken_out(
     assert await presence.leave(room, "s1", only_if_away=True) == Change(False, 1), "it is not away"
     await presence.away(room, "s1")
     await presence.away(room, "nobody")
-    assert json.loads(await client.hget(keys.members(room), "s1"))["leaving"] > 1_700_000_000_000
+    assert (await entry(client, room, "s1"))["leaving"] > 1_700_000_000_000
     assert (await presence.members(room, 10)) == (['Zoë "Z" \\ 茶'], 1)
     assert await presence.leave(room, "s1", only_if_away=True) == Change(True, 0)
 

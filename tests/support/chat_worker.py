@@ -15,8 +15,11 @@ from typing import Any
 
 from gateway import keys
 from gateway.chat.handlers import Chat
+from gateway.chat.notices import Notices
 from gateway.chat.presence_tracker import PresenceTracker
-from gateway.interfaces import PrimaryFinder
+from gateway.chat.reaper import Reaper
+from gateway.chat.sessions import Sessions
+from gateway.interfaces import PrimaryFinder, SocketEvents
 from gateway.redis.address import Endpoint, FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
 from gateway.redis.connection import CommandOptions
@@ -54,13 +57,19 @@ class HeldHistories(Histories):
         return found
 
 
+class ClientRecorder(Recorder):
+    """A recorder as a chat session has it (`interfaces.ClientSocket`)."""
+
+    events: SocketEvents | None = None
+
+
 class Client:
     """A connected client of a worker: sends events, and keeps what comes back."""
 
     def __init__(self, chat: Chat, mark: int = 1_000_000) -> None:
-        self.recorder = Recorder(mark=mark)
+        self.recorder = ClientRecorder(mark=mark)
         self.sid = uuid.uuid4().hex
-        self.session = chat.open(self.sid, self.recorder)  # type: ignore[arg-type]
+        self.session = chat.open(self.sid, self.recorder)
         self.recorder.on_behind = self.session.on_behind
         self.recorder.on_drained = self.session.on_drained
         self._chat = chat
@@ -142,9 +151,21 @@ class ChatWorker:
         )
         self.presence = Presence(self.store, self.name)
         self.workers = Workers(self.store, self.name, 1.0)
-        self.tracker = PresenceTracker(self.presence, self.workers, self.publisher, self.timers, options)
+        self.notices = Notices(self.publisher, options)
+        self.sessions = Sessions()
+        self.tracker = PresenceTracker(
+            self.sessions, self.presence, self.workers, self.notices, self.timers, options
+        )
+        self.reaper = Reaper(self.presence, self.workers, self.notices, self.tracker, options)
         self.chat = Chat(
-            self.hub, self.publisher, self.tracker, self.histories, Sizes(), rooms_max, timeout_s * 0.95
+            self.sessions,
+            self.hub,
+            self.publisher,
+            self.tracker,
+            self.histories,
+            Sizes(),
+            rooms_max,
+            timeout_s * 0.95,
         )
         self.foreign: list[bytes] = []
         self.client_manager: ClientManager | None = None

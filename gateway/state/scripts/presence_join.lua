@@ -2,12 +2,13 @@
 -- KEYS: 1 members hash, 2 users hash
 -- ARGV: 1 session id, 2 its JSON (username, worker, since), 3 username
 -- Returns {1 if the user was not in the room before, else 0; number of users}.
-local stored = redis.call('HGET', KEYS[1], ARGV[1])
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+local session, member, username = ARGV[1], ARGV[2], ARGV[3]
+local stored = redis.call('HGET', KEYS[1], session)
+redis.call('HSET', KEYS[1], session, member)
 local before = stored and cjson.decode(stored).username
-if before and before ~= ARGV[3] and redis.call('HINCRBY', KEYS[2], before, -1) <= 0 then
+if before and before ~= username and redis.call('HINCRBY', KEYS[2], before, -1) <= 0 then
   redis.call('HDEL', KEYS[2], before)
 end
 local sessions = 0
-if before ~= ARGV[3] then sessions = redis.call('HINCRBY', KEYS[2], ARGV[3], 1) end
+if before ~= username then sessions = redis.call('HINCRBY', KEYS[2], username, 1) end
 return {sessions == 1 and 1 or 0, redis.call('HLEN', KEYS[2])}

@@ -1,0 +1,103 @@
+"""What must reach the store: tried again while the store is away, given up once it is refused."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from structlog.testing import capture_logs
+
+from gateway import keys
+from gateway.chat.retries import FIRST_PAUSE_S, JITTER, until_stored
+from tests.support.chat_worker import ChatWorker, chat_worker
+from tests.support.servers import Valkey
+from tests.support.waiting import until
+
+GRACE_S = 0.2
+
+
+async def spoil(worker: ChatWorker, key: bytes) -> None:
+    """Somebody's hand writes another type of value to a key of a room."""
+    await worker.store.call(key, "DEL", key)
+    await worker.store.call(key, "SET", key, "not a hash")
+
+
+async def test_what_the_store_refuses_is_tried_once_and_logged_once(worker: ChatWorker, room: str) -> None:
+    await spoil(worker, keys.members(room))
+    attempts: list[float] = []
+
+    async def attempt() -> None:
+        attempts.append(time.monotonic())
+        await worker.presence.away(room, "s1")
+
+    with capture_logs() as logged:
+        await until_stored(attempt, "away", room=room)
+    assert len(attempts) == 1
+    (line,) = logged
+    assert (line["event"], line["what"], line["room"]) == ("presence_not_stored", "away", room)
+    assert "WRONGTYPE" in line["reason"]
+
+
+async def test_what_the_store_cannot_take_now_is_tried_again_at_longer_intervals(
+    server: Valkey, room: str
+) -> None:
+    async with chat_worker(server.url) as worker:
+        attempts: list[float] = []
+
+        async def attempt() -> None:
+            attempts.append(time.monotonic())
+            if len(attempts) == 3:
+                await server.start()
+            await worker.presence.join(room, "s1", "ann")
+
+        server.kill()
+        await until(lambda: not worker.store.is_up, what="the connection is lost")
+        await until_stored(attempt, "join", room=room)
+        assert await worker.users(room) == ["ann"]
+        pauses = [after - before for before, after in pairwise(attempts)]
+        shortest_s = FIRST_PAUSE_S * (1 - JITTER)
+        assert pauses[0] >= shortest_s
+        assert pauses[1] >= 2 * shortest_s
+
+
+async def test_a_session_whose_leave_is_refused_does_not_keep_another_from_leaving(
+    redis_url: str, room: str
+) -> None:
+    async with chat_worker(redis_url, GRACE_S) as worker:
+        spoiled, ann, ben = f"{room}-spoiled", worker.connect(), worker.connect()
+        await ann.join(room)
+        await ben.join(spoiled, "ben")
+        await ben.join(room, "ben")
+        await spoil(worker, keys.users(spoiled))
+        with capture_logs() as logged:
+            ben.close()
+            await until(lambda: "ben has left the room" in ann.notices(), what="the leave is told")
+            await until(lambda: refused(logged, spoiled), what="the refusal is logged")
+        assert await worker.users(room) == ["ann"]
+        assert len(refused(logged, spoiled)) == 1
+
+
+async def test_a_room_that_is_refused_does_not_keep_the_others_from_being_put_back(
+    worker: ChatWorker, room: str
+) -> None:
+    ann, rooms = worker.connect(), [f"{room}-{number}" for number in range(3)]
+    for name in rooms:
+        await ann.join(name)
+    for name in rooms:
+        await worker.presence.sweep(name, worker.name)
+    await spoil(worker, keys.members(rooms[0]))
+    with capture_logs() as logged:
+        worker.tracker.register_again()
+
+        async def are_back() -> bool:
+            return [await worker.users(name) for name in rooms[1:]] == [["ann"], ["ann"]]
+
+        await until(are_back, what="the session is back in the others")
+    assert len(refused(logged, rooms[0])) == 1
+
+
+def refused(logged: Sequence[Mapping[str, object]], room: str) -> list[object]:
+    """What was given up in a room, by the log."""
+    lines = [line for line in logged if line["event"] == "presence_not_stored"]
+    return [line["what"] for line in lines if line["room"] == room]
