@@ -72,6 +72,8 @@ class Gateway:
     """The rooms of this worker; made when the worker starts."""
     tracker: PresenceTracker
     """Who is present; made when the worker starts."""
+    reaper: Reaper
+    """Heartbeats, and the clean-up after dead workers; made when the worker starts."""
     chat: Chat
     """The events of clients; made when the worker starts."""
 
