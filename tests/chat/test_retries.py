@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+import pytest
 from structlog.testing import capture_logs
 
 from gateway import keys
@@ -39,6 +40,7 @@ async def test_what_the_store_refuses_is_tried_once_and_logged_once(worker: Chat
     assert "WRONGTYPE" in line["reason"]
 
 
+@pytest.mark.system
 async def test_what_the_store_cannot_take_now_is_tried_again_at_longer_intervals(
     server: Valkey, room: str
 ) -> None:

@@ -356,6 +356,7 @@ def test_a_check_is_a_command(server: EmbeddedValkey) -> None:
     assert f"at 127.0.0.1:{server.port}" in ran.stdout
 
 
+@pytest.mark.system
 def test_who_reads_only_the_first_line_is_told_of_no_fault(server: EmbeddedValkey) -> None:
     command = f"{sys.executable} -m gateway check --redis {server.url} | head -n 1"
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
