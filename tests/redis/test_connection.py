@@ -183,6 +183,7 @@ async def test_commands_sent_while_it_hangs_get_their_own_time(server: Valkey) -
         assert await second == b"2"
 
 
+@pytest.mark.system
 async def test_a_connection_that_is_silent_too_long_is_dropped(server: Valkey) -> None:
     life = Life()
     async with opened(server.url, life) as connection:

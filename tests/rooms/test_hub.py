@@ -119,6 +119,7 @@ async def test_when_the_bus_is_back_every_room_is_repaired_and_that_is_told(
         await until(lambda: not any(opened.reading.is_open for opened, _ in rooms), what="and settled")
 
 
+@pytest.mark.system
 async def test_a_read_that_failed_is_tried_again_for_those_who_need_it(server: Valkey, room: str) -> None:
     async with chat_worker(server.url) as worker:
         opened, ann = await entered(worker, room)

@@ -18,6 +18,8 @@ from tests.support.recorder import Recorder
 from tests.support.servers import Valkey
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.system  # each test has a primary and a replica of its own
+
 ENTRY = b'{"message":"%b","username":"u","__createdtime__":1}'
 Last = Literal["commands", "channel"]
 

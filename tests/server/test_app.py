@@ -73,6 +73,7 @@ async def test_health_readiness_and_counters_are_answered(redis_url: str, room: 
         assert "# TYPE gateway_delivered_total counter" in text
 
 
+@pytest.mark.system
 async def test_a_worker_without_its_store_starts_and_says_why_it_is_not_ready(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -26,6 +26,8 @@ from gateway.settings import Settings
 from tests.support.ports import Port
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.system  # nearly each test has a server of its own, and changes it
+
 REFUSED_WITHIN_S = 5.0
 TRIES = 3
 
@@ -146,7 +148,6 @@ def test_a_closed_port_is_one_sentence(free_port: int, capsys: Capture) -> None:
     assert f"127.0.0.1:{free_port} cannot be reached" in refusal(f"redis://127.0.0.1:{free_port}", capsys)
 
 
-@pytest.mark.system
 def test_a_stopped_server_is_one_sentence_within_seconds(server: EmbeddedValkey, capsys: Capture) -> None:
     os.kill(server.pid, signal.SIGSTOP)
     try:
@@ -235,7 +236,6 @@ def test_a_server_that_evicts_is_warned_about(server: EmbeddedValkey, capsys: Ca
     assert "maxmemory-policy allkeys-lru" in seen(server.url, capsys)["warning"]
 
 
-@pytest.mark.system
 async def test_a_cluster_is_named_with_its_primaries(free_port: int, capsys: Capture) -> None:
     with cluster_node() as node, admin(node) as client:
         place = f"127.0.0.1:{node.port}"
@@ -292,7 +292,6 @@ def answers(port: int) -> bool:
         return False
 
 
-@pytest.mark.system
 async def test_sentinel_is_named_with_its_primary(
     server: EmbeddedValkey, tmp_path: Path, free_port: int, capsys: Capture
 ) -> None:
@@ -348,7 +347,6 @@ def test_a_valkey_is_never_too_old() -> None:
     refuse_unfit(facts(redis_version="7.2.4", valkey_version="8.0.1"), expects_cluster=False)
 
 
-@pytest.mark.system
 def test_a_check_is_a_command(server: EmbeddedValkey) -> None:
     command = [sys.executable, "-m", "gateway", "check", "--redis", server.url]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
