@@ -58,10 +58,3 @@ def worker_probe(worker: str) -> bytes:
 def is_plain(channel: bytes) -> bool:
     """Whether a channel is no room's: such channels are not sharded on a Cluster."""
     return not channel.startswith(b"{")
-
-
-def room_of(channel: bytes) -> str | None:
-    """The room whose `live` channel this is; None for any other channel."""
-    if channel.startswith(b"{chat_history_") and channel.endswith(b"}:live"):
-        return channel[14:-6].decode()
-    return None

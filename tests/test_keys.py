@@ -34,16 +34,8 @@ def test_an_idempotency_key_may_be_anything_without_leaving_the_slot(key: str) -
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_a_live_channel_names_its_room(room: str) -> None:
-    assert keys.room_of(keys.live(room)) == room
+def test_a_live_channel_is_a_rooms(room: str) -> None:
     assert not keys.is_plain(keys.live(room))
-
-
-@pytest.mark.parametrize(
-    "channel", [b"socketio", keys.worker_probe("w1"), keys.meta("tea"), b"", b"{x}:live"]
-)
-def test_other_channels_are_no_rooms(channel: bytes) -> None:
-    assert keys.room_of(channel) is None
 
 
 def test_channels_of_no_room_are_plain_and_workers_keys_are_their_own() -> None:

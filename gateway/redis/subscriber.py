@@ -41,11 +41,6 @@ class Subscriptions:
         self._ending: dict[bytes, int] = {}
         self.connection: SubscriberConnection | None = None
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether every wanted channel is confirmed on the present connection."""
-        return self.connection is not None and self._open == 0
-
     def channels(self) -> list[bytes]:
         """All wanted channels."""
         return list(self._wanted)

@@ -40,8 +40,3 @@ class Member(Generic[RoomT]):
         self.username = username
         self.state = MemberState.OUTSIDE
         self.position: Position | None = None
-
-    @property
-    def is_live(self) -> bool:
-        """Whether it gets what comes."""
-        return self.state is MemberState.LIVE

@@ -18,7 +18,6 @@ class Route(Protocol):
 
     publish_verb: bytes
     subscribe_verb: bytes
-    unsubscribe_verb: bytes
     is_per_room: bool
 
     def channel(self, room: str) -> bytes:
@@ -40,7 +39,6 @@ class RoomRoute:
 
     publish_verb = b"PUBLISH"
     subscribe_verb = b"SUBSCRIBE"
-    unsubscribe_verb = b"UNSUBSCRIBE"
     is_per_room = True
 
     def channel(self, room: str) -> bytes:
@@ -61,7 +59,6 @@ class ClusterRoute(RoomRoute):
 
     publish_verb = b"SPUBLISH"
     subscribe_verb = b"SSUBSCRIBE"
-    unsubscribe_verb = b"SUNSUBSCRIBE"
 
 
 class SharedRoute:
@@ -70,7 +67,6 @@ class SharedRoute:
 
     publish_verb = b"PUBLISH"
     subscribe_verb = b"SUBSCRIBE"
-    unsubscribe_verb = b"UNSUBSCRIBE"
     is_per_room = False
     _HEAD = b'{"gateway":["'
     _BEFORE_ROOM = b'",'

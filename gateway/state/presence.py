@@ -56,11 +56,9 @@ class Presence:
         self.enter(room, session, username, settle(answer))
         return await answer
 
-    async def leave(self, room: str, session: str, only_if_away: bool = False) -> Change:
-        """Takes a session out; with `only_if_away` only if it has not come back since it was marked."""
-        reply = await self._store.run(
-            PRESENCE_LEAVE, (keys.members(room), keys.users(room)), session, "1" if only_if_away else "0"
-        )
+    async def leave(self, room: str, session: str) -> Change:
+        """Takes a session out."""
+        reply = await self._store.run(PRESENCE_LEAVE, (keys.members(room), keys.users(room)), session)
         return Change(reply[0] == 1, reply[1])
 
     async def away(self, room: str, session: str) -> None:

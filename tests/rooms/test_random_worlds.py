@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.rooms.member import MemberState
 from tests.support.rooms_model import Person, Truth, World
 
 STEPS = 400
@@ -67,7 +68,7 @@ def test_nothing_is_missing_doubled_or_misordered_unless_a_gap_says_so(
             for person in worker.people:
                 assert judge(person, world.truth) == [], f"seed {seed}"
                 assert unannounced(person, world) == [], f"seed {seed}"
-                assert person.member.is_live, f"seed {seed}"
+                assert person.member.state is MemberState.LIVE, f"seed {seed}"
                 last = person.last()
                 if world.store.texts:
                     assert last is not None, f"seed {seed}"

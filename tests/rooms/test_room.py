@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.errors import StoreUnavailable
 from gateway.metrics import holes
 from gateway.protocol import Position
+from gateway.rooms.member import MemberState
 from gateway.state.history import Observed
 from tests.support.recorder import Recorder, live_member, member_of
 from tests.support.room_by_hand import RoomByHand, live, stored, text
@@ -326,7 +327,7 @@ def test_one_who_left_gets_nothing_more() -> None:
     hand.room.remove(member)
     hand.hears(2)
     assert (ann.texts(), ben.texts()) == (["a1"], ["a1", "a2"])
-    assert not member.is_live
+    assert member.state is MemberState.OUTSIDE
 
 
 def test_an_old_membership_does_not_remove_its_successor() -> None:

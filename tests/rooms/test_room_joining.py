@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.protocol import Position
-from gateway.rooms.member import Member
+from gateway.rooms.member import Member, MemberState
 from gateway.rooms.position_check import since
 from gateway.rooms.replays import history_packets
 from gateway.rooms.room import Room
@@ -35,7 +35,7 @@ def behind(hand: RoomByHand, mark: int = 2) -> tuple[Member[Room], Recorder]:
     """A member that has fallen behind at position 3."""
     member, ann = live_member(hand.room, mark=mark)
     hand.hears(1, 2, 3)
-    assert (ann.is_behind, member.is_live, member.position) == (True, False, Position("a", 3))
+    assert (ann.is_behind, member.state, member.position) == (True, MemberState.LAGGING, Position("a", 3))
     return member, ann
 
 
@@ -103,7 +103,7 @@ def test_a_member_that_is_still_behind_is_left_alone_by_others_snapshots() -> No
     member, ann = behind(hand)
     join(hand.room, "s2")
     hand.comes(stored(4))
-    assert (ann.texts(), member.is_live) == (["a1", "a2", "a3"], False)
+    assert (ann.texts(), member.state) == (["a1", "a2", "a3"], MemberState.LAGGING)
 
 
 def test_one_that_fell_behind_while_a_snapshot_was_under_way_gets_no_double() -> None:

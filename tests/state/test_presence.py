@@ -77,19 +77,11 @@ async def test_an_away_session_is_a_member_until_it_is_taken_out(
     presence: Presence, client: redis.Redis, room: str
 ) -> None:
     await presence.join(room, "s1", 'Zoë "Z" \\ 茶')
-    assert await presence.leave(room, "s1", only_if_away=True) == Change(False, 1), "it is not away"
     await presence.away(room, "s1")
     await presence.away(room, "nobody")
     assert (await entry(client, room, "s1"))["leaving"] > 1_700_000_000_000
     assert (await presence.members(room, 10)) == (['Zoë "Z" \\ 茶'], 1)
-    assert await presence.leave(room, "s1", only_if_away=True) == Change(True, 0)
-
-
-async def test_one_who_came_back_is_not_taken_out(presence: Presence, room: str) -> None:
-    await presence.join(room, "s1", "ann")
-    await presence.away(room, "s1")
-    await presence.join(room, "s1", "ann")
-    assert await presence.leave(room, "s1", only_if_away=True) == Change(False, 1)
+    assert await presence.leave(room, "s1") == Change(True, 0)
 
 
 async def test_a_sweep_takes_out_one_workers_sessions_and_names_who_is_gone(

@@ -222,7 +222,7 @@ class ClusterCommands(CommandCalls):
                     continue
         for seed in self._seeds:
             try:
-                connection = await open_connection(seed, self._new_link, self._name)
+                connection = await open_connection(seed, self._new, self._name)
             except StoreError:
                 continue
             try:
@@ -267,13 +267,11 @@ class ClusterCommands(CommandCalls):
         return node
 
     async def _connect(self, address: Address, on_lost: Callable[[], None]) -> CommandConnection:
-        connection = await open_connection(
-            self.endpoint(address), lambda: self._new_link(on_lost), self._name
-        )
+        connection = await open_connection(self.endpoint(address), lambda: self._new(on_lost), self._name)
         connection.load_scripts()
         return connection
 
-    def _new_link(self, on_lost: Callable[[], None] = lambda: None) -> CommandConnection:
+    def _new(self, on_lost: Callable[[], None] = lambda: None) -> CommandConnection:
         return CommandConnection(on_lost, self._options)
 
     def _up(self, address: Address, connection: CommandConnection) -> None:

@@ -1,12 +1,11 @@
 -- Takes a session out of a room.
 -- KEYS: 1 members hash, 2 users hash
--- ARGV: 1 session id, 2 '1' if it may be taken out only while it is marked as away
+-- ARGV: 1 session id
 -- Returns {1 if it was the user's last session, else 0; number of users left}.
-local session, only_if_away = ARGV[1], ARGV[2] == '1'
+local session = ARGV[1]
 local stored = redis.call('HGET', KEYS[1], session)
 if not stored then return {0, redis.call('HLEN', KEYS[2])} end
 local member = cjson.decode(stored)
-if only_if_away and not member.leaving then return {0, redis.call('HLEN', KEYS[2])} end
 redis.call('HDEL', KEYS[1], session)
 local is_last = redis.call('HINCRBY', KEYS[2], member.username, -1) <= 0
 if is_last then redis.call('HDEL', KEYS[2], member.username) end
