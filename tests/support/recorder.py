@@ -6,6 +6,7 @@ reads slowly. Nothing is sent anywhere.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -116,6 +117,7 @@ def _unframed(data: bytes) -> list[bytes]:
     return packets
 
 
+@functools.lru_cache(1000)
 def _understood(packet: bytes) -> Received:
     assert (packet[:3], packet[-1:]) == (b"42[", b"]"), packet
     name, data = json.loads(packet[2:])
