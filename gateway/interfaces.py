@@ -1,4 +1,4 @@
-"""The seams between the parts, each as a Protocol, on one screen.
+"""The seams between the parts, each as a Protocol, in one place.
 
 Owns the shapes, no behaviour. A source of events has one listener, which it is given when it starts.
 """
