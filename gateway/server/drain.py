@@ -19,6 +19,7 @@ from collections.abc import Callable
 import orjson
 import structlog
 
+from gateway.background import Background
 from gateway.protocol import Refusal, event_packet
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
@@ -46,13 +47,14 @@ class Drain:
         self._engine = engine
         self._on_begin = on_begin
         self._drain_s = drain_s
+        self._background = Background("drain")
         self._running: asyncio.Task[None] | None = None
         self._is_quick = False
 
     def begin(self) -> asyncio.Task[None]:
         """Drains in the background; the task is done when the last session is closed."""
         if self._running is None:
-            self._running = asyncio.create_task(self._run())
+            self._running = self._background.run(self._run(), "drain")
         return self._running
 
     async def run(self) -> None:

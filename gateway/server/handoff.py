@@ -24,6 +24,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
+from gateway.background import Background
 from gateway.metrics import handoffs
 from gateway.transport.hijack import read_body
 
@@ -48,8 +49,8 @@ class Handoff:
         self._worker = worker
         self._max_body_bytes = max_body_bytes
         self._listener: socket.socket | None = None
-        self._task: asyncio.Task[None] | None = None  # accepts what others pass
-        self._adoptions: set[asyncio.Task[None]] = set()  # connections on their way in
+        self._background = Background("handoff")  # accepts what others pass
+        self._adoptions = Background("handoff")  # connections on their way in
         self.is_draining = False
 
     def _socket_path(self, worker: str) -> Path:
@@ -68,16 +69,14 @@ class Handoff:
         listener.listen(QUEUE)
         self._listener = listener
         self._ready_path(self._worker).touch()
-        self._task = asyncio.create_task(self._accept(listener, server))
+        self._background.keep(self._accept(listener, server), "handoff")
 
     async def _accept(self, listener: socket.socket, server: web.Server) -> None:
         """Woken by each connection that another worker passes; ended by `close`."""
         loop = asyncio.get_running_loop()
         while True:
             passing, _ = await loop.sock_accept(listener)
-            task = asyncio.create_task(self._adopt(passing, server))
-            self._adoptions.add(task)
-            task.add_done_callback(self._adoptions.discard)
+            self._adoptions.run(self._adopt(passing, server), "adoption of a connection")
 
     async def _adopt(self, passing: socket.socket, server: web.Server) -> None:
         """Serves a connection that another worker passes, as if it had been accepted here."""
@@ -104,10 +103,8 @@ class Handoff:
         """Stops adopting."""
         self._ready_path(self._worker).unlink(missing_ok=True)
         self._socket_path(self._worker).unlink(missing_ok=True)
-        tasks = [task for task in (self._task, *self._adoptions) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._background.close()
+        await self._adoptions.close()
         if self._listener is not None:
             self._listener.close()
 

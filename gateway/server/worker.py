@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.worker import GunicornWebWorker
 
+from gateway.background import Background
 from gateway.server.app import GATEWAY
 from gateway.server.drain import Drain
 from gateway.settings import Settings
@@ -70,11 +71,12 @@ class GatewayWorker(GunicornWebWorker):
         self._app: web.Application = await factory()
         self._drain = self._app[GATEWAY].drain
         self.wsgi = self._runner
-        beating = asyncio.create_task(self._beat())
+        background = Background("worker")
+        background.keep(self._beat(), "heartbeats to gunicorn")
         try:
             await super()._run()
         finally:
-            beating.cancel()
+            await background.close()
 
     async def _runner(self) -> web.AppRunner:
         return GatewayRunner(

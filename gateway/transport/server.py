@@ -40,6 +40,7 @@ import engineio
 from aiohttp import web
 
 from gateway.admission import AdmissionControl
+from gateway.background import Background
 from gateway.interfaces import HandshakeGate
 from gateway.settings import EngineOptions
 from gateway.transport import answers, polling
@@ -101,7 +102,8 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         # Made when a loop runs: see `times`.
         self._times: Heartbeats | None = None
         # Ends of sessions that handlers are being told of.
-        self._announcements: set[asyncio.Task[None]] = set()
+        self._announcements = Background("engine")
+        self._background = Background("python-socketio")
 
     @property
     def times(self) -> Heartbeats:
@@ -270,14 +272,18 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             self.admission.submit(partial(self._announce_end, socket.sid, reason))
 
     def _announce_end(self, sid: str, reason: str) -> None:
-        task = asyncio.ensure_future(self._trigger_event("disconnect", sid, reason, run_async=False))
-        self._announcements.add(task)
-        task.add_done_callback(self._announcements.discard)
+        self._announcements.run(
+            self._trigger_event("disconnect", sid, reason, run_async=False), "end of a session"
+        )
+
+    def start_background_task(self, target: Any, *args: Any, **kwargs: Any) -> asyncio.Task[Any]:
+        """python-socketio's own tasks: handlers of events of other namespaces, the Admin UI."""
+        return self._background.run(target(*args, **kwargs), f"{target.__name__} of python-socketio")
 
     async def shutdown(self) -> None:
         """Waits for announcements that are under way, then stops the time-outs and aborts what lingers."""
         self.admission.flush()
-        if self._announcements:
-            await asyncio.wait(self._announcements, timeout=ANNOUNCING_S)
+        await self._announcements.finish(ANNOUNCING_S)
+        await self._background.close()
         if self._times is not None:
             self._times.close()

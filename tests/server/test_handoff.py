@@ -189,4 +189,4 @@ async def test_many_at_once_all_arrive(folder: Path) -> None:
         answers = await asyncio.gather(*(asked(here, f"?sid=bb.{number}") for number in range(100)))
         assert {answer["by"] for answer in answers} == {"bb"}
         assert {answer["path"] for answer in answers} == {f"/?sid=bb.{number}" for number in range(100)}
-        await until(lambda: there.handoff._adoptions == set(), what="nothing is left over")
+        await until(lambda: there.handoff._adoptions.is_idle, what="nothing is left over")
