@@ -15,8 +15,6 @@ from typing import Any, cast
 
 import orjson
 import structlog
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web import RequestPayloadError
 from gunicorn.glogging import Logger
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
@@ -120,13 +118,24 @@ class BrokenRequests(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Rewrites the record; False when INFO is not wanted."""
         error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, HttpProcessingError | RequestPayloadError):
+        if error is None or not _is_of_a_broken_request(error):
             return True
         reason = " ".join(str(error).split())
         record.msg, record.args = f"{record.getMessage()}: {reason[:200]}", ()
         record.exc_info = record.exc_text = None
         record.levelno, record.levelname = logging.INFO, "INFO"
         return logging.getLogger().isEnabledFor(logging.INFO)
+
+
+def _is_of_a_broken_request(error: BaseException) -> bool:
+    """Whether aiohttp raised it for what a client sent. gunicorn's master, which logs too, must not import aiohttp: its
+    workers would have that version after every reload."""
+    if "aiohttp.web" not in sys.modules:
+        return False
+    from aiohttp.http_exceptions import HttpProcessingError
+    from aiohttp.web import RequestPayloadError
+
+    return isinstance(error, HttpProcessingError | RequestPayloadError)
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]

@@ -70,6 +70,8 @@ class GatewayWorker(GunicornWebWorker):
         factory = self.wsgi  # type: ignore[has-type]
         self._app: web.Application = await factory()
         self._drain = self._app[GATEWAY].drain
+        if self.cfg.reload:
+            self._drain.hurry()  # who saves a file wants to see it now
         self.wsgi = self._runner
         background = Background("worker")
         background.keep(self._beat(), "heartbeats to gunicorn")
