@@ -20,7 +20,8 @@ Every seam into a library is named here; `tests/socketio/test_seams.py` fails wh
                              basic_enter_room, basic_leave_room, basic_disconnect, get_participants, get_rooms,
                              sid_from_eio_sid, eio_sid_from_sid (socketio/client_manager.py)
                              parse_redis_sentinel_url (redis/sentinel.py)
-    aiohttp 3.14.5           RequestHandler: transport, connection_lost, _message_tail; a ConnectionError in
+    aiohttp 3.14.5           RequestHandler: transport, connection_lost, _message_tail; _messages, _parser,
+                             _upgraded (server/passing.py); a ConnectionError in
                              Response.prepare ends a request quietly (hijack.py: hijack, request_tail, Hijacked;
                              server/handoff.py)
                              GunicornWebWorker: _run, wsgi, _notify_waiter_done, _wait_next_notify, handle_exit,
@@ -200,18 +201,22 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             return self._upgrade(request, socket)
         if socket.state is SocketState.WEBSOCKET:
             return self._respond(request, answers.BAD_REQUEST)
-        if request.method == "GET":
-            answer = await polling.poll(socket)
-            if socket.closed and not socket.outbox:
-                self.sockets.pop(socket.sid, None)
-            return self._respond(request, answer)
+        try:
+            return self._respond(request, await self._polling(request, socket))
+        except polling.Ending as ending:
+            return await polling.answer_and_end(request, self._respond(request, ending.answer), socket)
+        except ConnectionError:
+            return Hijacked()
+
+    async def _polling(self, request: web.Request, socket: EngineSocket) -> Answer:
         if request.method == "POST":
-            try:
-                answer = await polling.post(socket, request, self.options.max_payload_bytes)
-            except ConnectionError:
-                return Hijacked()
-            return self._respond(request, answer)
-        return self._respond(request, answers.BAD_METHOD)
+            return await polling.post(socket, request, self.options.max_payload_bytes)
+        if request.method != "GET":
+            return answers.BAD_METHOD
+        answer = await polling.poll(socket)
+        if socket.closed and not socket.outbox:
+            self.sockets.pop(socket.sid, None)
+        return answer
 
     def _upgrade(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
         """A WebSocket for a session that polls; a second one is accepted and closed."""
