@@ -91,7 +91,9 @@ class Gateway:
         )
         self.engine = self.sio.eio
         self.handoff: Handoff | None = None  # only where there are other workers: under gunicorn
-        self.drain = Drain(self.engine, self._begin_drain, settings.server.drain_s)
+        self.drain = Drain(
+            self.engine, self._begin_drain, settings.server.drain_s, settings.server.drain_min_s
+        )
         self._background = Background("worker")
         self._stack = AsyncExitStack()  # all lifetimes
 

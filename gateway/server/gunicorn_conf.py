@@ -52,7 +52,7 @@ worker_tmp_dir = (
     "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 )  # heartbeats must never wait for a disk
 timeout = 30
-graceful_timeout = math.ceil(_settings.server.drain_s + 10)
+graceful_timeout = math.ceil(max(_settings.server.drain_s, _settings.server.drain_min_s) + 10)
 keepalive = 75  # above the 60 s for which proxies keep idle connections, so that they close first
 proc_name = "chat-gateway"
 default_proc_name = proc_name

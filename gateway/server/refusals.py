@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gunicorn.config import AccessLogFormat
+
 from gateway.option_types import SettingsError
 
 WORKER_CLASS = "gateway.server.fresh_worker.FreshWorker"
@@ -28,6 +30,8 @@ _REFUSED: tuple[tuple[Callable[[Any], object], str], ...] = (
      "in GATEWAY_TRUSTED_PROXIES"),
     (lambda cfg: cfg.protocol != "http",
      "--protocol is not allowed: the gateway speaks HTTP"),
+    (lambda cfg: cfg.access_log_format != AccessLogFormat.default,
+     "--access-logformat is not allowed: the lines have fields (GATEWAY_LOG_FORMAT), and never a session's id"),
     (lambda cfg: cfg.preload_app,
      "--preload is not allowed: workers would keep the code of the start through every reload"),
 )  # fmt: skip

@@ -10,6 +10,7 @@ import asyncio
 import gc
 import importlib.util
 import os
+import socket
 from types import FrameType
 from typing import Any
 
@@ -17,6 +18,7 @@ from aiohttp import web
 from aiohttp.worker import GunicornWebWorker
 
 from gateway.background import Background
+from gateway.server.access_log import AccessLog
 from gateway.server.app import GATEWAY
 from gateway.server.drain import Drain
 from gateway.settings import Settings
@@ -73,6 +75,9 @@ class GatewayWorker(GunicornWebWorker):
         if self.cfg.reload:
             self._drain.hurry()  # who saves a file wants to see it now
         self.wsgi = self._runner
+        # Sockets, not gunicorn's wrappers: uvloop closes what is no socket once more, by a descriptor that may be
+        # another's by then.
+        self.sockets: list[socket.socket] = [listener.sock for listener in self.sockets]  # type: ignore[has-type]
         background = Background("worker")
         background.keep(self._beat(), "heartbeats to gunicorn")
         try:
@@ -86,6 +91,7 @@ class GatewayWorker(GunicornWebWorker):
             self.ppid,
             logger=self.log,
             keepalive_timeout=self.cfg.keepalive,
+            access_log_class=AccessLog,
             access_log=self.log.access_log if self.cfg.accesslog else None,
             shutdown_timeout=2.0,
             handler_cancellation=True,

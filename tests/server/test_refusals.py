@@ -42,6 +42,7 @@ def judge(**options: Any) -> None:
         ("worker_class", "sync", "--worker-class is not allowed"),
         ("worker_class", "gthread", "--worker-class is not allowed"),
         ("worker_class", "aiohttp.GunicornWebWorker", "--worker-class is not allowed"),
+        ("access_log_format", "%(r)s", "--access-logformat is not allowed"),
         ("preload_app", True, "--preload is not allowed"),
     ],
 )
