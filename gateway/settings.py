@@ -18,6 +18,7 @@ from gateway.option_types import (
     Option,
     SettingsError,
     choice,
+    name_of,
     option,
     seconds,
     short_text,
@@ -69,6 +70,9 @@ class ServerOptions:
     run_dir: str | None = option("GATEWAY_RUN_DIR", None, text_of("a private folder for the workers' Unix sockets"),
         "The folder (mode 0700, at most 70 bytes long) through which workers pass connections; a new one by default. "
         "Set it where `/tmp` is not private to the service.")
+    name: str = option("GATEWAY_NAME", "", name_of(16),
+        "A short name of this gateway, with which the ids of its workers and sessions begin. Set another one on each "
+        "gateway behind nginx, which finds the gateway of a session that polls by it: see `deploy/nginx.conf`.")
     loop: str = option("GATEWAY_LOOP", "auto", choice("auto", "asyncio", "uvloop"),
         "The event loop; `auto` takes uvloop where it is installed. Set `asyncio` for debugging.")
     drain_s: float = option("GATEWAY_DRAIN_S", 20.0, seconds(0, 3600),

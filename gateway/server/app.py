@@ -79,7 +79,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.worker = secrets.token_hex(4)  # its id: the sessions' ids begin with it
+        self.worker = settings.server.name + secrets.token_hex(4)  # its id: the sessions' ids begin with it
         self.health = Health(self.worker)
         self.client_manager = ClientManager()
         self.sio = SocketServer(

@@ -77,7 +77,8 @@ class GatewayWorker(GunicornWebWorker):
         self.wsgi = self._runner
         # Sockets, not gunicorn's wrappers: uvloop closes what is no socket once more, by a descriptor that may be
         # another's by then.
-        self.sockets: list[socket.socket] = [listener.sock for listener in self.sockets]  # type: ignore[has-type]
+        listeners: Any = self.sockets
+        self.sockets: list[socket.socket] = [listener.sock for listener in listeners]
         background = Background("worker")
         background.keep(self._beat(), "heartbeats to gunicorn")
         try:
