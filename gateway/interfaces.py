@@ -238,4 +238,4 @@ class PrimaryFinder(Protocol[Where_co]):
         """The server; raises StoreUnavailable when it cannot be found."""
 
     async def watch(self, on_moved: Callable[[str], None]) -> None:
-        """Calls `on_moved` with the reason whenever another server takes over; ends when that cannot be."""
+        """Calls `on_moved` with the reason whenever another server takes over; ended by cancellation."""

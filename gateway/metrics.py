@@ -39,10 +39,13 @@ disconnects = Counter("gateway_disconnects_total", "Sessions ended.")
 refusals = Counter("gateway_refusals_total", "Events that were refused.")
 handoffs = Counter("gateway_handoffs_total", "Connections passed to another worker.")
 deaf = Counter("gateway_deaf_total", "Times that this worker did not hear its own probe.")
+background_failures = Counter(
+    "gateway_background_failures_total", "Background tasks that failed: a fault of the gateway."
+)
 
 ALL = (
     published, acknowledged, unavailable, heard, delivered, holes, snapshots, gaps, connects, disconnects, refusals,
-    handoffs, deaf,
+    handoffs, deaf, background_failures,
 )  # fmt: skip
 
 

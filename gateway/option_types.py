@@ -127,6 +127,17 @@ def short_text(most: int) -> Kind:
     return Kind(read, f"1 to {most} characters", f"1 to {most} characters")
 
 
+def name_of(most: int) -> Kind:
+    """A name of ASCII letters and digits, or none."""
+
+    def read(text: str) -> str:
+        if not (text.isascii() and text.isalnum() and len(text) <= most):
+            raise ValueError(text)
+        return text
+
+    return Kind(read, f"1 to {most} letters and digits", f"1 to {most} letters and digits")
+
+
 def url_of(*schemes: str, allowed: str, in_short: str) -> Kind:
     """A URL with one of these beginnings."""
 

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from gateway.cpus import usable_cpus
 from gateway.option_types import (
     Option,
     SettingsError,
     choice,
+    name_of,
     option,
     seconds,
     short_text,
@@ -61,17 +63,24 @@ class ServerOptions:
         "The address to listen on. Set 127.0.0.1 when a balancer on the same host is the only way in.")
     port: int = option("PORT", 8006, whole(0, 65535),
         "The port to listen on; 0 takes a free one. Change it when something else listens there.")
-    workers: int = option("WEB_CONCURRENCY", os.cpu_count() or 1, whole(1, 1024, "processes"),
-        "How many worker processes serve. Set it in containers, which see all CPUs of their host.",
+    workers: int = option("WEB_CONCURRENCY", usable_cpus(), whole(1, 1024, "processes"),
+        "How many worker processes serve. The default counts the CPUs that the process may use, by affinity and by the "
+        "quota of its cgroup. Lower it when others need them.",
         "one per CPU")
     run_dir: str | None = option("GATEWAY_RUN_DIR", None, text_of("a private folder for the workers' Unix sockets"),
         "The folder (mode 0700, at most 70 bytes long) through which workers pass connections; a new one by default. "
         "Set it where `/tmp` is not private to the service.")
+    name: str = option("GATEWAY_NAME", "", name_of(16),
+        "A short name of this gateway, with which the ids of its workers and sessions begin. Set another one on each "
+        "gateway behind nginx, which finds the gateway of a session that polls by it: see `deploy/nginx.conf`.")
     loop: str = option("GATEWAY_LOOP", "auto", choice("auto", "asyncio", "uvloop"),
         "The event loop; `auto` takes uvloop where it is installed. Set `asyncio` for debugging.")
     drain_s: float = option("GATEWAY_DRAIN_S", 20.0, seconds(0, 3600),
         "Over how long a stopping worker closes its sessions. Raise it when a restart makes too many clients "
         "come back at once.")
+    drain_min_s: float = option("GATEWAY_DRAIN_MIN_S", 0.0, seconds(0, 3600),
+        "For how long at least a stopping worker goes on listening and answers 503, though it has no sessions left. "
+        "Raise it to the time in which your balancer learns that a gateway is not ready (Kubernetes: 5 to 10 s).")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

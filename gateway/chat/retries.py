@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 
 import structlog
 
+from gateway.background import Background
 from gateway.errors import StoreError, StoreUnavailable
 
 log = structlog.get_logger("gateway.chat")
@@ -30,26 +31,15 @@ class Retries:
     """The tasks of one owner; ended by `close`."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background("presence")
 
     def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Runs `work` in the background. A failure of ours is logged."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
+        return self._background.run(work, "presence of a session")
 
     async def close(self) -> None:
         """Cancels the tasks and waits for their end."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("presence_task_failed", exc_info=error)
+        await self._background.close()
 
 
 async def until_stored(attempt: Callable[[], Awaitable[object]], what: str, **about: str) -> None:

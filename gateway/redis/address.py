@@ -53,7 +53,8 @@ class FixedFinder:
         return self._endpoint
 
     async def watch(self, on_moved: Callable[[str], None]) -> None:
-        """One server stays where it is."""
+        """One server stays where it is: there is nothing to tell, ever."""
+        await asyncio.Event().wait()
 
 
 def is_cluster(url: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Generic
 
 import structlog
 
+from gateway.background import Background
 from gateway.errors import StoreUnavailable
 from gateway.redis.address import AnyConnection
 
@@ -45,19 +46,17 @@ class ReconnectingConnection(Generic[AnyConnection]):
         self._on_up: Callable[[AnyConnection], None] = on_up
         self._on_down = on_down
         self._lost = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background(f"connection {name}")
         self._retry_now = asyncio.Event()
         self.connection: AnyConnection | None = None
 
     def start(self) -> None:
         """Begins to connect in the background."""
-        self._task = asyncio.create_task(self._keep())
+        self._background.keep(self._keep(), f"connection {self._name}")
 
     async def close(self) -> None:
         """Ends the connection for good."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.close()
         if self.connection is not None:
             self.connection.abort()
 

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from gateway import keys
+from gateway.background import Background
 from gateway.interfaces import Listener, SubscriberEvents
 from gateway.metrics import deaf
 from gateway.redis.reconnect import ReconnectingConnection
@@ -126,7 +127,7 @@ class Subscriber:
         )
         self._events: SubscriberEvents | None = None
         self._on_messages: Listener | None = None
-        self._silence: asyncio.Task[None] | None = None
+        self._background = Background(f"subscriber {name}")
         self._was_complete = False
         self._last: SubscriberConnection | None = None
 
@@ -154,13 +155,11 @@ class Subscriber:
         """Begins to listen in the background."""
         self._events, self._on_messages = events, on_messages
         self._reconnecting.start()
-        self._silence = asyncio.create_task(self._listen_for_silence(events))
+        self._background.keep(self._listen_for_silence(events), f"probes {self._name}")
 
     async def close(self) -> None:
         """Ends listening."""
-        if self._silence is not None:
-            self._silence.cancel()
-            await asyncio.gather(self._silence, return_exceptions=True)
+        await self._background.close()
         await self._reconnecting.close()
         for channel in self.subscriptions.channels():
             self.subscriptions.drop(channel)

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from gateway import keys
+from gateway.background import Background
 from gateway.errors import StoreUnavailable
 from gateway.interfaces import HubEvents, PubSub
 from gateway.metrics import heard
@@ -42,7 +43,7 @@ class Hub:
         self._pubsub = pubsub
         self._route = route
         self._idle = timers.queue(idle_s, self._idle_due)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background("hub")
         self._resync = Resync(source, self._spawn, on_epoch_begun)
         self._by_channel: dict[bytes, Room] = {}
         self._events: HubEvents | None = None
@@ -143,12 +144,8 @@ class Hub:
     # -- in the background
 
     def _spawn(self, reading: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(reading)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._background.run(reading, "repair of a room")
 
     async def close(self) -> None:
         """Stops reading."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.close()

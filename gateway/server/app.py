@@ -11,17 +11,17 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import structlog
 from aiohttp import web
 
 from gateway.access.limits import Bucket
 from gateway.admission import WAIT_MAX_S, AdmissionControl
+from gateway.background import Background
 from gateway.chat.handlers import Chat
 from gateway.chat.notices import Notices
 from gateway.chat.presence_tracker import PresenceTracker
@@ -79,7 +79,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.worker = secrets.token_hex(4)  # its id: the sessions' ids begin with it
+        self.worker = settings.server.name + secrets.token_hex(4)  # its id: the sessions' ids begin with it
         self.health = Health(self.worker)
         self.client_manager = ClientManager()
         self.sio = SocketServer(
@@ -91,7 +91,10 @@ class Gateway:
         )
         self.engine = self.sio.eio
         self.handoff: Handoff | None = None  # only where there are other workers: under gunicorn
-        self.drain = Drain(self.engine, self._begin_drain, settings.server.drain_s)
+        self.drain = Drain(
+            self.engine, self._begin_drain, settings.server.drain_s, settings.server.drain_min_s
+        )
+        self._background = Background("worker")
         self._stack = AsyncExitStack()  # all lifetimes
 
     async def life(self, app: web.Application) -> AsyncIterator[None]:
@@ -117,9 +120,10 @@ class Gateway:
         self.client_manager.serve(redis.store, self.hub)
         stack.push_async_callback(self.client_manager.close)
         stack.push_async_callback(self.tracker.close)
-        self._run(stack, self.reaper.run())
+        stack.push_async_callback(self._background.close)
+        self._background.keep(self.reaper.run(), "heartbeats")
         if redis.finder is not None:
-            self._run(stack, redis.finder.watch(redis.drop))
+            self._background.keep(redis.finder.watch(redis.drop), "watch for another primary")
         stack.push_async_callback(self.reaper.depart)
         stack.push_async_callback(self.engine.shutdown)
 
@@ -147,11 +151,6 @@ class Gateway:
         )  # fmt: skip
         self.hub.start(self)
         return redis
-
-    @staticmethod
-    def _run(stack: AsyncExitStack, loop: Coroutine[Any, Any, None]) -> None:
-        """Runs a background loop until the worker ends."""
-        stack.push_async_callback(_cancel, asyncio.create_task(loop))
 
     def _start_embedded(self, stack: AsyncExitStack) -> str:
         """Without gunicorn (`adev runserver`) and without REDIS_URL the worker has a Valkey of its own."""
@@ -256,8 +255,3 @@ def admission_of(handshakes_per_s: int) -> AdmissionControl:
 
 def _come_back(why: str, after_s: int) -> web.Response:
     return web.json_response({"code": 503, "message": why}, status=503, headers={"Retry-After": str(after_s)})
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import orjson
 import structlog
 
+from gateway.background import Background
 from gateway.protocol import Refusal, event_packet
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
@@ -41,18 +42,23 @@ def batch_size(remaining: int, left_s: float, tick_s: float = TICK_S) -> int:
 class Drain:
     """One worker's stopping; runs once, whoever asks first."""
 
-    def __init__(self, engine: EngineServer, on_begin: Callable[[], None], drain_s: float) -> None:
-        """`on_begin` takes the worker out of the ready ones."""
+    def __init__(
+        self, engine: EngineServer, on_begin: Callable[[], None], drain_s: float, at_least_s: float = 0.0
+    ) -> None:
+        """`on_begin` takes the worker out of the ready ones. For `at_least_s` it answers 503, sessions or not: a
+        balancer that has not learnt that yet finds the port open."""
         self._engine = engine
         self._on_begin = on_begin
         self._drain_s = drain_s
+        self._at_least_s = at_least_s
+        self._background = Background("drain")
         self._running: asyncio.Task[None] | None = None
         self._is_quick = False
 
     def begin(self) -> asyncio.Task[None]:
         """Drains in the background; the task is done when the last session is closed."""
         if self._running is None:
-            self._running = asyncio.create_task(self._run())
+            self._running = self._background.run(self._run(), "drain")
         return self._running
 
     async def run(self) -> None:
@@ -67,7 +73,8 @@ class Drain:
         """Ended when no session is left. Each turn says good-bye to a batch and reads no more from it, and closes the
         batch of the turn before: what that had under way has been answered by then."""
         self._on_begin()
-        end_s = time.monotonic() + self._drain_s
+        begun_s = time.monotonic()
+        end_s = begun_s + self._drain_s
         log.info("drain_began", sessions=len(self._engine.sockets), drain_s=self._drain_s)
         leaving: list[EngineSocket] = []
         while sockets := self._open_sockets():
@@ -79,6 +86,8 @@ class Drain:
             for socket in leaving:
                 _say_goodbye(socket)
             await asyncio.sleep(TICK_S if left_s > 0 else 0)
+        while not self._is_quick and time.monotonic() < begun_s + self._at_least_s:
+            await asyncio.sleep(TICK_S)
         log.info("drain_ended")
 
     def _open_sockets(self) -> list[EngineSocket]:

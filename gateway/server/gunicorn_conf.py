@@ -17,24 +17,17 @@ from __future__ import annotations
 import atexit
 import math
 import os
-import shutil
 import signal
-import stat
 import sys
-import tempfile
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from gateway.option_types import SettingsError
 from gateway.server import logs
 from gateway.server.embedded import EmbeddedError, EmbeddedValkey, state_folder
+from gateway.server.refusals import WORKER_CLASS, refuse_what_cannot_work
+from gateway.server.run_folder import remove_if_ours, run_folder
 from gateway.settings import EmbeddedOptions, Settings, variable_of
-
-SOCKET_FOLDER_MAX = 70
-"""Longest path of the workers' folder in bytes; a Unix socket's has room for 103 (macOS) or 107 (Linux)."""
-TEMPORARY_MAX = SOCKET_FOLDER_MAX - len("/gateway-12345678")
-"""Longest path of the folder in which a new one is made."""
 
 # Until there is something to undo, Ctrl-C just ends the process; `gateway serve` has held it back for this moment.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -44,20 +37,22 @@ _settings = Settings.from_environment()
 logs.configure(_settings.log)
 _log = logs.get_logger(__name__)
 _held = ExitStack()
+_embedded: list[EmbeddedValkey] = []  # the one that runs, if one does
 
 
 def _address(host: str, port: int) -> str:
+    host = host.removeprefix("[").removesuffix("]")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 bind = [_address(_settings.server.host, _settings.server.port)]
 workers = _settings.server.workers
-worker_class = "gateway.server.worker.GatewayWorker"
+worker_class = WORKER_CLASS
 worker_tmp_dir = (
     "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 )  # heartbeats must never wait for a disk
 timeout = 30
-graceful_timeout = math.ceil(_settings.server.drain_s + 10)
+graceful_timeout = math.ceil(max(_settings.server.drain_s, _settings.server.drain_min_s) + 10)
 keepalive = 75  # above the 60 s for which proxies keep idle connections, so that they close first
 proc_name = "chat-gateway"
 default_proc_name = proc_name
@@ -69,14 +64,15 @@ logger_class = logs.GunicornLogger
 def on_starting(server: Any) -> None:
     """Makes what the workers share. Ends the start with a plain sentence when that is not possible."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    atexit.register(_release, os.getpid())
+    atexit.register(_release, os.getpid(), server)
     try:
+        refuse_what_cannot_work(server.cfg)
         settings = Settings.from_environment()
         if settings.redis.url is None:
             os.environ[variable_of("redis.url")] = _start_valkey(settings.embedded)
-        os.environ[variable_of("server.run_dir")] = str(
-            _run_folder(settings.server.run_dir, server.cfg.uid, server.cfg.gid)
-        )
+        folder = run_folder(settings.server.run_dir, server.cfg.uid, server.cfg.gid)
+        _held.callback(remove_if_ours, folder)
+        os.environ[variable_of("server.run_dir")] = str(folder)
     except (EmbeddedError, SettingsError) as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
@@ -102,9 +98,24 @@ def post_fork(server: Any, worker: Any) -> None:
             sys.exit(0)
 
 
+def pre_exec(server: Any) -> None:
+    """USR2, in the fork that becomes the second master: it gets what the first one's workers share.
+
+    - Its workers must find those of the first, or sessions that poll are lost between them.
+    - gunicorn would start it by `gunicorn/__main__.py`, beside which lies a folder `http` that hides Python's own.
+    - An embedded Valkey ends with its master: there is no second master without a REDIS_URL.
+    """
+    if _embedded:
+        _log.error("second_master_refused", why="the embedded Valkey ends with the first: restart instead")
+        os._exit(1)
+    variable = variable_of("server.run_dir")
+    server.cfg.env_orig[variable] = os.environ[variable]
+    server.START_CTX["args"] = [sys.executable, *sys.orig_argv[1:]]
+
+
 def on_exit(server: Any) -> None:
     """Undoes `on_starting`; all workers have gone by now."""
-    _held.close()
+    _release(os.getpid(), server)
 
 
 def greeting(addresses: list[str], worker_count: int) -> str:
@@ -127,14 +138,19 @@ def greeting(addresses: list[str], worker_count: int) -> str:
     )
 
 
-def _release(master_pid: int) -> None:
-    """At the end of the interpreter: workers inherit this call and must not follow it."""
-    if os.getpid() == master_pid:
-        _held.close()
+def _release(master_pid: int, server: Any) -> None:
+    """Undoes what is held, unless another master (USR2) still needs it. At the end of the interpreter, too: workers
+    inherit that call and must not follow it."""
+    if os.getpid() != master_pid:
+        return
+    if server.reexec_pid or server.master_pid == os.getppid():
+        _held.pop_all()
+    _held.close()
 
 
 def _start_valkey(options: EmbeddedOptions) -> str:
     valkey = EmbeddedValkey.start(state_folder(options.state_dir), options.port)
+    _embedded.append(valkey)
     _held.callback(_stop_valkey, valkey)
     _log.info(
         "embedded_valkey_started",
@@ -149,38 +165,3 @@ def _start_valkey(options: EmbeddedOptions) -> str:
 def _stop_valkey(valkey: EmbeddedValkey) -> None:
     valkey.stop()
     _log.info("embedded_valkey_stopped", keeps_its_data_in=str(valkey.folder))
-
-
-def _run_folder(given: str | None, uid: int, gid: int) -> Path:
-    """The folder of the workers' sockets: private, short, and theirs when gunicorn gives up root for them."""
-    folder = _given_folder(given) if given else _new_folder()
-    if len(os.fsencode(folder.absolute())) > SOCKET_FOLDER_MAX:
-        raise SettingsError(
-            f"GATEWAY_RUN_DIR={given!r} is not allowed: at most {SOCKET_FOLDER_MAX} bytes long"
-        )
-    if stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        raise SettingsError(f"GATEWAY_RUN_DIR={given!r} is not allowed: a private folder (mode 0700)")
-    if os.geteuid() == 0:
-        os.chown(folder, uid, gid)
-    return folder
-
-
-def _given_folder(given: str) -> Path:
-    folder = Path(given)
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"GATEWAY_RUN_DIR={given!r} cannot be made: {error.strerror}") from error
-    return folder
-
-
-def _new_folder() -> Path:
-    """A folder of this gateway's own, removed at its end."""
-    around = tempfile.gettempdir()
-    folder = Path(
-        tempfile.mkdtemp(
-            prefix="gateway-", dir=around if len(os.fsencode(around)) <= TEMPORARY_MAX else "/tmp"
-        )
-    )
-    _held.callback(shutil.rmtree, folder, ignore_errors=True)
-    return folder

@@ -16,7 +16,6 @@ to one of these.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import socket
 from pathlib import Path
@@ -24,8 +23,9 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
+from gateway.background import Background
 from gateway.metrics import handoffs
-from gateway.transport.hijack import read_body
+from gateway.server import passing
 
 log = structlog.get_logger("gateway.handoff")
 
@@ -34,22 +34,22 @@ GIVE_S = 2.0
 QUEUE = 1024
 """Passed connections that may wait until this worker takes them: those of a storm while it is held up."""
 
-_DROPPED = frozenset((b"content-length", b"transfer-encoding", b"content-encoding", b"expect"))
-"""Headers of a body as it came; it goes on as it was read, in one piece."""
+SHORT_FIRST_S, SHORT_MOST_S = 0.05, 1.0
+"""Pauses of a worker that has too few descriptors to take a connection, each twice the one before."""
 
 
 class Handoff:
     """One worker's end of the passing of connections."""
 
     def __init__(self, folder: Path, worker: str, max_body_bytes: int) -> None:
-        """`folder` is shared by all workers of one gunicorn; a request whose body is longer than `max_body_bytes` is
-        not passed."""
+        """`folder` is shared by all workers of one gunicorn; of a body that must be read here, no more than
+        `max_body_bytes` is."""
         self._folder = folder
         self._worker = worker
         self._max_body_bytes = max_body_bytes
         self._listener: socket.socket | None = None
-        self._task: asyncio.Task[None] | None = None  # accepts what others pass
-        self._adoptions: set[asyncio.Task[None]] = set()  # connections on their way in
+        self._background = Background("handoff")  # accepts what others pass
+        self._adoptions = Background("handoff")  # connections on their way in
         self.is_draining = False
 
     def _socket_path(self, worker: str) -> Path:
@@ -68,32 +68,43 @@ class Handoff:
         listener.listen(QUEUE)
         self._listener = listener
         self._ready_path(self._worker).touch()
-        self._task = asyncio.create_task(self._accept(listener, server))
+        self._background.keep(self._accept(listener, server), "handoff")
 
     async def _accept(self, listener: socket.socket, server: web.Server) -> None:
-        """Woken by each connection that another worker passes; ended by `close`."""
-        loop = asyncio.get_running_loop()
+        """Woken by each connection that another worker passes; ended by `close`. Without a free descriptor it logs
+        that once and backs off from `SHORT_FIRST_S` to `SHORT_MOST_S`; what comes meanwhile waits in the queue."""
+        loop, pause_s = asyncio.get_running_loop(), 0.0
         while True:
-            passing, _ = await loop.sock_accept(listener)
-            task = asyncio.create_task(self._adopt(passing, server))
-            self._adoptions.add(task)
-            task.add_done_callback(self._adoptions.discard)
+            try:
+                given, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                if not pause_s:
+                    log.error("handoff_out_of_descriptors", reason=str(error))
+                pause_s = min(2 * pause_s or SHORT_FIRST_S, SHORT_MOST_S)
+                await asyncio.sleep(pause_s)
+                continue
+            pause_s = 0.0
+            self._adoptions.run(self._adopt(given, server), "adoption of a connection")
 
-    async def _adopt(self, passing: socket.socket, server: web.Server) -> None:
+    async def _adopt(self, given: socket.socket, server: web.Server) -> None:
         """Serves a connection that another worker passes, as if it had been accepted here."""
         loop = asyncio.get_running_loop()
         try:
-            with passing:
+            with given:
                 async with asyncio.timeout(GIVE_S):
-                    received = await _receive(passing)
+                    received = await passing.receive(given)
             if received is None:
+                log.warning("handoff_failed", reason="no connection came: closed, or too few descriptors")
                 return
-            connection, request = received
-            _, protocol = await loop.connect_accepted_socket(server, connection)
+            connection, read = received
+            try:
+                await loop.connect_accepted_socket(lambda: passing.Adoption(server, read), connection)
+            except OSError:
+                connection.close()
+                raise
         except (OSError, TimeoutError) as error:
             log.warning("handoff_failed", reason=str(error) or type(error).__name__)
             return
-        protocol.data_received(request)
 
     def begin_drain(self) -> None:
         """No worker passes new handshakes here any more."""
@@ -104,10 +115,8 @@ class Handoff:
         """Stops adopting."""
         self._ready_path(self._worker).unlink(missing_ok=True)
         self._socket_path(self._worker).unlink(missing_ok=True)
-        tasks = [task for task in (self._task, *self._adoptions) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._background.close()
+        await self._adoptions.close()
         if self._listener is not None:
             self._listener.close()
 
@@ -135,18 +144,24 @@ class Handoff:
 
     async def _give(self, request: web.Request, owner: str) -> bool:
         """Passes the connection to a worker; False if that is dead or does not take it."""
-        loop = asyncio.get_running_loop()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as passing:
-            passing.setblocking(False)
-            try:
+        loop, path = asyncio.get_running_loop(), self._socket_path(owner)
+        if not path.exists():
+            return False
+        try:
+            decoded = await passing.decoded_body(request, self._max_body_bytes)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as way:
+                way.setblocking(False)
                 async with asyncio.timeout(GIVE_S):
-                    await loop.sock_connect(passing, str(self._socket_path(owner)))
-                    is_given = await _send(passing, request, self._max_body_bytes)
-            except ConnectionRefusedError:
-                self._forget(owner)
-                return False
-            except (OSError, TimeoutError):
-                return False
+                    await loop.sock_connect(way, str(path))
+                    is_given = await passing.send(way, request, decoded)
+        except FileNotFoundError:
+            return False
+        except ConnectionRefusedError:
+            self._forget(owner)
+            return False
+        except (OSError, TimeoutError) as error:
+            log.warning("handoff_failed", to=owner, reason=str(error) or type(error).__name__)
+            return False
         if is_given:
             handoffs.add(1)
         return is_given
@@ -155,70 +170,3 @@ class Handoff:
         """The owner does not listen any more, so it is dead: nobody else needs to try."""
         self._ready_path(owner).unlink(missing_ok=True)
         self._socket_path(owner).unlink(missing_ok=True)
-
-
-async def _send(passing: socket.socket, request: web.Request, max_body_bytes: int) -> bool:
-    """Sends the descriptor, then the request; False, with nothing sent, if the client is gone or its body too long."""
-    head = await whole_request(request, max_body_bytes)
-    if head is None or (taken := _take_descriptor(request)) is None:
-        return False
-    try:
-        socket.send_fds(passing, [b"!"], [taken])
-    finally:
-        os.close(taken)
-    await asyncio.get_running_loop().sock_sendall(passing, head)
-    return True
-
-
-async def _receive(passing: socket.socket) -> tuple[socket.socket, bytes] | None:
-    """The connection and the request that `_send` sent; None if there was no connection."""
-    descriptor = await _receive_descriptor(passing)
-    if descriptor is None:
-        return None
-    loop, request = asyncio.get_running_loop(), bytearray()
-    connection = socket.socket(fileno=descriptor)
-    try:
-        while chunk := await loop.sock_recv(passing, 65_536):
-            request += chunk
-    except BaseException:
-        connection.close()
-        raise
-    connection.setblocking(False)
-    return connection, bytes(request)
-
-
-async def whole_request(request: web.Request, max_body_bytes: int) -> bytes | None:
-    """A request as bytes again, its body included; None if the body is too long."""
-    body = await read_body(request, max_body_bytes)
-    if body is None:
-        return None
-    version = f"HTTP/{request.version.major}.{request.version.minor}"
-    lines = [f"{request.method} {request.raw_path} {version}".encode()]
-    lines += [name + b": " + value for name, value in request.raw_headers if name.lower() not in _DROPPED]
-    if body or request.method == "POST":
-        lines.append(b"Content-Length: %d" % len(body))
-    tail: bytes = request.protocol._message_tail
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body + tail
-
-
-def _take_descriptor(request: web.Request) -> int | None:
-    """A duplicate of the connection's descriptor; the transport itself is given up."""
-    transport = request.transport
-    if transport is None or transport.is_closing():
-        return None
-    transport.pause_reading()
-    taken = os.dup(transport.get_extra_info("socket").fileno())
-    transport.abort()
-    return taken
-
-
-async def _receive_descriptor(passing: socket.socket) -> int | None:
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
-    loop.add_reader(passing, readable.set)
-    try:
-        await readable.wait()
-    finally:
-        loop.remove_reader(passing)
-    _, descriptors, _, _ = socket.recv_fds(passing, 1, 1)
-    return descriptors[0] if descriptors else None

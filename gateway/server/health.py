@@ -7,6 +7,7 @@ import time
 from aiohttp import web
 
 from gateway import metrics
+from gateway.background import missing_loops
 from gateway.interfaces import CommandStore, PubSub
 
 
@@ -26,6 +27,7 @@ class Health:
     def reasons(self) -> list[str]:
         """Why this worker is not ready; empty if it is."""
         found = ["draining"] if self.is_draining else []
+        found += [f"a background task has ended: {name}" for name in missing_loops()]
         if self._redis is None:
             return [*found, "starting"]
         store, pubsub = self._redis

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import orjson
 import structlog
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web import RequestPayloadError
 from gunicorn.glogging import Logger
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from gateway.settings import LogOptions, Settings
+
+ACCESS_FIELDS = ("method", "path", "transport", "status", "bytes", "duration_ms", "remote", "agent")
+"""What a line of the access log has; other records of the standard library show nothing but their message."""
 
 _process = {"pid": os.getpid()}  # asking the kernel for each line cost a twentieth of a connection's CPU
 os.register_at_fork(after_in_child=lambda: _process.update(pid=os.getpid()))
@@ -55,7 +57,10 @@ def configure(options: LogOptions) -> None:
 def formatter(log_format: str) -> logging.Formatter:
     """A formatter that gives the standard library's records the same look."""
     return ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(allow=())],
+        foreign_pre_chain=[
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.ExtraAdder(allow=ACCESS_FIELDS),
+        ],
         processors=[ProcessorFormatter.remove_processors_meta, stamp, *_last_processors(log_format)],
     )
 
@@ -120,13 +125,25 @@ class BrokenRequests(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Rewrites the record; False when INFO is not wanted."""
         error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, HttpProcessingError | RequestPayloadError):
+        if error is None or not _is_of_a_broken_request(error):
             return True
-        reason = " ".join(str(error).split())
+        # What aiohttp quotes of the request may be an address with a session's id or a token.
+        reason = " ".join(re.split("b?['\"]", str(error))[0].split())
         record.msg, record.args = f"{record.getMessage()}: {reason[:200]}", ()
         record.exc_info = record.exc_text = None
         record.levelno, record.levelname = logging.INFO, "INFO"
         return logging.getLogger().isEnabledFor(logging.INFO)
+
+
+def _is_of_a_broken_request(error: BaseException) -> bool:
+    """Whether aiohttp raised it for what a client sent. gunicorn's master, which logs too, must not import aiohttp: its
+    workers would have that version after every reload."""
+    if "aiohttp.web" not in sys.modules:
+        return False
+    from aiohttp.http_exceptions import HttpProcessingError
+    from aiohttp.web import RequestPayloadError
+
+    return isinstance(error, HttpProcessingError | RequestPayloadError)
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]

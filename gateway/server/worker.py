@@ -10,12 +10,15 @@ import asyncio
 import gc
 import importlib.util
 import os
+import socket
 from types import FrameType
 from typing import Any
 
 from aiohttp import web
 from aiohttp.worker import GunicornWebWorker
 
+from gateway.background import Background
+from gateway.server.access_log import AccessLog
 from gateway.server.app import GATEWAY
 from gateway.server.drain import Drain
 from gateway.settings import Settings
@@ -69,12 +72,19 @@ class GatewayWorker(GunicornWebWorker):
         factory = self.wsgi  # type: ignore[has-type]
         self._app: web.Application = await factory()
         self._drain = self._app[GATEWAY].drain
+        if self.cfg.reload:
+            self._drain.hurry()  # who saves a file wants to see it now
         self.wsgi = self._runner
-        beating = asyncio.create_task(self._beat())
+        # Sockets, not gunicorn's wrappers: uvloop closes what is no socket once more, by a descriptor that may be
+        # another's by then.
+        listeners: Any = self.sockets
+        self.sockets: list[socket.socket] = [listener.sock for listener in listeners]
+        background = Background("worker")
+        background.keep(self._beat(), "heartbeats to gunicorn")
         try:
             await super()._run()
         finally:
-            beating.cancel()
+            await background.close()
 
     async def _runner(self) -> web.AppRunner:
         return GatewayRunner(
@@ -82,6 +92,7 @@ class GatewayWorker(GunicornWebWorker):
             self.ppid,
             logger=self.log,
             keepalive_timeout=self.cfg.keepalive,
+            access_log_class=AccessLog,
             access_log=self.log.access_log if self.cfg.accesslog else None,
             shutdown_timeout=2.0,
             handler_cancellation=True,

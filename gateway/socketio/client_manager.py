@@ -18,6 +18,7 @@ from bidict import ValueDuplicationError
 from socketio import packet as socketio_packet
 
 from gateway import keys
+from gateway.background import Background
 from gateway.interfaces import CommandStore
 from gateway.rooms.hub import Hub
 
@@ -36,6 +37,7 @@ class ClientManager(socketio.AsyncRedisManager):  # type: ignore[misc]
         super().__init__(channel=keys.SOCKETIO_CHANNEL.decode())
         # The library's: the task that handles what is in the inbox, once `serve` was called.
         self.thread: asyncio.Task[None] | None = None
+        self._background = Background("client manager")
         self._inbox: asyncio.Queue[bytes] = asyncio.Queue(INBOX_MAX)
         # Both are None until `serve` is called.
         self._store: CommandStore | None = None
@@ -47,7 +49,7 @@ class ClientManager(socketio.AsyncRedisManager):  # type: ignore[misc]
         """Begins to take what the hub receives for no room."""
         self._store, self._hub = store, hub
         self.server.manager_initialized = True
-        self.initialize()
+        self.thread = self._background.keep(self._thread(), "emits of other processes")
 
     def on_foreign_message(self, channel: bytes, payload: bytes) -> None:
         """Another process published on a channel that is no room's: what is for python-socketio waits in the inbox."""
@@ -68,9 +70,7 @@ class ClientManager(socketio.AsyncRedisManager):  # type: ignore[misc]
 
     async def close(self) -> None:
         """Stops handling what other processes say."""
-        if self.thread is not None:
-            self.thread.cancel()
-            await asyncio.gather(self.thread, return_exceptions=True)
+        await self._background.close()
 
     # -- rooms
     #

@@ -23,11 +23,19 @@ PACKETS_PER_POLL = 16
 """Packets in one polling response: python-engineio's clients refuse more (`max_decode_packets` of its payload.py)."""
 
 
+class Ending(Exception):
+    """A request that ends its session: it is answered first. A client that polls meanwhile would be told "close", and
+    not why, if the session ended before."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer)
+        self.answer = answer
+
+
 async def poll(socket: EngineSocket) -> Answer:
-    """Answers a GET: with packets as soon as there are some."""
+    """Answers a GET: with packets as soon as there are some. Raises Ending."""
     if socket.outbox is not None and socket.outbox.is_polled:
-        socket.end(Reason.TRANSPORT_ERROR)
-        return BAD_REQUEST
+        raise Ending(BAD_REQUEST)
     try:
         payload = await next_payload(socket)
     except asyncio.CancelledError:
@@ -51,16 +59,14 @@ async def next_payload(socket: EngineSocket) -> bytes:
 
 
 async def post(socket: EngineSocket, request: web.Request, max_bytes: int) -> Answer:
-    """Answers a POST once its packets are handled. Raises ConnectionError if the client went away."""
+    """Answers a POST once its packets are handled. Raises Ending, and ConnectionError if the client went away."""
     if socket.is_posting:
-        socket.end(Reason.TRANSPORT_ERROR)
-        return BAD_REQUEST
+        raise Ending(BAD_REQUEST)
     socket.is_posting = True
     try:
         body = await read_body(request, max_bytes)
         if body is None:
-            socket.end(Reason.TRANSPORT_ERROR)
-            return TOO_LARGE
+            raise Ending(TOO_LARGE)
         await receive_payload(socket, body)
     except MalformedPacket as wrong:
         log.debug("packet_malformed", reason=str(wrong))
@@ -69,6 +75,18 @@ async def post(socket: EngineSocket, request: web.Request, max_bytes: int) -> An
     finally:
         socket.is_posting = False
     return OK
+
+
+async def answer_and_end(
+    request: web.Request, response: web.StreamResponse, socket: EngineSocket
+) -> web.StreamResponse:
+    """Answers a request, then ends its session."""
+    try:
+        await response.prepare(request)
+        await response.write_eof()
+    finally:
+        socket.end(Reason.TRANSPORT_ERROR)
+    return response
 
 
 async def receive_payload(socket: EngineSocket, body: bytes) -> None:

@@ -20,7 +20,8 @@ Every seam into a library is named here; `tests/socketio/test_seams.py` fails wh
                              basic_enter_room, basic_leave_room, basic_disconnect, get_participants, get_rooms,
                              sid_from_eio_sid, eio_sid_from_sid (socketio/client_manager.py)
                              parse_redis_sentinel_url (redis/sentinel.py)
-    aiohttp 3.14.5           RequestHandler: transport, connection_lost, _message_tail; a ConnectionError in
+    aiohttp 3.14.5           RequestHandler: transport, connection_lost, _message_tail; _messages, _parser,
+                             _upgraded (server/passing.py); a ConnectionError in
                              Response.prepare ends a request quietly (hijack.py: hijack, request_tail, Hijacked;
                              server/handoff.py)
                              GunicornWebWorker: _run, wsgi, _notify_waiter_done, _wait_next_notify, handle_exit,
@@ -40,6 +41,7 @@ import engineio
 from aiohttp import web
 
 from gateway.admission import AdmissionControl
+from gateway.background import Background
 from gateway.interfaces import HandshakeGate
 from gateway.settings import EngineOptions
 from gateway.transport import answers, polling
@@ -101,7 +103,8 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         # Made when a loop runs: see `times`.
         self._times: Heartbeats | None = None
         # Ends of sessions that handlers are being told of.
-        self._announcements: set[asyncio.Task[None]] = set()
+        self._announcements = Background("engine")
+        self._background = Background("python-socketio")
 
     @property
     def times(self) -> Heartbeats:
@@ -198,18 +201,22 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             return self._upgrade(request, socket)
         if socket.state is SocketState.WEBSOCKET:
             return self._respond(request, answers.BAD_REQUEST)
-        if request.method == "GET":
-            answer = await polling.poll(socket)
-            if socket.closed and not socket.outbox:
-                self.sockets.pop(socket.sid, None)
-            return self._respond(request, answer)
+        try:
+            return self._respond(request, await self._polling(request, socket))
+        except polling.Ending as ending:
+            return await polling.answer_and_end(request, self._respond(request, ending.answer), socket)
+        except ConnectionError:
+            return Hijacked()
+
+    async def _polling(self, request: web.Request, socket: EngineSocket) -> Answer:
         if request.method == "POST":
-            try:
-                answer = await polling.post(socket, request, self.options.max_payload_bytes)
-            except ConnectionError:
-                return Hijacked()
-            return self._respond(request, answer)
-        return self._respond(request, answers.BAD_METHOD)
+            return await polling.post(socket, request, self.options.max_payload_bytes)
+        if request.method != "GET":
+            return answers.BAD_METHOD
+        answer = await polling.poll(socket)
+        if socket.closed and not socket.outbox:
+            self.sockets.pop(socket.sid, None)
+        return answer
 
     def _upgrade(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
         """A WebSocket for a session that polls; a second one is accepted and closed."""
@@ -270,14 +277,18 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             self.admission.submit(partial(self._announce_end, socket.sid, reason))
 
     def _announce_end(self, sid: str, reason: str) -> None:
-        task = asyncio.ensure_future(self._trigger_event("disconnect", sid, reason, run_async=False))
-        self._announcements.add(task)
-        task.add_done_callback(self._announcements.discard)
+        self._announcements.run(
+            self._trigger_event("disconnect", sid, reason, run_async=False), "end of a session"
+        )
+
+    def start_background_task(self, target: Any, *args: Any, **kwargs: Any) -> asyncio.Task[Any]:
+        """python-socketio's own tasks: handlers of events of other namespaces, the Admin UI."""
+        return self._background.run(target(*args, **kwargs), f"{target.__name__} of python-socketio")
 
     async def shutdown(self) -> None:
         """Waits for announcements that are under way, then stops the time-outs and aborts what lingers."""
         self.admission.flush()
-        if self._announcements:
-            await asyncio.wait(self._announcements, timeout=ANNOUNCING_S)
+        await self._announcements.finish(ANNOUNCING_S)
+        await self._background.close()
         if self._times is not None:
             self._times.close()

@@ -106,3 +106,13 @@ async def test_a_quick_drain_of_thousands_does_not_wait() -> None:
 
 async def test_without_sessions_it_ends_at_once() -> None:
     await asyncio.wait_for(Drain(engine_with(0), lambda: None, 60.0).run(), 10)
+
+
+async def test_it_lasts_at_least_as_long_as_was_set_unless_it_must_hurry() -> None:
+    async with Stopwatch() as watch:
+        await Drain(engine_with(0), lambda: None, 0.0, 0.4).run()
+    assert watch.seconds >= 0.4
+    assert watch.calm_seconds < 1
+    hurried = Drain(engine_with(0), lambda: None, 0.0, 60.0)
+    hurried.hurry()
+    await asyncio.wait_for(hurried.run(), 10)

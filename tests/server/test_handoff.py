@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import shutil
 import socket
 import tempfile
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import structlog
 from aiohttp import web
 
+from gateway.background import missing_loops
 from gateway.metrics import handoffs
 from gateway.server.handoff import Handoff
 from gateway.transport.hijack import Hijacked
-from tests.support.waiting import until
+from tests.support.waiting import stays, until
 
 MAX_BODY_BYTES = 200_000
 
@@ -33,11 +36,13 @@ class Worker:
         self.app.router.add_route("*", "/", self._answer)
         self.runner = web.AppRunner(self.app, handler_cancellation=True)
         self.port = 0
+        self.asked: list[str] = []  # what came here and stayed
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         sid = request.query.get("sid")
         if await self.handoff.pass_on(request, sid):
             return Hijacked()
+        self.asked.append(request.raw_path)
         body = await request.read()
         return web.json_response(
             {
@@ -94,6 +99,24 @@ async def asked(worker: Worker, query: str = "", **how: object) -> dict[str, obj
             return answer
 
 
+@asynccontextmanager
+async def raw(worker: Worker) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to a worker, byte by byte."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", worker.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def answer_of(reader: asyncio.StreamReader) -> bytes:
+    """The next answer."""
+    async with asyncio.timeout(10):
+        return await reader.readuntil(b"}")
+
+
 async def test_a_request_is_answered_by_the_worker_whose_session_it_names(folder: Path) -> None:
     before = handoffs.value
     async with running(folder, "aa", "bb") as (here, there):
@@ -122,11 +145,89 @@ async def test_a_body_in_chunks_arrives_whole(folder: Path) -> None:
         assert (answer["by"], answer["body"]) == ("bb", 1000)
 
 
-async def test_a_body_that_is_too_long_is_not_passed_on(folder: Path) -> None:
-    async with running(folder, "aa", "bb") as (here, _), aiohttp.ClientSession() as session:
-        url = f"http://127.0.0.1:{here.port}/?sid=bb.1"
-        async with session.post(url, data=b"x" * (MAX_BODY_BYTES + 1)) as response:
+@pytest.mark.parametrize("form", ["announced", "in chunks"])
+async def test_a_body_that_is_too_long_is_refused_by_its_owner(folder: Path, form: str) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"x" * MAX_BODY_BYTES
+
+    async with running(folder, "aa", "bb") as (here, there), aiohttp.ClientSession() as session:
+        body = chunks() if form == "in chunks" else b"x" * (MAX_BODY_BYTES + 1)
+        async with session.post(f"http://127.0.0.1:{here.port}/?sid=bb.1", data=body) as response:
             assert response.status == 413
+        assert there.asked == ["/?sid=bb.1"]
+
+
+async def test_a_request_is_with_its_owner_before_its_body_is(folder: Path) -> None:
+    async with running(folder, "aa", "bb") as (here, there), raw(here) as (reader, writer):
+        writer.write(b"POST /?sid=bb.1 HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc")
+        await until(lambda: there.asked == ["/?sid=bb.1"], what="the owner has it")
+        writer.write(b"def")
+        writer.write(b"ghi")
+        assert b'"body": 9' in await answer_of(reader)
+        writer.write(b"GET /?sid=bb.2 HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert b"sid=bb.2" in await answer_of(reader)
+
+
+BEHIND = {
+    "a request": b"GET /?sid=aa.2 HTTP/1.1\r\nHost: h\r\n\r\n",
+    "two requests": b"GET /?sid=aa.2 HTTP/1.1\r\nHost: h\r\n\r\n" * 2,
+    "a piece of one": b"GET /?sid=aa.2 HT",
+    "a line of one": b"GET /?sid=aa.2 HTTP/1.1\r\n",
+}
+FIRST = {
+    "GET": b"GET /?sid=bb.1 HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n",
+    "POST": b"POST /?sid=bb.1 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc",
+    "chunks": b"POST /?sid=bb.1 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND.keys())
+@pytest.mark.parametrize("first", FIRST.values(), ids=FIRST.keys())
+async def test_a_connection_is_closed_after_the_answer_when_more_had_been_read(
+    folder: Path, first: bytes, behind: bytes
+) -> None:
+    """What was read behind the request cannot go along; the client must not wait for its answer for ever."""
+    async with running(folder, "aa", "bb") as (here, _), raw(here) as (reader, writer):
+        writer.write(first + behind)
+        answer = await answer_of(reader)
+        assert b'"by": "bb"' in answer
+        assert b"connection: close" in answer.lower()
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("first", FIRST.values(), ids=FIRST.keys())
+async def test_a_connection_stays_open_when_nothing_more_had_been_read(folder: Path, first: bytes) -> None:
+    async with running(folder, "aa", "bb") as (here, _), raw(here) as (reader, writer):
+        for _ in range(3):
+            writer.write(first)
+            answer = await answer_of(reader)
+            assert b'"by": "bb"' in answer
+            assert b"connection: close" not in answer.lower()
+
+
+async def test_a_shortage_of_descriptors_passes_and_is_logged_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.server.handoff.log", structlog.get_logger())
+    async with running(folder, "aa", "bb") as (here, there):
+        with (
+            structlog.testing.capture_logs() as lines,
+            contextlib.closing(socket.socket(socket.AF_UNIX)) as way,
+        ):
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (way.fileno(), hard))
+            try:
+                way.connect(str(folder / "bb.sock"))
+                await until(lambda: lines, what="it is said")
+                await stays(lambda: len(lines) == 1, 0.3, "and once")
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert [line["event"] for line in lines] == ["handoff_out_of_descriptors"]
+        assert (await asked(here, "?sid=bb.1"))["by"] == "bb"
+        assert missing_loops() == []
+        assert there.asked == ["/?sid=bb.1"]
 
 
 async def test_requests_that_follow_on_the_connection_go_where_they_belong(folder: Path) -> None:
@@ -189,4 +290,4 @@ async def test_many_at_once_all_arrive(folder: Path) -> None:
         answers = await asyncio.gather(*(asked(here, f"?sid=bb.{number}") for number in range(100)))
         assert {answer["by"] for answer in answers} == {"bb"}
         assert {answer["path"] for answer in answers} == {f"/?sid=bb.{number}" for number in range(100)}
-        await until(lambda: there.handoff._adoptions == set(), what="nothing is left over")
+        await until(lambda: there.handoff._adoptions.is_idle, what="nothing is left over")

@@ -53,7 +53,8 @@ async def main():
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     chunked = b"POST / HTTP/1.1\\r\\nHost: x\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\nnot a length\\r\\n"
-    for request in (b"not HTTP\\r\\n\\r\\n", chunked, b"GET /fail HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"):
+    odd = b"G@T /?sid=secret-word HTTP/1.1\\r\\n\\r\\n", b"GET /?sid=secret-word HTTP/x\\r\\n\\r\\n"
+    for request in (b"not HTTP\\r\\n\\r\\n", *odd, chunked, b"GET /fail HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"):
         reader, writer = await asyncio.open_connection(*runner.addresses[0])
         writer.write(request)
         await asyncio.wait_for(reader.readuntil(b"\\r\\n\\r\\n"), 10)
@@ -130,6 +131,7 @@ def test_requests_that_are_not_http_are_a_line_each_and_no_fault_of_ours() -> No
         assert (line["level"], line["logger"]) == ("info", "aiohttp.server")
         assert "exception" not in line
         assert len(line["event"]) < 400
+        assert "secret-word" not in str(line)
     assert ours["level"] == "error"
     assert "a fault of ours" in ours["exception"]
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -42,10 +42,14 @@ class Gateway:
         workers: int = 4,
         wait: bool = True,
         environment: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
+        code: Path = REPOSITORY,
         **more: str,
     ) -> None:
+        """`arguments` are more options of gunicorn's; `code` is the folder that has the package."""
         self.redis_url, self.workers, self._wait = redis_url, workers, wait
         self._environment = {**(environment or {}), **more}
+        self._command, self._code = (sys.executable, *COMMAND, *arguments), code
         self._port = Port()
         self._folder = Path(tempfile.mkdtemp(prefix="gw-"))
         self._log_path = self._folder / "log"
@@ -111,8 +115,8 @@ class Gateway:
         """Starts gunicorn and, unless told not to, waits until the gateway is ready."""
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *COMMAND],
-                cwd=REPOSITORY,
+                self._command,
+                cwd=self._code,
                 env=self._whole_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

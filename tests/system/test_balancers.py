@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -14,7 +17,7 @@ from tests.support.clients import Member, Transport
 from tests.support.gateways import Gateway
 from tests.support.opener import Opener
 from tests.support.stock_clients import JavaScriptClient, PythonClient, StockClient, Way
-from tests.support.waiting import until
+from tests.support.waiting import Stopwatch, until
 
 MEMBERS = 16
 
@@ -32,8 +35,8 @@ async def two_gateways(redis_url: str) -> AsyncIterator[tuple[Gateway, Gateway]]
     """Two gateways over one Redis."""
     trusting = {"GATEWAY_TRUSTED_PROXIES": "127.0.0.1", "GATEWAY_GRACE_S": "1"}
     async with (
-        Gateway(redis_url, workers=2, environment=trusting) as one,
-        Gateway(redis_url, workers=2, environment=trusting) as two,
+        Gateway(redis_url, workers=2, environment=trusting, GATEWAY_NAME="1") as one,
+        Gateway(redis_url, workers=2, environment=trusting, GATEWAY_NAME="2") as two,
     ):
         yield one, two
 
@@ -81,6 +84,62 @@ async def test_stock_clients_work_through_it(
     await client.close()
 
 
+HIDDEN = (
+    "/metrics", "/metrics/", "/metrics?x=1", "/metrics#x", "/metrics/#x", "/%6detrics", "/%6Detrics", "/%6d%65trics",
+    "/metric%73", "/metrics%2f", "/metrics%3fx", "/metrics%23", "//metrics", "/./metrics", "/x/../metrics",
+    "/%2e/metrics", "/%2fmetrics", "/%256detrics", "/metrics;x", "/metrics%00", "/metrics%20", "/prefix/metrics",
+    "/prefix/%6detrics/", "http://any/metrics", "http://any/%6detrics",
+)  # fmt: skip
+"""Spellings of the path that nobody outside may read: those that a gateway takes for it, and those that it might."""
+
+
+@pytest.mark.parametrize("target", HIDDEN)
+async def test_no_spelling_of_the_metrics_gets_through(site: Site, target: str) -> None:
+    answer = await _raw(site.url, target)
+    assert int(answer.split()[1]) in (400, 403, 404)
+    assert b"gateway_" not in answer
+
+
+async def test_what_members_need_gets_through(site: Site) -> None:
+    assert (await _raw(site.url, "/healthz")).split()[1] == b"200"
+    assert (await _raw(site.url, "/socket.io/?EIO=4&transport=polling&x=/metrics")).split()[1] == b"200"
+    assert b"gateway_" in await _raw(site.gateways[0].url, "/metrics"), "at the gateway itself it is there"
+
+
+OUT_AT_MOST_S = 3.0
+
+
+@pytest.mark.long
+async def test_new_clients_that_poll_come_in_all_through_a_rolling_restart(
+    site: Site, connect: Opener
+) -> None:
+    """One gateway after the other stops, drained, and starts anew; the next as soon as the last one is ready."""
+    came: list[float] = [time.monotonic()]
+
+    async def come() -> None:
+        while True:
+            try:
+                async with await Member.connect(site.url, "polling", limit_s=OUT_AT_MOST_S):
+                    came.append(time.monotonic())
+            except (ConnectionError, TimeoutError, aiohttp.ClientError):
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)
+
+    async with Stopwatch() as watch:
+        coming = [asyncio.create_task(come()) for _ in range(3)]
+        for gateway in site.gateways:
+            await gateway.stop()
+            await gateway.start()
+            await asyncio.sleep(2)  # HAProxy asks /readyz twice before it trusts a gateway again
+        for each in coming:
+            each.cancel()
+        await asyncio.wait(coming)
+    came.append(time.monotonic())
+    longest_s = max(later - earlier for earlier, later in itertools.pairwise(came))
+    assert longest_s <= OUT_AT_MOST_S + watch.held_up_s
+    assert len(came) > 20
+
+
 async def test_a_gateway_that_is_gone_gets_no_members_and_those_it_had_return(
     site: Site, room: str, connect: Opener
 ) -> None:
@@ -100,6 +159,17 @@ async def test_a_gateway_that_is_gone_gets_no_members_and_those_it_had_return(
         assert member.sid.partition(".")[0] in names
     await gone.start()
     await until(lambda: _is_offered(site, gone, connect), 30, "the gateway that came back gets members")
+
+
+async def _raw(url: str, target: str) -> bytes:
+    """The answer to a GET of a target that no client library would send."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    try:
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: any\r\nConnection: close\r\n\r\n".encode())
+        async with asyncio.timeout(10):
+            return await reader.read()
+    finally:
+        writer.close()
 
 
 async def _holds_some(gateway: Gateway, members: list[Member]) -> bool:

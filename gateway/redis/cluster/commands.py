@@ -17,6 +17,7 @@ from collections.abc import Callable
 import structlog
 from redis.crc import key_slot
 
+from gateway.background import Background
 from gateway.errors import StoreError, StoreMoved, StoreUnavailable
 from gateway.interfaces import CommandEvents, OnReply, Reply
 from gateway.redis.address import Endpoint, open_connection, with_address
@@ -63,7 +64,7 @@ class ClusterCommands(CommandCalls):
         self._redirects: dict[int, SlotRedirect] = {}
         self._look = asyncio.Event()
         self._first = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background("cluster")
         self._events: CommandEvents | None = None
 
     @property
@@ -114,7 +115,7 @@ class ClusterCommands(CommandCalls):
     async def start(self, limit_s: float, events: CommandEvents | None = None) -> None:
         """Connects in the background and waits up to `limit_s` for a whole Cluster; does not insist on it."""
         self._events = events
-        self._task = asyncio.create_task(self._follow())
+        self._background.keep(self._follow(), "cluster map")
         try:
             async with asyncio.timeout(limit_s):
                 await self._first.wait()
@@ -123,9 +124,7 @@ class ClusterCommands(CommandCalls):
 
     async def close(self) -> None:
         """Ends all connections."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.close()
         for node in list(self._nodes.values()):
             await node.reconnecting.close()
 
@@ -242,8 +241,7 @@ class ClusterCommands(CommandCalls):
         left = [node.last for one, node in self._nodes.items() if one not in wanted and node.last is not None]
         for address in [one for one in self._nodes if one not in wanted]:
             node = self._nodes.pop(address)
-            closing = asyncio.create_task(node.reconnecting.close())
-            closing.add_done_callback(_forget)
+            self._background.run(node.reconnecting.close(), "end of a connection")
         if is_changed:
             self._told = owners.copy()
             log.info("cluster_map_changed", primaries=len(wanted))
@@ -293,7 +291,3 @@ class ClusterCommands(CommandCalls):
 
 def _ignore(reply: Reply) -> None:
     """Nobody waits for the answer to ASKING."""
-
-
-def _forget(task: asyncio.Task[None]) -> None:
-    """A connection to a node that is no primary any more has been closed."""

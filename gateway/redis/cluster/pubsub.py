@@ -13,6 +13,7 @@ from collections.abc import Callable
 from redis.crc import key_slot
 
 from gateway import keys
+from gateway.background import Background
 from gateway.interfaces import RedisEvents
 from gateway.redis.address import open_connection
 from gateway.redis.cluster.commands import ClusterCommands
@@ -38,7 +39,7 @@ class ClusterPubSub:
         self._primaries: dict[Address, _Primary] = {}
         self._wanted: dict[bytes, asyncio.Future[None]] = {}
         self._places: dict[bytes, Address] = {}  # channel -> the primary that it is listened to at
-        self._closing: set[asyncio.Task[None]] = set()
+        self._background = Background("cluster pubsub")
         self._events: RedisEvents | None = None
         self._left_at_s = 0.0  # when a connection that is gone was last heard
         self._always = [self.subscribe(keys.SOCKETIO_CHANNEL)]
@@ -152,9 +153,7 @@ class ClusterPubSub:
     def _leave(self, address: Address) -> None:
         left = self._primaries.pop(address).subscriber
         self._left_at_s = max(self._left_at_s, left.heard_at_s)
-        task = asyncio.create_task(left.close())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._background.run(left.close(), "end of a connection")
 
     def _when_confirmed(self, channels: list[bytes]) -> None:
         """Tells that everything is back once these channels are confirmed in their new places."""
