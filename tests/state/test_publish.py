@@ -10,7 +10,7 @@ import redis.asyncio as redis
 
 from gateway import keys
 from gateway.errors import StoreRefused
-from gateway.protocol import Position, entry
+from gateway.protocol import EMPTY_ENTRY, Position, entry
 from gateway.redis.commands import PrimaryCommands
 from gateway.state.history import NOTHING, Histories, Observed
 from gateway.state.scripts import PUBLISH
@@ -163,9 +163,19 @@ async def test_a_snapshot_of_a_new_room_makes_its_epoch(
 async def test_a_snapshot_adopts_a_room_of_the_old_service(
     store: PrimaryCommands, client: redis.Redis, room: str
 ) -> None:
-    await client.rpush(keys.history(room), b"one", b"two")
+    one, two = entry("one", "ann", 7), entry("two", "ann", 8)
+    await client.rpush(keys.history(room), one, two)
     snapshot = await Histories(store, 600).snapshot(room)
-    assert (snapshot.seq, snapshot.after(0)) == (2, [(1, b"one"), (2, b"two")])
+    assert (snapshot.seq, snapshot.after(0)) == (2, [(1, one), (2, two)])
+
+
+async def test_an_entry_that_nobody_can_read_is_an_empty_message_in_its_place(
+    store: PrimaryCommands, client: redis.Redis, room: str
+) -> None:
+    one = entry("one", "ann", 7)
+    await client.rpush(keys.history(room), one, b"{ }", b"\xff", b"text", one)
+    snapshot = await Histories(store, 600).snapshot(room)
+    assert list(snapshot.entries) == [one, EMPTY_ENTRY, EMPTY_ENTRY, EMPTY_ENTRY, one]
 
 
 async def test_a_snapshot_of_a_store_that_lost_data_has_a_new_epoch_at_once(
