@@ -209,6 +209,8 @@ class Room:
     def _unexpected(self, epoch: str, seq: int, data: bytes) -> None:
         """A message that does not follow the position, or comes while the room does not follow."""
         reading = self.reading
+        if reading.is_refused and not reading.is_open:
+            self.request()  # that it comes shows that somebody could store it
         if reading.is_open:
             reading.buffer.append((epoch, seq, data))
         if reading.was_delivered_before_loss(epoch, seq):
@@ -278,4 +280,5 @@ class Room:
 
     def follow_if_possible(self) -> None:
         """Messages are written at once unless the history is being read or the position is not confirmed."""
-        self.is_following = not self.reading.is_open and not self.reading.is_unsure
+        reading = self.reading
+        self.is_following = not (reading.is_open or reading.is_unsure or reading.is_refused)
