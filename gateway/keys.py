@@ -4,8 +4,12 @@ The history list keeps the plain name that the old service gave it. All other ke
 name as their hash tag, so that on a Cluster they share its slot. Names are bytes: they go to Redis as they are.
 """
 
-WORKERS = b"gateway:workers"
-"""Sorted set: worker id, scored with the time of its last heartbeat (seconds since 1970)."""
+WORKERS = b"gateway:heartbeats"
+"""Sorted set: worker id, scored with the time of its last heartbeat (s since 1970); below zero once it departed."""
+
+OLDER_WORKERS = b"gateway:workers"
+"""The same of gateways before 0.1, whose sessions are in `older_members`. Those do not know of `members`, so they must
+not clean up after newer ones."""
 
 SOCKETIO_CHANNEL = b"socketio"
 """Channel of python-socketio's managers; chat messages too when the route is `shared`."""
@@ -30,8 +34,13 @@ def idempotency(room: str, key: str) -> bytes:
     return _beside(room, b"idem:" + key.encode())
 
 
-def members(room: str) -> bytes:
-    """Hash: session id → JSON of username, worker, since and, while it is away, leaving."""
+def members(room: str, worker: str) -> bytes:
+    """Hash: session id of that worker → JSON of username, since and, while it is away, leaving."""
+    return _beside(room, b"members:" + worker.encode())
+
+
+def older_members(room: str) -> bytes:
+    """Hash of gateways before 0.1: session id → JSON of username, worker, since and leaving."""
     return _beside(room, b"members")
 
 

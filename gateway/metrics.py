@@ -32,6 +32,7 @@ unavailable = Counter("gateway_unavailable_total", "Messages that the store did 
 heard = Counter("gateway_heard_total", "Messages that the store's channels brought.")
 delivered = Counter("gateway_delivered_total", "Messages written to members.")
 holes = Counter("gateway_holes_total", "Holes noticed between live messages.")
+malformed = Counter("gateway_malformed_total", "Payloads on rooms' channels that nobody can read.")
 snapshots = Counter("gateway_snapshots_total", "Histories read for joins and repairs.")
 gaps = Counter("gateway_gaps_total", "Gaps that members were told of.")
 connects = Counter("gateway_connects_total", "Sessions opened.")
@@ -44,8 +45,8 @@ background_failures = Counter(
 )
 
 ALL = (
-    published, acknowledged, unavailable, heard, delivered, holes, snapshots, gaps, connects, disconnects, refusals,
-    handoffs, deaf, background_failures,
+    published, acknowledged, unavailable, heard, delivered, holes, malformed, snapshots, gaps, connects, disconnects,
+    refusals, handoffs, deaf, background_failures,
 )  # fmt: skip
 
 

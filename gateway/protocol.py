@@ -5,6 +5,7 @@ Owns parsing and the error table. Promises that bad input raises `Refusal` and n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -214,20 +215,57 @@ def _position(data: dict[str, Any], field: str) -> Position | None:
         ) from wrong
 
 
-def entry(message: str, username: str, created_ms: int) -> bytes:
+def entry_head(message: str, username: str) -> bytes:
+    """The stored form of a message up to its time, which the store gives it (`whole_entry`)."""
+    return orjson.dumps({"message": message, "username": username})[:-1] + b',"__createdtime__":'
+
+
+def whole_entry(head: bytes, created_ms: bytes) -> bytes:
     """The stored form of a message: the old service's JSON of three fields, in its order."""
-    return orjson.dumps({"message": message, "username": username, "__createdtime__": created_ms})
+    return b"%b%b}" % (head, created_ms)
+
+
+def entry(message: str, username: str, created_ms: int) -> bytes:
+    """The same at once, for what is not stored."""
+    return whole_entry(entry_head(message, username), b"%d" % created_ms)
+
+
+EMPTY_ENTRY = b'{"message":"","username":"","__createdtime__":0}'
+"""What is shown in the place of an entry that nobody can read."""
+
+
+def readable_entry(stored: bytes) -> bytes:
+    """An entry as it was found in a history, without spaces around it. One that is no JSON object, or an empty one,
+    was written by somebody else's hand: it becomes an empty message rather than a broken packet."""
+    stored = stored.strip()
+    return stored if stored.startswith(b"{") and is_json(stored) and stored[1:-1].strip() else EMPTY_ENTRY
+
+
+def is_json(data: bytes) -> bool:
+    """Whether a client can read this as JSON."""
+    try:
+        orjson.loads(data)
+    except ValueError:
+        return b"\\u" in data and _is_json_with_half_pairs(data)
+    return True
+
+
+def _is_json_with_half_pairs(data: bytes) -> bool:
+    """JSON with half a surrogate pair written as `\\ud83d`, which the old service stored and browsers read."""
+    try:
+        json.loads(data.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def receive_json(stored: bytes, room_json: bytes, position: Position) -> bytes:
-    """The data of a `receive` event: a stored entry with `room` and `id` spliced in, nothing parsed.
-
-    `room_json` is the room's name as JSON. An entry that is not an object (written by somebody else's hand)
-    becomes an empty message rather than a broken packet.
-    """
-    stored = stored.strip()
-    if not (stored.startswith(b"{") and stored.endswith(b"}") and len(stored) > 2):
-        stored = b'{"message":"","username":"","__createdtime__":0}'
+    """The data of a `receive` event: a readable entry with `room` and `id` spliced in, nothing parsed. `room_json` is
+    the room's name as JSON."""
     return b'%b,"room":%b,"id":"%b"}' % (stored[:-1], room_json, str(position).encode())
 
 

@@ -20,12 +20,14 @@ def test_a_rooms_keys_and_channel_share_its_lists_slot(room: str) -> None:
     names = [
         keys.meta(room),
         keys.idempotency(room, "k"),
-        keys.members(room),
+        keys.members(room, "w1"),
+        keys.members(room, "w2"),
+        keys.older_members(room),
         keys.users(room),
         keys.live(room),
     ]
     assert {key_slot(name) for name in names} == {key_slot(keys.history(room))}
-    assert len({keys.history(room), *names}) == 6
+    assert len({keys.history(room), *names}) == 8
 
 
 @pytest.mark.parametrize("key", ["k", "{other}", "}", "a:b", "ä"])

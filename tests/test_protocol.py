@@ -25,6 +25,7 @@ from gateway.protocol import (
     event_packet,
     notice_json,
     parse,
+    readable_entry,
     receive_json,
 )
 from gateway.settings import Sizes
@@ -247,14 +248,45 @@ def test_room_and_id_are_spliced_into_what_is_stored(room: str) -> None:
 
 def test_an_entry_of_the_old_service_with_spaces_keeps_them() -> None:
     old = b' {"message": "m", "username": "ann", "__createdtime__": 7}\n'
-    data = receive_json(old, b'"r"', HERE)
+    data = receive_json(readable_entry(old), b'"r"', HERE)
     assert data == b'{"message": "m", "username": "ann", "__createdtime__": 7,"room":"r","id":"a1b2:7"}'
 
 
-@pytest.mark.parametrize("stored", [b"", b"{}", b"text", b"[1]", b"null", b"{", b"}"])
+UNREADABLE = [
+    b"",
+    b"{}",
+    b"{ }",
+    b"{\n}",
+    b"text",
+    b"[1]",
+    b"null",
+    b"{",
+    b"}",
+    b"{x}",
+    b'{"message":"a"',
+    b'{"message":"a",}',
+    b'{"a":\xff}',
+    b'{"message":"\xed\xa0\x80"}',
+    b'{"a":1} {"b":2}',
+    b'{"a":NaN}',
+    b'{"a":"\\u12"}',
+    b'{"a":Infinity,"b":"\\ud83d"}',
+    b"\x80\x02}q\x00.",
+    b'{"a":"line\nbreak"}',
+    b'{"a":' * 3000,
+    b'{"a":' * 3000 + b"1" + b"}" * 3000,
+]
+
+
+@pytest.mark.parametrize("stored", UNREADABLE, ids=lambda stored: repr(stored[:30]))
 def test_an_entry_by_somebodys_hand_becomes_an_empty_message(stored: bytes) -> None:
-    data = json.loads(receive_json(stored, b'"r"', HERE))
+    data = json.loads(receive_json(readable_entry(stored), b'"r"', HERE))
     assert (data["message"], data["username"], data["id"]) == ("", "", "a1b2:7")
+
+
+def test_an_entry_with_half_a_surrogate_pair_stays_as_the_old_service_wrote_it() -> None:
+    old = json.dumps({"message": "half \ud83d", "username": "ann", "__createdtime__": 7}).encode()
+    assert readable_entry(old) == old
 
 
 def test_a_notice_has_a_room_and_no_id() -> None:

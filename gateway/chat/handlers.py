@@ -8,7 +8,6 @@ code from the table, never an exception that reaches the connection.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -31,7 +30,7 @@ from gateway.protocol import (
     Position,
     Refusal,
     Send,
-    entry,
+    entry_head,
     parse,
     receive_json,
 )
@@ -144,7 +143,7 @@ class Chat:
         member = _member(session, event.room)
         if event.username is not None and event.username != member.username:
             raise Refusal("forbidden", f"You joined this room as {member.username!r}.")
-        stored = entry(event.message, member.username, int(time.time() * 1000))
+        head = entry_head(event.message, member.username)
 
         def on_result(result: str | StoreError) -> None:
             if isinstance(result, str):
@@ -152,7 +151,7 @@ class Chat:
             else:
                 _refuse_send(session, event, ack, result)
 
-        self._publisher.publish(member.room, stored, event.idempotency_key, on_result)
+        self._publisher.publish(member.room, head, event.idempotency_key, on_result)
 
     # -- join
 

@@ -14,18 +14,19 @@ Sessions of other workers are the reaper's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
 from gateway.chat.notices import Notices
-from gateway.chat.retries import Retries, until_stored
+from gateway.chat.retries import Retries, note_refused, until_stored
 from gateway.chat.sessions import Membership, Sessions
-from gateway.errors import StoreError
+from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import Reply
 from gateway.settings import PresenceOptions
+from gateway.state.batches import batched
 from gateway.state.presence import Change, Presence
 from gateway.state.workers import Workers
 from gateway.timers import Timers
@@ -89,7 +90,7 @@ class PresenceTracker:
     def announce_joined(self, room: str, session: str, username: str, change: Change) -> None:
         """Tells the others that a session's user has come, unless another session of the user was there."""
         if change.is_announced:
-            self._notices.joined(room, username, change.count, session)
+            self._notices.joined(room, username, change, session)
 
     async def leave(self, room: str, session: str, username: str) -> None:
         """A session leaves a room. Raises a StoreError."""
@@ -98,7 +99,7 @@ class PresenceTracker:
 
     def _announce_left(self, room: str, username: str, change: Change) -> None:
         if change.is_announced:
-            self._notices.left(room, username, change.count)
+            self._notices.left(room, username, change)
 
     async def members(self, room: str, most: int) -> tuple[list[str], int]:
         """Up to `most` usernames of a room, and how many users it has. Raises a StoreError."""
@@ -153,7 +154,7 @@ class PresenceTracker:
 
     async def _quit(self, room: str) -> None:
         if room not in self._rooms:
-            await self._workers.quit(room)
+            await self._workers.quit([room])
 
     def register_again(self) -> None:
         """Puts the sessions of this worker back, silently: the store may have lost them while it was away, or others
@@ -164,13 +165,31 @@ class PresenceTracker:
 
     async def _register(self, everyone: list[Membership]) -> None:
         """Ended when all are there, or by the next call, which has a newer list. Backs off as `until_stored` does."""
-        for room in {membership.room for membership in everyone}:
-            self._rooms.add(room)
-            await until_stored(partial(self._workers.enter, room), "enter", room=room)
-        for room, session, username in everyone:
-            if self._sessions.is_in(room, session):
-                join = partial(self._presence.join, room, session, username)
-                await until_stored(join, "join", room=room, session=session)
+        rooms = sorted({membership.room for membership in everyone})
+        self._rooms.update(rooms)
+        for some in batched(rooms):
+            await until_stored(partial(self._workers.enter, some), "enter", rooms=len(some))
+        for few in batched(everyone):
+            await self._put_back(few)
+
+    async def _put_back(self, memberships: Sequence[Membership]) -> None:
+        """Those who have not left meanwhile. What the store refuses is logged and given up, the rest tried again."""
+        left = list(memberships)
+
+        async def attempt() -> None:
+            left[:] = [one for one in left if self._sessions.is_in(one.room, one.session)]
+            results = await self._presence.join_all(left)
+            away = [result for result in results if isinstance(result, StoreUnavailable)]
+            for one, result in zip(left, results, strict=True):
+                if isinstance(result, StoreError) and not isinstance(result, StoreUnavailable):
+                    note_refused("join", result, room=one.room, session=one.session)
+            left[:] = [
+                one for one, result in zip(left, results, strict=True) if isinstance(result, StoreUnavailable)
+            ]
+            if away:
+                raise away[0]
+
+        await until_stored(attempt, "join", rooms=len(left))
 
     async def close(self) -> None:
         """Gives up what has not reached the store."""

@@ -5,7 +5,8 @@ the rooms, and those users are announced as left. Each living worker does it; th
 user is announced once.
 
 A worker that stood still may have been presumed dead and cleaned up after. Its next heartbeat tells it so, and it
-puts its sessions back.
+puts its sessions back. A store that was away or full, or whose clock was set, makes nobody dead: every worker then has
+time for a heartbeat before anyone cleans up.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Sequence
 
 import structlog
 
@@ -20,8 +22,9 @@ from gateway.chat.notices import Notices
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.errors import StoreError, StoreRefused, StoreUnavailable
 from gateway.settings import PresenceOptions
-from gateway.state.presence import Presence
-from gateway.state.workers import Workers
+from gateway.state.batches import batched
+from gateway.state.presence import Change, Presence, Swept
+from gateway.state.workers import DeadWorker, Workers
 
 log = structlog.get_logger("gateway.chat")
 
@@ -38,6 +41,10 @@ SOONER = 0.1
 SETTLE_S = 3.0
 """When the store is back, every worker is connected again after so long: attempts are at most 2 s apart, and one takes
 up to 1 s (`redis/reconnect.py`, `redis/address.py`). One heartbeat later each has beaten."""
+
+REFUSED_PAUSE_S = 30.0
+"""Longest pause between heartbeats that the store refuses: they can pass once somebody has changed its rules or keys,
+and presence is promised to be right 30 s later."""
 
 
 class Reaper:
@@ -61,11 +68,13 @@ class Reaper:
         self._settled_s = 0.0  # the store is back, and who lives has beaten since (monotonic time)
         self._is_known = False  # the store has had a heartbeat of this worker
         self._failure = ""  # why the last turn failed; logged when it changes
+        self._refusals = 0  # turns in a row that the store refused
 
     async def run(self) -> None:
         """Woken every `heartbeat_s`, and by `beat_soon`; ended by cancellation.
 
-        Does not back off: what the store did not do is due again at the next heartbeat, which is one command.
+        Backs off to `REFUSED_PAUSE_S` while the store refuses heartbeats. While it is away there is no need to: what it
+        did not do is due again at the next heartbeat, which is one command.
         """
         while True:
             self._beat_now.clear()
@@ -98,8 +107,9 @@ class Reaper:
             Exception
         ) as error:  # whatever it is: without heartbeats this worker is dead to the others for good
             self._note_failure(error)
+            self._settled_s = max(self._settled_s, time.monotonic() + SETTLE_S + self._heartbeat_s)
             return True
-        self._failure = ""
+        self._failure, self._refusals = "", 0
         return is_done
 
     async def _beat(self) -> None:
@@ -112,7 +122,9 @@ class Reaper:
     async def _pause(self, began_s: float) -> None:
         """Until the next heartbeat is due, or `beat_soon`."""
         pause_s = self._heartbeat_s * random.uniform(1 - JITTER, 1 + JITTER)
-        if time.monotonic() - began_s > STOOD_STILL * self._heartbeat_s:
+        if self._refusals:
+            pause_s = min(pause_s * 2**self._refusals, max(pause_s, REFUSED_PAUSE_S))
+        elif time.monotonic() - began_s > STOOD_STILL * self._heartbeat_s:
             pause_s = SOONER * self._heartbeat_s
         try:
             async with asyncio.timeout(pause_s):
@@ -123,6 +135,7 @@ class Reaper:
     def _note_failure(self, error: Exception) -> None:
         """The store itself says when it is away; any other failure is said here, once."""
         failure = str(error)
+        self._refusals = min(self._refusals + 1, 10) if isinstance(error, StoreRefused) else 0
         if failure == self._failure:
             return
         self._failure = failure
@@ -134,25 +147,27 @@ class Reaper:
     async def _reap(self, until_s: float) -> bool:
         if time.monotonic() < self._settled_s:
             return True
-        for worker in await self._workers.dead():
-            if worker != self._workers.worker and not await self._clean_up(worker, until_s):
+        for dead in await self._workers.dead():
+            if dead.name != self._workers.worker and not await self._clean_up(dead, until_s):
                 return False
         return True
 
-    async def _clean_up(self, worker: str, until_s: float) -> bool:
+    async def _clean_up(self, dead: DeadWorker, until_s: float) -> bool:
         """Takes a dead worker's sessions out of their rooms, then forgets the worker; returns whether it is done.
 
         A worker with many rooms takes several turns: heartbeats must go on meanwhile, or this worker is the next that
         is presumed dead.
         """
-        rooms = await self._rooms_of(worker)
-        for done, room in enumerate(rooms, 1):
-            await self._sweep(room, worker)
+        rooms, done = await self._rooms_of(dead.name), 0
+        swept: Sequence[str] = ()
+        for some in batched(rooms):
+            await asyncio.gather(self._sweep(some, dead), self._workers.quit(swept, dead.name))
+            swept, done = some, done + len(some)
             if time.monotonic() > until_s and done < len(rooms):
-                log.info("worker_partly_cleaned_up", dead=worker, rooms=done, left=len(rooms) - done)
+                log.info("worker_partly_cleaned_up", dead=dead.name, rooms=done, left=len(rooms) - done)
                 return False
-        await self._workers.forget(worker)
-        log.info("worker_cleaned_up", dead=worker, rooms=len(rooms))
+        await self._workers.forget(dead.name)
+        log.info("worker_cleaned_up", dead=dead.name, rooms=len(rooms))
         return True
 
     async def _rooms_of(self, worker: str) -> list[str]:
@@ -162,13 +177,25 @@ class Reaper:
             log.error("worker_rooms_unreadable", dead=worker, reason=str(error))
             return []
 
-    async def _sweep(self, room: str, worker: str) -> None:
-        """A room that cannot be swept is given up: it must not keep the others from being cleaned up."""
-        try:
-            gone, count = await self._presence.sweep(room, worker)
-        except StoreRefused as error:
-            log.error("room_not_swept", room=room, dead=worker, reason=str(error))
-        else:
-            for username in gone:
-                self._notices.left(room, username, count)
-        await self._workers.quit(room, worker)
+    async def _sweep(self, rooms: Sequence[str], dead: DeadWorker) -> None:
+        """All pieces of all these rooms; most have one. A room that cannot be swept is given up: it must not keep the
+        others from being cleaned up."""
+        left = [(room, "0") for room in rooms]
+        while left:
+            results = await self._presence.sweep_all(left, dead.name, dead.is_older)
+            following = []
+            for (room, _), swept in zip(left, results, strict=True):
+                if isinstance(swept, StoreRefused):
+                    log.error("room_not_swept", room=room, dead=dead.name, reason=str(swept))
+                elif isinstance(swept, StoreError):
+                    raise swept
+                else:
+                    self._announce_left(room, swept)
+                    following += [(room, swept.cursor)] if swept.cursor else []
+            left = following
+
+    def _announce_left(self, room: str, swept: Swept) -> None:
+        """As if they had left one after the other: from a large room nobody is announced."""
+        for place, username in enumerate(swept.gone, 1):
+            count = swept.count + len(swept.gone) - place
+            self._notices.left(room, username, Change(True, count, swept.at_ms))

@@ -42,7 +42,7 @@ class Retries:
         await self._background.close()
 
 
-async def until_stored(attempt: Callable[[], Awaitable[object]], what: str, **about: str) -> None:
+async def until_stored(attempt: Callable[[], Awaitable[object]], what: str, **about: str | int) -> None:
     """Awaits `attempt()` until the store has done it or has refused it.
 
     Ended by either, or by cancellation. Backs off from `FIRST_PAUSE_S` to `LONGEST_PAUSE_S`. `what` and `about` are
@@ -57,5 +57,10 @@ async def until_stored(attempt: Callable[[], Awaitable[object]], what: str, **ab
             await asyncio.sleep(pause_s * random.uniform(1 - JITTER, 1 + JITTER))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         except StoreError as error:
-            log.error("presence_not_stored", what=what, reason=str(error), **about)
+            note_refused(what, error, **about)
             return
+
+
+def note_refused(what: str, error: StoreError, **about: str | int) -> None:
+    """Logs what the store refused and is given up."""
+    log.error("presence_not_stored", what=what, reason=str(error), **about)

@@ -110,6 +110,22 @@ async def open_connection(
         raise StoreUnavailable(f"{endpoint}: {reason}") from error
 
 
+async def open_with_scripts(
+    endpoint: Endpoint, make: Callable[[], CommandConnection], name: str, must_be_primary: bool = False
+) -> CommandConnection:
+    """The same, once the server knows the scripts: one that does not take them cannot serve, and would refuse each
+    command."""
+    connection = await open_connection(endpoint, make, name, must_be_primary)
+    try:
+        for reply in await connection.load_scripts():
+            if isinstance(reply, BaseException):
+                raise StoreUnavailable(f"{endpoint} does not take scripts: {reply}") from reply
+    except BaseException:
+        connection.abort()
+        raise
+    return connection
+
+
 async def _connect(endpoint: Endpoint, make: Callable[[], AnyConnection]) -> AnyConnection:
     loop = asyncio.get_running_loop()
     if endpoint.path is not None:

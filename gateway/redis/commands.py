@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from gateway.errors import StoreUnavailable
 from gateway.interfaces import Argument, CommandEvents, OnReply, PrimaryFinder, Reply, ScriptCommand
-from gateway.redis.address import Endpoint, open_connection
+from gateway.redis.address import Endpoint, open_with_scripts
 from gateway.redis.connection import CommandConnection, CommandOptions, pack, settle
 from gateway.redis.reconnect import ReconnectingConnection
 from gateway.redis.server_watch import ServerWatch
@@ -96,14 +96,12 @@ class PrimaryCommands(CommandCalls):
 
     async def _connect(self, on_lost: Callable[[], None]) -> CommandConnection:
         endpoint = await self._finder.find()
-        connection = await open_connection(
+        return await open_with_scripts(
             endpoint,
             lambda: CommandConnection(on_lost, self._options),
             self._name,
             self._finder.must_be_primary,
         )
-        connection.load_scripts()
-        return connection
 
     def _up(self, connection: CommandConnection) -> None:
         self._first.set()

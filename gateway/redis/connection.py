@@ -64,6 +64,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.server = ""  # which process is at the other end, once it has greeted
         self.heard_at_s = time.monotonic()
+        self.refusal = ""  # what the server said when it refused what this connection is for
 
     @property
     def is_open(self) -> bool:
@@ -173,10 +174,10 @@ class CommandConnection(Connection):
             else:
                 on_reply(reply)
 
-    def load_scripts(self) -> None:
-        """Makes Redis know the scripts; a failure shows when one is used."""
-        for script in self._options.scripts:
-            self._send(pack(b"SCRIPT", b"LOAD", script.text), _ignore)
+    def load_scripts(self) -> asyncio.Future[list[Reply]]:
+        """Makes Redis know the scripts; the future gets what it said to each, errors among them."""
+        loads = [self.call(b"SCRIPT", b"LOAD", script.text) for script in self._options.scripts]
+        return asyncio.gather(*loads, return_exceptions=True)
 
     def _send(self, command: bytes, on_reply: OnReply) -> None:
         if not self._out:
@@ -239,7 +240,3 @@ def as_store_error(text: str) -> StoreError:
     if text.startswith(_TRANSIENT) or " READONLY " in text or "-READONLY" in text:
         return StoreUnavailable(text)
     return StoreRefused(text)
-
-
-def _ignore(reply: Reply) -> None:
-    """Nobody waits for this reply."""

@@ -14,20 +14,23 @@ from typing import Generic
 import structlog
 
 from gateway.background import Background
-from gateway.errors import StoreUnavailable
+from gateway.errors import StoreRefused, StoreUnavailable
 from gateway.redis.address import AnyConnection
 
 log = structlog.get_logger("gateway.store")
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.05, 2.0
+REFUSED_MOST_S = 10.0
+"""Longest wait where the server answers and refuses: a wrong password, or no right to what is needed. That passes only
+when somebody changes it."""
 STEADY_S = 1.0
 """A connection that lived longer was a good one: its successor is tried without backing off."""
 
 
-def backoff_s(attempt: int) -> float:
-    """Wait before an attempt (0 is the first retry): growing by half from 50 ms to 2 s, with full jitter. Doubling
+def backoff_s(attempt: int, most_s: float = BACKOFF_MOST_S) -> float:
+    """Wait before an attempt (0 is the first retry): growing by half from 50 ms to `most_s`, with full jitter. Doubling
     would be at 2 s after one second of outage, and service would then resume late after a short one."""
-    return random.uniform(0, min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 1.5 ** min(attempt, 10)))
+    return random.uniform(0, min(most_s, BACKOFF_FIRST_S * 1.5 ** min(attempt, 20)))
 
 
 class ReconnectingConnection(Generic[AnyConnection]):
@@ -75,7 +78,7 @@ class ReconnectingConnection(Generic[AnyConnection]):
     async def _keep(self) -> None:
         """Woken by the loss of the connection; ended by `close`. Backs off as `backoff_s` says while nothing answers,
         or while connections break as soon as they are open."""
-        attempt = 0
+        attempt, refusal = 0, ""
         while True:
             self._lost = asyncio.Event()
             try:
@@ -83,24 +86,28 @@ class ReconnectingConnection(Generic[AnyConnection]):
             except StoreUnavailable as error:
                 if attempt == 0:
                     log.warning("store_unreachable", connection=self._name, reason=str(error))
-                await self._pause(attempt)
+                is_refused = isinstance(error.__cause__, StoreRefused)
+                await self._pause(attempt, REFUSED_MOST_S if is_refused else BACKOFF_MOST_S)
                 attempt += 1
                 continue
             opened_s = time.monotonic()
             self.connection = connection
-            log.info("store_connected", connection=self._name)
+            if not refusal:
+                log.info("store_connected", connection=self._name)
             self._on_up(connection)
             await self._lost.wait()
             self.connection = None
-            log.warning("store_connection_lost", connection=self._name)
+            if not refusal or refusal != connection.refusal:  # else nothing is new
+                log.warning("store_connection_lost", connection=self._name, reason=connection.refusal or None)
+            refusal = connection.refusal
             self._on_down()
             attempt = 0 if time.monotonic() - opened_s > STEADY_S else attempt + 1
-            await self._pause(attempt)
+            await self._pause(attempt, REFUSED_MOST_S if refusal else BACKOFF_MOST_S)
 
-    async def _pause(self, attempt: int) -> None:
+    async def _pause(self, attempt: int, most_s: float) -> None:
         self._retry_now.clear()
         try:
-            async with asyncio.timeout(backoff_s(attempt)):
+            async with asyncio.timeout(backoff_s(attempt, most_s)):
                 await self._retry_now.wait()
         except TimeoutError:
             pass

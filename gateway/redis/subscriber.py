@@ -129,6 +129,7 @@ class Subscriber:
         self._on_messages: Listener | None = None
         self._background = Background(f"subscriber {name}")
         self._was_complete = False
+        self._refusal = ""  # why channels were refused, until all are confirmed; logged when it changes
         self._last: SubscriberConnection | None = None
 
     @property
@@ -136,7 +137,11 @@ class Subscriber:
         """Why this connection does not hear everything, or None."""
         connection = self._reconnecting.connection
         if connection is None or not self._was_complete:
-            return "not subscribed to the store"
+            return (
+                f"the store refuses its channels: {self._refusal}"
+                if self._refusal
+                else "not subscribed to the store"
+            )
         if time.monotonic() - connection.heard_at_s > self._unresponsive_s:
             return "deaf: the store's channels are silent"
         return None
@@ -186,6 +191,10 @@ class Subscriber:
 
     def _down(self) -> None:
         self._was_complete = False
+        refusal = self._last.refusal if self._last is not None else ""
+        if refusal and refusal != self._refusal:
+            log.error("subscription_refused", connection=self._name, reason=refusal)
+        self._refusal = refusal or self._refusal
         self.subscriptions.lost()
         if self._events is not None:
             self._events.on_subscriber_lost()
@@ -197,7 +206,7 @@ class Subscriber:
             if self.subscriptions.ended(channel):
                 self._events.on_subscription_ended(channel)
         elif self.subscriptions.confirmed(channel) and not self._was_complete:
-            self._was_complete = True
+            self._was_complete, self._refusal = True, ""
             log.info("pubsub_listening", connection=self._name, channels=len(self.subscriptions.channels()))
             self._events.on_subscribed()
 

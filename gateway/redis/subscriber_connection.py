@@ -59,6 +59,7 @@ class SubscriberConnection(Connection):
             elif isinstance(reply, list):
                 self._on_confirmed(reply[0], reply[1] or b"")
             else:
+                self.refusal = self.refusal or str(reply)
                 self.abort()
         if messages:
             self._on_messages(messages)

@@ -23,6 +23,7 @@ class Reading:
     is_open         whether a snapshot is wanted or under way
     is_unsure       whether, after a failover, no snapshot has confirmed the position yet: the channel may bring another
                     message under a number that was delivered before
+    is_refused      whether the store refused the last snapshot: nothing is delivered without asking again
     must_repeat     whether a snapshot that was asked for before now is not enough
     begun_at        the last message that live members had when this reading began
     before_loss     the position when the channel was lost: what it brings when it is back was published later
@@ -39,6 +40,7 @@ class Reading:
         "buffer",
         "failovers",
         "is_open",
+        "is_refused",
         "is_running",
         "is_unsure",
         "must_repeat",
@@ -47,7 +49,7 @@ class Reading:
     )
 
     def __init__(self) -> None:
-        self.is_open = self.is_unsure = self.must_repeat = self.is_running = False
+        self.is_open = self.is_unsure = self.is_refused = self.must_repeat = self.is_running = False
         self.begun_at = Observation(NO_POSITION)
         self.before_loss = NO_POSITION
         self.failovers = 0

@@ -14,13 +14,14 @@ Nobody else reads a snapshot for members, and nobody else tries again.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
 import structlog
 
-from gateway.errors import StoreError
+from gateway.errors import StoreError, StoreRefused, StoreUnavailable
 from gateway.metrics import snapshots
 from gateway.rooms.member import Member, MemberState
 from gateway.rooms.position_check import Arrival, Missed, judge, missed
@@ -31,8 +32,15 @@ from gateway.state.history import NO_POSITION, Observed, Snapshot
 log = structlog.get_logger("gateway.hub")
 
 RETRY_S = 0.5
-"""Pause before a snapshot that failed is asked for again. Members get nothing meanwhile, and a Redis that is away must
-not be asked by all rooms at once as fast as it refuses."""
+"""First pause before a snapshot that failed is asked for again. Members get nothing meanwhile, and a Redis that is away
+must not be asked by all rooms at once as fast as it refuses."""
+
+RETRY_MOST_S = 8.0
+"""Each pause while the store is away is twice the one before, up to this. When it is back nobody waits for the end of a
+pause: every room is read then."""
+
+JITTER = 0.2
+"""Each pause is up to a fifth shorter or longer, so that rooms do not all ask in one moment."""
 
 
 class Answer(NamedTuple):
@@ -79,22 +87,35 @@ class Resync:
             self._spawn(self.run(room))
 
     async def run(self, room: Room) -> None:
-        """Woken by `start`. Ends when the room wants no snapshot. Pauses `RETRY_S` after one that failed or was not
-        settled, if members or other workers depend on it."""
+        """Woken by `start`. Ends when the room wants no snapshot, or the store refused one: that cannot pass, so it is
+        logged once, and asked for again when something happens in the room. After one that was not settled, or while
+        the store is away, pauses from `RETRY_S` to `RETRY_MOST_S`, if members or other workers depend on it."""
+        failures = 0
         try:
             while _wants_snapshot(room):
                 failovers, answer = await self._ask(room)
                 is_settled = self._deal_with(room, answer, failovers)
-                if not (is_settled or _wants_snapshot(room)) and (
-                    room.members or room.observed.is_suspicious
-                ):
-                    await self._pause(room)
+                failures = failures + 1 if isinstance(answer.snapshot, StoreUnavailable) else 0
+                if self._is_given_up(room, answer.snapshot) or is_settled or _wants_snapshot(room):
+                    continue
+                if room.members or room.observed.is_suspicious:
+                    await self._pause(room, min(RETRY_S * 2 ** max(0, failures - 1), RETRY_MOST_S))
         finally:
             room.reading.is_running = False
 
-    async def _pause(self, room: Room) -> None:
+    @staticmethod
+    def _is_given_up(room: Room, snapshot: Snapshot | StoreError) -> bool:
+        """Whether the store refused the snapshot; what it refuses is logged when it begins to."""
+        was_refused = room.reading.is_refused
+        room.reading.is_refused = isinstance(snapshot, StoreRefused)
+        room.follow_if_possible()
+        if room.reading.is_refused and not was_refused:
+            log.error("room_unreadable", room=room.name, reason=str(snapshot))
+        return room.reading.is_refused
+
+    async def _pause(self, room: Room, pause_s: float) -> None:
         woken = room.reading.woken = asyncio.Event()
-        await self._source.pause(RETRY_S, woken)
+        await self._source.pause(pause_s * random.uniform(1 - JITTER, 1 + JITTER), woken)
         room.reading.woken = None
         if not _wants_snapshot(room):
             room.request_again()

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 
 import orjson
 
-from gateway.metrics import delivered, holes
+from gateway.metrics import delivered, holes, malformed
 from gateway.protocol import Position, receive_json
 from gateway.rooms.fanout import Targets
 from gateway.rooms.loss_detector import LossDetector
 from gateway.rooms.member import Member, MemberState
+from gateway.rooms.payloads import is_object, parse_payload
 from gateway.rooms.position_check import Arrival, judge
 from gateway.rooms.reading import OnSnapshot, Reading
 from gateway.rooms.replays import RECEIVE
@@ -147,15 +148,12 @@ class Room:
 
     def receive(self, payloads: Sequence[bytes]) -> None:
         """Takes what the room's channel brought, in order: `<epoch>:<seq> <JSON>`; `-<session> <JSON>` for a notice
-        that this session does not get; `<epoch>:<seq>` alone where another worker tells the room's position."""
+        that this session does not get; `<epoch>:<seq>` alone where another worker tells the room's position. A payload
+        of another form is somebody else's: it is left out, and changes nothing for those beside it."""
         packets: list[bytes] = []
         for payload in payloads:
             head, _, data = payload.partition(b" ")
-            if not data:
-                self._told_position(head)
-                continue
-            epoch, _, number = head.partition(b":")
-            if self.is_following and epoch == self.epoch_bytes and number and int(number) == self.seq + 1:
+            if self.is_following and head == b"%b:%d" % (self.epoch_bytes, self.seq + 1) and is_object(data):
                 self.seq += 1
                 self.last_data = data
                 packets.append(RECEIVE + data + b"]")
@@ -163,12 +161,21 @@ class Room:
             if packets:
                 self.write(packets)
                 packets = []
-            if head.startswith(b"-"):
-                self._notice(head[1:].decode(), RECEIVE + data + b"]")
-            else:
-                self._unexpected(epoch.decode(), int(number), data)
+            self._receive_another(head, data)
         if packets:
             self.write(packets)
+
+    def _receive_another(self, head: bytes, data: bytes) -> None:
+        """What is no message that follows the position."""
+        known = parse_payload(head, data)
+        if known is None:
+            malformed.add(1)
+        elif isinstance(known, str):
+            self._notice(known, RECEIVE + data + b"]")
+        elif data:
+            self._unexpected(*known, data)
+        else:
+            self._told_position(*known)
 
     def write(self, packets: Sequence[bytes]) -> None:
         """Writes Engine.IO packets to all live members."""
@@ -202,6 +209,8 @@ class Room:
     def _unexpected(self, epoch: str, seq: int, data: bytes) -> None:
         """A message that does not follow the position, or comes while the room does not follow."""
         reading = self.reading
+        if reading.is_refused and not reading.is_open:
+            self.request()  # that it comes shows that somebody could store it
         if reading.is_open:
             reading.buffer.append((epoch, seq, data))
         if reading.was_delivered_before_loss(epoch, seq):
@@ -220,10 +229,9 @@ class Room:
                 holes.add(1)
                 self.request()
 
-    def _told_position(self, head: bytes) -> None:
+    def _told_position(self, epoch: str, seq: int) -> None:
         """Another worker tells where the room is, because Redis had lost something of it."""
-        epoch, _, number = head.partition(b":")
-        if number.isdigit() and (epoch != self.epoch_bytes or int(number) > self.seq):
+        if epoch != self.epoch or seq > self.seq:
             self.request_again()
 
     # -- reading
@@ -272,4 +280,5 @@ class Room:
 
     def follow_if_possible(self) -> None:
         """Messages are written at once unless the history is being read or the position is not confirmed."""
-        self.is_following = not self.reading.is_open and not self.reading.is_unsure
+        reading = self.reading
+        self.is_following = not (reading.is_open or reading.is_unsure or reading.is_refused)

@@ -145,6 +145,8 @@ async def _workers(store: Store, worker_dead_s: float) -> str:
     seconds, microseconds = await server.need("TIME")
     now = int(seconds) + int(microseconds) / 1e6
     found = await server.need("ZRANGE", keys.WORKERS, "0", "-1", "WITHSCORES")
+    older = store.holder(keys.OLDER_WORKERS)
+    found += await older.need("ZRANGE", keys.OLDER_WORKERS, "0", "-1", "WITHSCORES")
     ages_s = {name.decode(): now - float(at) for name, at in zip(found[::2], found[1::2], strict=True)}
     live = sorted((name, age_s) for name, age_s in ages_s.items() if age_s < worker_dead_s)
     if not live:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from gateway import keys
 from gateway.interfaces import CommandStore
-from gateway.protocol import Position
+from gateway.protocol import Position, readable_entry
 from gateway.state.scripts import SNAPSHOT
 
 NO_POSITION = Position("", 0)
@@ -21,7 +21,7 @@ NO_POSITION = Position("", 0)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A room at one moment: its position and its last entries, oldest first, as stored.
+    """A room at one moment: its position and its last entries, oldest first, as stored but each readable.
 
     `has_begun` says that Redis had lost something of the room, and that its epoch began with this reading.
     """
@@ -116,4 +116,5 @@ class Histories:
             new_epoch(),
             self._position_ttl_s,
         )
-        return Snapshot(reply[0].decode(), int(reply[1]), reply[2], bool(reply[3]))
+        entries = [readable_entry(entry) for entry in reply[2]]
+        return Snapshot(reply[0].decode(), int(reply[1]), entries, bool(reply[3]))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -18,15 +18,36 @@ from gateway import keys
 from gateway.errors import StoreError
 from gateway.interfaces import CommandStore, Reply
 from gateway.redis.connection import settle
+from gateway.state.batches import all_replies
 from gateway.state.scripts import MEMBERS, PRESENCE_AWAY, PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_SWEEP
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a join or leave did: whether the user came or went with it, and how many users there are now."""
+    """What a join or leave did: whether the user came or went with it, how many users there are now, and when that was
+    by the store's clock (ms since 1970)."""
 
     is_announced: bool
     count: int
+    at_ms: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a piece of a sweep did: the users who are gone with it, how many are left, when that was, and the cursor to
+    go on from; empty once all is done."""
+
+    gone: list[str]
+    count: int
+    at_ms: int
+    cursor: str
+
+
+SWEEP_MAX = 100
+"""Sessions that one script takes out: under half a millisecond, in which everybody waits."""
+
+SAME_CURSOR = "again"
+"""What the script answers instead of the cursor 0, which would mean that all is done."""
 
 
 class Presence:
@@ -41,14 +62,23 @@ class Presence:
     ) -> None:
         """Puts a session into a room; `on_result` gets what that did. A session that is there already is refreshed, and
         not announced. On one server, what is submitted for the room afterwards is answered afterwards."""
-        member = {"username": username, "worker": self._worker, "since": int(time.time() * 1000)}
-        names = (keys.members(room), keys.users(room))
-        command = PRESENCE_JOIN.command(names, session, orjson.dumps(member), username)
+        key, command = self._join_command(room, session, username)
 
         def answered(reply: Reply) -> None:
-            on_result(reply if isinstance(reply, StoreError) else Change(reply[0] == 1, reply[1]))
+            on_result(reply if isinstance(reply, StoreError) else _change(reply))
 
-        self._store.submit(names[0], command, answered)
+        self._store.submit(key, command, answered)
+
+    async def join_all(self, memberships: Sequence[tuple[str, str, str]]) -> list[Change | StoreError]:
+        """Puts many sessions into rooms (room, session, username); returns what that did to each."""
+        replies = await all_replies(self._store, [self._join_command(*one) for one in memberships])
+        return [reply if isinstance(reply, StoreError) else _change(reply) for reply in replies]
+
+    def _join_command(self, room: str, session: str, username: str) -> tuple[bytes, bytes]:
+        """With its first key."""
+        member = {"username": username, "since": int(time.time() * 1000)}
+        names = (keys.members(room, self._worker), keys.users(room))
+        return names[0], PRESENCE_JOIN.command(names, session, orjson.dumps(member), username)
 
     async def join(self, room: str, session: str, username: str) -> Change:
         """The same as `enter`, waited for."""
@@ -58,19 +88,50 @@ class Presence:
 
     async def leave(self, room: str, session: str) -> Change:
         """Takes a session out."""
-        reply = await self._store.run(PRESENCE_LEAVE, (keys.members(room), keys.users(room)), session)
-        return Change(reply[0] == 1, reply[1])
+        names = (keys.members(room, self._worker), keys.users(room))
+        return _change(await self._store.run(PRESENCE_LEAVE, names, session))
 
     async def away(self, room: str, session: str) -> None:
         """Marks a session whose connection dropped."""
-        await self._store.run(PRESENCE_AWAY, (keys.members(room),), session, int(time.time() * 1000))
+        await self._store.run(
+            PRESENCE_AWAY, (keys.members(room, self._worker),), session, int(time.time() * 1000)
+        )
 
-    async def sweep(self, room: str, worker: str) -> tuple[list[str], int]:
-        """Takes out all sessions of a dead worker. Returns the users who are gone with them, and how many are left."""
-        reply = await self._store.run(PRESENCE_SWEEP, (keys.members(room), keys.users(room)), worker)
-        return [name.decode() for name in reply[0]], reply[1]
+    async def sweep(self, room: str, worker: str, cursor: str = "0", is_older: bool = False) -> Swept:
+        """Takes out up to `SWEEP_MAX` sessions of a dead worker; `is_older` if it was a gateway before 0.1."""
+        (swept,) = await self.sweep_all([(room, cursor)], worker, is_older)
+        if isinstance(swept, StoreError):
+            raise swept
+        return swept
+
+    async def sweep_all(
+        self, rooms: Sequence[tuple[str, str]], worker: str, is_older: bool = False
+    ) -> list[Swept | StoreError]:
+        """The same for many rooms, each with its cursor; returns what that did in each."""
+        commands = []
+        for room, cursor in rooms:
+            members = keys.older_members(room) if is_older else keys.members(room, worker)
+            whose, names = worker if is_older else "", (members, keys.users(room))
+            arguments = (whose, cursor.removeprefix(SAME_CURSOR) or "0", SWEEP_MAX)
+            commands.append((members, PRESENCE_SWEEP.command(names, *arguments)))
+        replies = await all_replies(self._store, commands)
+        return [reply if isinstance(reply, StoreError) else _swept(reply) for reply in replies]
 
     async def members(self, room: str, most: int) -> tuple[list[str], int]:
         """Up to `most` usernames of a room, and how many users it has."""
         reply = await self._store.run(MEMBERS, (keys.users(room),), most)
         return [name.decode() for name in reply[0]], reply[1]
+
+
+def _change(reply: Reply) -> Change:
+    return Change(reply[0] == 1, reply[1], _ms(reply[2]))
+
+
+def _swept(reply: Reply) -> Swept:
+    gone, cursor = [name.decode() for name in reply[0]], reply[2].decode()
+    return Swept(gone, reply[1], _ms(reply[3]), "" if cursor == "0" else cursor)
+
+
+def _ms(time: Reply) -> int:
+    """Milliseconds since 1970 of what TIME answers."""
+    return int(time[0]) * 1000 + int(time[1]) // 1000

@@ -1,17 +1,27 @@
 """Which workers live, and in which rooms each has sessions.
 
-Owns the heartbeats, and for each worker the set of rooms by which others clean up after it when it is dead. All times
-are Redis' own: a host whose clock is wrong is neither presumed dead nor alive for ever.
+Owns the heartbeats, and for each worker the set of rooms by which others clean up after it when it is dead. No clock of
+a host or of the store decides who lives (`liveness.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from gateway import keys
 from gateway.interfaces import CommandStore, Reply
 from gateway.redis.connection import pack
-from gateway.state.scripts import WORKER_BEAT, WORKERS_DEAD
+from gateway.state.liveness import Liveness, departure
+from gateway.state.scripts import WORKER_BEAT
+
+
+class DeadWorker(NamedTuple):
+    """A worker without heartbeat. `is_older`: a gateway before 0.1, which kept its sessions elsewhere."""
+
+    name: str
+    is_older: bool = False
 
 
 class Workers:
@@ -19,24 +29,32 @@ class Workers:
 
     def __init__(self, store: CommandStore, worker: str, dead_after_s: float) -> None:
         self._store = store
-        self._dead_after_s = dead_after_s
+        self._liveness = Liveness(dead_after_s)
+        self._older = Liveness(dead_after_s)
         self.worker = worker
 
     async def beat(self) -> bool:
         """Says that this worker lives. Returns whether it was not known: it is new, or it was presumed dead and has
         been cleaned up after."""
-        return bool(await self._store.run(WORKER_BEAT, (keys.WORKERS,), self.worker, 0))
+        return bool(await self._store.run(WORKER_BEAT, (keys.WORKERS,), self.worker))
 
     async def depart(self, sweep_in_s: float) -> None:
-        """Makes this worker's heartbeat old enough that it counts as dead in `sweep_in_s`, or in `dead_after_s` if that
-        is sooner."""
-        age_s = max(0.0, self._dead_after_s - sweep_in_s)
-        await self._store.run(WORKER_BEAT, (keys.WORKERS,), self.worker, f"{age_s:.3f}")
+        """Says good-bye: this worker counts as dead once others have seen that for `sweep_in_s`, or for `dead_after_s`
+        if that is sooner."""
+        stamp = f"{departure(sweep_in_s):.3f}"
+        await self._store.call(keys.WORKERS, "ZADD", keys.WORKERS, stamp, self.worker)
 
-    async def dead(self) -> list[str]:
-        """Workers whose last heartbeat is older than `dead_after_s`."""
-        reply = await self._store.run(WORKERS_DEAD, (keys.WORKERS,), f"{self._dead_after_s:.3f}")
-        return [name.decode() for name in reply]
+    async def dead(self) -> list[DeadWorker]:
+        """Looks at the heartbeats, to be called regularly: workers whose own has not changed for `dead_after_s`."""
+        dead = self._liveness.look(await self._stamps(keys.WORKERS), time.monotonic())
+        older = self._older.look(await self._stamps(keys.OLDER_WORKERS), time.monotonic())
+        return [*map(DeadWorker, dead), *(DeadWorker(name, is_older=True) for name in older)]
+
+    async def _stamps(self, key: bytes) -> dict[str, float]:
+        """What somebody else's hand wrote there under another kind of name is no worker."""
+        found = await self._store.call(key, "ZRANGE", key, 0, -1, "WITHSCORES")
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return {name.decode(): float(stamp) for name, stamp in pairs if name.isascii()}
 
     async def forget(self, worker: str) -> None:
         """Forgets a worker that has been cleaned up after: first its rooms, then its heartbeat.
@@ -45,17 +63,18 @@ class Workers:
         everything back. Were the heartbeat removed before the rooms, what it puts back could be removed after that.
         """
         await self._store.call(keys.worker_rooms(worker), "DEL", keys.worker_rooms(worker))
-        await self._store.call(keys.WORKERS, "ZREM", keys.WORKERS, worker)
+        for registry in (keys.WORKERS, keys.OLDER_WORKERS):
+            await self._store.call(registry, "ZREM", registry, worker)
 
     async def rooms_of(self, worker: str) -> list[str]:
         """The rooms in which a worker had sessions."""
         key = keys.worker_rooms(worker)
         return [room.decode() for room in await self._store.call(key, "SMEMBERS", key)]
 
-    async def enter(self, room: str) -> None:
-        """Notes that this worker has sessions in a room."""
+    async def enter(self, rooms: Sequence[str]) -> None:
+        """Notes that this worker has sessions in these rooms."""
         key = keys.worker_rooms(self.worker)
-        await self._store.call(key, "SADD", key, room.encode())
+        await self._store.call(key, "SADD", key, *(room.encode() for room in rooms))
 
     def will_enter(self, room: str, on_result: Callable[[Reply], None]) -> None:
         """The same without waiting, to be called before a session is put into the room.
@@ -66,7 +85,9 @@ class Workers:
         key = keys.worker_rooms(self.worker)
         self._store.submit(key, pack(b"SADD", key, room.encode()), on_result)
 
-    async def quit(self, room: str, worker: str | None = None) -> None:
-        """Notes that a worker (this one if none is named) has no sessions in a room any more."""
+    async def quit(self, rooms: Sequence[str], worker: str | None = None) -> None:
+        """Notes that a worker (this one if none is named) has no sessions in these rooms any more."""
+        if not rooms:
+            return
         key = keys.worker_rooms(worker or self.worker)
-        await self._store.call(key, "SREM", key, room.encode())
+        await self._store.call(key, "SREM", key, *(room.encode() for room in rooms))

@@ -25,7 +25,7 @@ async def spoil(worker: ChatWorker, key: bytes) -> None:
 
 
 async def test_what_the_store_refuses_is_tried_once_and_logged_once(worker: ChatWorker, room: str) -> None:
-    await spoil(worker, keys.members(room))
+    await spoil(worker, keys.members(room, worker.name))
     attempts: list[float] = []
 
     async def attempt() -> None:
@@ -88,7 +88,7 @@ async def test_a_room_that_is_refused_does_not_keep_the_others_from_being_put_ba
         await ann.join(name)
     for name in rooms:
         await worker.presence.sweep(name, worker.name)
-    await spoil(worker, keys.members(rooms[0]))
+    await spoil(worker, keys.members(rooms[0], worker.name))
     with capture_logs() as logged:
         worker.tracker.register_again()
 

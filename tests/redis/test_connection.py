@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import Reply
 from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
-from gateway.redis.connection import pack
+from gateway.redis.connection import IN_FLIGHT_MAX, pack
 from gateway.redis.server_watch import ServerWatch
 from gateway.state.history import NOTHING
 from gateway.state.scripts import SNAPSHOT
@@ -21,6 +23,8 @@ from tests.support.command_connections import TIMEOUT_S, UNRESPONSIVE_S, Life, o
 from tests.support.redis_limits import LIMITS
 from tests.support.servers import Valkey
 from tests.support.waiting import HeldUp, Stopwatch, in_time, tried_again, until
+
+PING = pack(b"PING")
 
 
 class Ledger:
@@ -224,3 +228,38 @@ async def test_more_commands_than_a_connection_holds_are_refused_at_once(
             connection.submit(pack("ECHO", number), ledger.expects(number))
         assert ledger.numbers() == [10, 11]
         await until(lambda: len(ledger.answers) == 12, 2, "the others are answered")
+
+
+async def test_a_look_at_very_many_commands_in_flight_takes_as_long_for_each_as_at_few(
+    server: Valkey,
+) -> None:
+    """Indexing in the middle of a deque made it quadratic: counted here by looks at a command's time."""
+    async with opened(server.url, timeout_s=60.0) as connection:
+        server.freeze()
+        try:
+            answered: list[Reply] = []
+            for _ in range(IN_FLIGHT_MAX - 1):
+                connection.submit(PING, answered.append)
+            looks = CountingDeque(connection._in_flight)
+            connection._in_flight = looks
+            connection._options = replace(connection._options, timeout_s=0.0, unresponsive_s=60.0)
+            connection._expire()
+            assert len(answered) == IN_FLIGHT_MAX - 1
+            assert {type(reply) for reply in answered} == {StoreUnavailable}
+            assert looks.inner == 0, "only its ends are looked at"
+            assert looks.outer <= 2 * IN_FLIGHT_MAX
+        finally:
+            server.thaw()
+
+
+class CountingDeque(deque[Any]):
+    """Counts which of its items are looked at by number: the outermost ones are at hand, the others are walked to."""
+
+    outer = inner = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        if place in (0, -1, len(self) - 1):
+            self.outer += 1
+        else:
+            self.inner += 1
+        return super().__getitem__(place)

@@ -12,6 +12,7 @@ import redis.asyncio as redis
 from gateway import keys
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.metrics import snapshots
+from gateway.protocol import entry_head
 from gateway.rooms.room import Room
 from gateway.state.history import Snapshot
 from tests.support.chat_worker import ChatWorker, chat_worker
@@ -34,8 +35,7 @@ async def server() -> AsyncIterator[Valkey]:
 
 
 def send(worker: ChatWorker, opened: Room, text: str) -> None:
-    stored = b'{"message":"%b","username":"u","__createdtime__":1}' % text.encode()
-    worker.publisher.publish(opened, stored, None, lambda result: None)
+    worker.publisher.publish(opened, entry_head(text, "u"), None, lambda result: None)
 
 
 async def test_a_feed_is_made_once_and_is_subscribed_when_that_is_told(

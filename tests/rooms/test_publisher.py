@@ -6,12 +6,13 @@ import time
 from collections.abc import AsyncIterator
 
 import hiredis
+import orjson
 import pytest
 
 from gateway import keys
 from gateway.errors import StoreError, StoreRefused, StoreUnavailable
 from gateway.interfaces import OnReply, Reply
-from gateway.protocol import Position, entry
+from gateway.protocol import Position, entry_head, whole_entry
 from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import CommandCalls, PrimaryCommands
 from gateway.redis.server_watch import ServerWatch
@@ -24,7 +25,7 @@ from gateway.state.scripts import PUBLISH
 from tests.support.redis_limits import LIMITS
 from tests.support.waiting import until
 
-ENTRY = entry("hello", "ann", 7)
+HEAD = entry_head("hello", "ann")
 Outcomes = list[str | StoreError]
 
 
@@ -60,20 +61,20 @@ def publisher_of(store: HandStore, **options: int) -> Publisher:
 
 def test_one_script_call_names_the_rooms_keys_and_what_was_seen() -> None:
     store, outcomes = HandStore(), Outcomes()
-    publisher_of(store, history_messages=50).publish(room_at(), ENTRY, "k1", outcomes.append)
+    publisher_of(store, history_messages=50).publish(room_at(), HEAD, "k1", outcomes.append)
     (command,) = store.commands
     assert command[:3] == [b"EVALSHA", PUBLISH.digest, b"3"]
     assert command[3:6] == [keys.history("tea"), keys.meta("tea"), keys.idempotency("tea", "k1")]
     assert command[6:8] == [b"PUBLISH", keys.live("tea")]
     assert command[11:16] == [b'"tea"', b"50", b"2592000", b"5184000", b"300"]
-    assert command[17:] == [b"a", b"4", b"", b"", ENTRY]
-    store.answer(b"a:5")
+    assert command[17:] == [b"a", b"4", b"", b"", HEAD]
+    store.answer(b"a:5 7")
     assert outcomes == ["a:5"]
 
 
 def test_a_message_that_was_stored_before_says_nothing_about_the_rooms_position() -> None:
     store, opened, outcomes = HandStore(), room_at(), Outcomes()
-    publisher_of(store).publish(opened, ENTRY, "k1", outcomes.append)
+    publisher_of(store).publish(opened, HEAD, "k1", outcomes.append)
     store.answer(b"=a:9")
     assert (outcomes, opened.observed.position) == (["a:9"], Position("a", 4))
 
@@ -81,9 +82,20 @@ def test_a_message_that_was_stored_before_says_nothing_about_the_rooms_position(
 def test_what_was_seen_on_another_server_is_told_with_the_next_message() -> None:
     store, opened = HandStore(), room_at()
     opened.server_left(time.monotonic() - 2)
-    publisher_of(store).publish(opened, ENTRY, None, lambda result: None)
+    publisher_of(store).publish(opened, HEAD, None, lambda result: None)
     assert store.commands[0][-5:-3] == [b"a", b"4"]
     assert 2000 <= int(store.commands[0][-2]) < 4000
+
+
+def test_what_was_acknowledged_is_remembered_with_the_time_that_the_store_gave_it() -> None:
+    store, opened = HandStore(), room_at()
+    publisher_of(store).publish(opened, HEAD, None, lambda result: None)
+    store.answer(b"a:5 1764169200123")
+    stored = whole_entry(HEAD, b"1764169200123")
+    other = whole_entry(HEAD, b"1764169200124")
+    opened.server_left(time.monotonic())
+    assert not opened.detector.is_contradicted(Snapshot("a", 5, [HEAD, stored]), None)
+    assert opened.detector.is_contradicted(Snapshot("a", 5, [HEAD, other]), None)
 
 
 def test_a_position_is_told_on_the_rooms_channel() -> None:
@@ -96,12 +108,12 @@ def test_a_command_is_prepared_once_per_room_and_epoch() -> None:
     store, opened = HandStore(), room_at()
     publisher = publisher_of(store)
     for _ in range(2):
-        publisher.publish(opened, ENTRY, None, lambda result: None)
+        publisher.publish(opened, HEAD, None, lambda result: None)
     first, second = store.commands
     assert first == second
     assert first[2:5] == [b"2", keys.history("tea"), keys.meta("tea")]
-    store.answer(b"a:5", b"b:1")
-    publisher.publish(opened, ENTRY, None, lambda result: None)
+    store.answer(b"a:5 7", b"b:1 8")
+    publisher.publish(opened, HEAD, None, lambda result: None)
     assert store.commands[2][15] != first[15], "an epoch that was taken is not offered again"
     assert store.commands[2][-5:-3] == [b"a", b"4"], "of the epoch that the members are in"
 
@@ -109,25 +121,25 @@ def test_a_command_is_prepared_once_per_room_and_epoch() -> None:
 def test_an_acknowledged_position_is_told_to_the_store_with_the_next_message() -> None:
     store, opened = HandStore(), room_at()
     publisher = publisher_of(store)
-    publisher.publish(opened, ENTRY, None, lambda result: None)
-    store.answer(b"a:9")
-    publisher.publish(opened, ENTRY, None, lambda result: None)
+    publisher.publish(opened, HEAD, None, lambda result: None)
+    store.answer(b"a:9 7")
+    publisher.publish(opened, HEAD, None, lambda result: None)
     assert store.commands[1][-5:-3] == [b"a", b"9"]
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("late"), StoreRefused("wrong type")])
 def test_an_error_is_the_outcome_as_it_is(error: StoreError) -> None:
     store, outcomes = HandStore(), Outcomes()
-    publisher_of(store).publish(room_at(), ENTRY, None, outcomes.append)
+    publisher_of(store).publish(room_at(), HEAD, None, outcomes.append)
     store.answer(error)
     assert outcomes == [error]
 
 
 def test_with_enough_replicas_the_position_is_the_outcome() -> None:
     store, outcomes = HandStore(), Outcomes()
-    publisher_of(store, wait_replicas=1).publish(room_at(), ENTRY, None, outcomes.append)
+    publisher_of(store, wait_replicas=1).publish(room_at(), HEAD, None, outcomes.append)
     assert [command[0] for command in store.commands] == [b"EVALSHA", b"WAIT"]
-    store.answer(b"a:5")
+    store.answer(b"a:5 7")
     assert outcomes == []
     store.answer(1)
     assert outcomes == ["a:5"]
@@ -136,15 +148,15 @@ def test_with_enough_replicas_the_position_is_the_outcome() -> None:
 @pytest.mark.parametrize(
     ("stored", "replicas"),
     [
-        (b"a:5", 0),
-        (b"a:5", StoreUnavailable("late")),
+        (b"a:5 7", 0),
+        (b"a:5 7", StoreUnavailable("late")),
         (StoreUnavailable("late"), 2),
         (StoreUnavailable("late"), StoreUnavailable("late")),
     ],
 )
 def test_with_too_few_replicas_or_no_answer_it_is_unavailable_once(stored: Reply, replicas: Reply) -> None:
     store, outcomes = HandStore(), Outcomes()
-    publisher_of(store, wait_replicas=1).publish(room_at(), ENTRY, None, outcomes.append)
+    publisher_of(store, wait_replicas=1).publish(room_at(), HEAD, None, outcomes.append)
     store.answer(stored, replicas)
     assert [type(outcome) for outcome in outcomes] == [StoreUnavailable]
 
@@ -152,11 +164,11 @@ def test_with_too_few_replicas_or_no_answer_it_is_unavailable_once(stored: Reply
 def test_a_wait_that_was_over_before_the_message_was_stored_proves_nothing() -> None:
     """On a Cluster, when the message's slot moves and the message takes a detour."""
     store, outcomes = HandStore(), Outcomes()
-    publisher_of(store, wait_replicas=1).publish(room_at(), ENTRY, None, outcomes.append)
+    publisher_of(store, wait_replicas=1).publish(room_at(), HEAD, None, outcomes.append)
     stored, waited = store.waiting
     waited(1)
     assert outcomes == []
-    stored(b"a:5")
+    stored(b"a:5 7")
     assert [type(outcome) for outcome in outcomes] == [StoreUnavailable]
 
 
@@ -181,13 +193,15 @@ async def test_messages_of_one_turn_get_positions_in_the_order_in_which_they_wer
     publisher, outcomes = Publisher(store, RoomRoute(), PublishOptions()), Outcomes()
     opened = Room(room, keys.live(room), lambda opened: None)
     for number in range(50):
-        publisher.publish(opened, entry(f"m{number}", "ann", 7), None, outcomes.append)
+        publisher.publish(opened, entry_head(f"m{number}", "ann"), None, outcomes.append)
     await until(lambda: len(outcomes) == 50, 3, "all are answered")
     assert [str(outcome).partition(":")[2] for outcome in outcomes] == [
         str(number) for number in range(1, 51)
     ]
     snapshot = await Histories(store, 600).snapshot(room)
-    assert list(snapshot.entries) == [entry(f"m{number}", "ann", 7) for number in range(50)]
+    assert [orjson.loads(stored)["message"] for stored in snapshot.entries] == [
+        f"m{number}" for number in range(50)
+    ]
 
 
 async def test_without_replicas_a_message_that_needs_one_is_unavailable_though_stored(
@@ -195,7 +209,7 @@ async def test_without_replicas_a_message_that_needs_one_is_unavailable_though_s
 ) -> None:
     publisher = Publisher(store, RoomRoute(), PublishOptions(wait_replicas=1, wait_s=0.1))
     outcomes = Outcomes()
-    publisher.publish(Room(room, keys.live(room), lambda opened: None), ENTRY, "k1", outcomes.append)
+    publisher.publish(Room(room, keys.live(room), lambda opened: None), HEAD, "k1", outcomes.append)
     await until(lambda: outcomes, 3, "it is answered")
     assert isinstance(outcomes[0], StoreUnavailable)
     assert (await Histories(store, 600).snapshot(room)).seq == 1

@@ -12,7 +12,7 @@ import redis.asyncio as redis
 
 from gateway import keys
 from gateway.errors import StoreError
-from gateway.protocol import Position, entry, notice_json, receive_json
+from gateway.protocol import Position, entry_head, notice_json, receive_json, whole_entry
 from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
 from gateway.redis.server_watch import ServerWatch
@@ -59,7 +59,7 @@ async def published(
         await listening.get_message(timeout=10)
         publisher = Publisher(store, route, PublishOptions())
         opened = Room(room, route.channel(room), lambda opened: None)
-        publisher.publish(opened, entry('a "text" ]} ', "ann", 7), None, answers.append)
+        publisher.publish(opened, entry_head('a "text" ]} ', "ann"), None, answers.append)
         publisher.announce(
             room, notice_json("x has joined the room", "ChatBot", opened.name_json, 7), "sid-1"
         )
@@ -93,7 +93,9 @@ async def test_a_route_unwraps_what_the_script_published(
     head, _, data = payload.partition(b" ")
     position = Position.parse(head.decode())
     assert (channel, position.seq) == (keys.live(room), 1)
-    assert data == receive_json(entry('a "text" ]} ', "ann", 7), orjson.dumps(room), position)
+    created = str(orjson.loads(data)["__createdtime__"]).encode()
+    stored = whole_entry(entry_head('a "text" ]} ', "ann"), created)
+    assert data == receive_json(stored, orjson.dumps(room), position)
     head, _, data = notice[1].partition(b" ")
     assert (notice[0], head) == (keys.live(room), b"-sid-1")
     assert json.loads(data)["message"] == "x has joined the room"

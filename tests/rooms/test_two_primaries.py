@@ -10,6 +10,7 @@ from typing import Literal
 import pytest
 
 from gateway.errors import StoreError
+from gateway.protocol import entry_head
 from gateway.redis.address import Endpoint, endpoint_of
 from gateway.rooms.room import Room
 from tests.support.chat_worker import ChatWorker, chat_worker
@@ -20,7 +21,6 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.system  # each test has a primary and a replica of its own
 
-ENTRY = b'{"message":"%b","username":"u","__createdtime__":1}'
 Last = Literal["commands", "channel"]
 
 
@@ -64,7 +64,7 @@ class Side:
     async def send(self, text: str) -> str:
         """Publishes a message; returns its position."""
         outcomes: list[str | StoreError] = []
-        self.worker.publisher.publish(self.room, ENTRY % text.encode(), None, outcomes.append)
+        self.worker.publisher.publish(self.room, entry_head(text, "u"), None, outcomes.append)
         await until(lambda: outcomes, what="an answer")
         assert isinstance(outcomes[0], str), outcomes
         return outcomes[0]

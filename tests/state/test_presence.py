@@ -27,7 +27,7 @@ async def counts(client: redis.Redis, room: str) -> dict[bytes | str, bytes | st
 
 async def entry(client: redis.Redis, room: str, session: str) -> dict[str, Any]:
     """What is stored of a session."""
-    found = await client.hget(keys.members(room), session)
+    found = await client.hget(keys.members(room, "w1"), session)
     assert found is not None
     read: dict[str, Any] = json.loads(found)
     return read
@@ -48,7 +48,7 @@ async def test_an_empty_room_leaves_nothing_behind(
 ) -> None:
     await presence.join(room, "s1", "ann")
     await presence.leave(room, "s1")
-    assert await client.exists(keys.members(room), keys.users(room)) == 0
+    assert await client.exists(keys.members(room, "w1"), keys.users(room)) == 0
 
 
 async def test_joining_again_refreshes_and_counts_once(
@@ -58,7 +58,7 @@ async def test_joining_again_refreshes_and_counts_once(
     await presence.away(room, "s1")
     assert await presence.join(room, "s1", "ann") == Change(False, 1)
     stored = await entry(client, room, "s1")
-    assert (stored["username"], stored["worker"], "leaving" in stored) == ("ann", "w1", False)
+    assert (stored["username"], "leaving" in stored) == ("ann", False)
     assert abs(stored["since"] - time.time() * 1000) < 60_000
     assert await counts(client, room) == {b"ann": b"1"}
 
@@ -92,9 +92,12 @@ async def test_a_sweep_takes_out_one_workers_sessions_and_names_who_is_gone(
     await dead.join(room, "s2", "ben")
     await dead.join(room, "s3", "ben")
     await living.join(room, "s4", "ann")
-    assert await living.sweep(room, "dead") == (["ben"], 1)
-    assert await living.sweep(room, "dead") == ([], 1), "once"
-    assert await client.hkeys(keys.members(room)) == [b"s4"]
+    swept = await living.sweep(room, "dead")
+    assert (swept.gone, swept.count, swept.cursor) == (["ben"], 1, "")
+    again = await living.sweep(room, "dead")
+    assert (again.gone, again.count, again.cursor) == ([], 1, ""), "once"
+    assert await client.hkeys(keys.members(room, "living")) == [b"s4"]
+    assert await client.exists(keys.members(room, "dead")) == 0
     assert await counts(client, room) == {b"ann": b"1"}
 
 
@@ -111,29 +114,33 @@ async def test_members_names_no_more_than_asked_for_and_counts_all(presence: Pre
 # -- workers
 
 
+async def names(workers: Workers) -> set[str]:
+    """The workers that are dead in the eyes of one."""
+    return {dead.name for dead in await workers.dead()}
+
+
 async def test_a_worker_counts_as_dead_when_its_heartbeat_is_old(store: PrimaryCommands, room: str) -> None:
     here, there = Workers(store, f"here-{room}", 15.0), Workers(store, f"there-{room}", 15.0)
     await here.beat()
     await there.beat()
-    assert not {here.worker, there.worker} & set(await here.dead())
+    assert not {here.worker, there.worker} & await names(here)
     await there.depart(0.0)
-    assert there.worker in await here.dead()
+    assert there.worker in await names(here)
     await there.depart(10.0)
-    assert there.worker not in await here.dead(), "its sessions may come back elsewhere first"
+    assert there.worker not in await names(here), "its sessions may come back elsewhere first"
     await here.forget(there.worker)
     await here.forget(here.worker)
-    assert not {here.worker, there.worker} & set(await here.dead())
+    assert not {here.worker, there.worker} & await names(here)
 
 
 async def test_a_worker_notes_the_rooms_in_which_it_has_sessions(store: PrimaryCommands, room: str) -> None:
     here, other = Workers(store, f"here-{room}", 15.0), Workers(store, f"other-{room}", 15.0)
-    await here.enter("Tee & 茶")
-    await here.enter(room)
+    await here.enter(["Tee & 茶", room])
     assert sorted(await other.rooms_of(here.worker)) == sorted(["Tee & 茶", room])
-    await other.quit(room, here.worker)
+    await other.quit([room], here.worker)
     assert await other.rooms_of(here.worker) == ["Tee & 茶"]
-    await here.quit("Tee & 茶")
+    await here.quit(["Tee & 茶"])
     assert await other.rooms_of(here.worker) == []
-    await here.enter(room)
+    await here.enter([room])
     await other.forget(here.worker)
     assert await other.rooms_of(here.worker) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 
 import pytest
@@ -10,7 +11,7 @@ import redis.asyncio as redis
 
 from gateway import keys
 from gateway.errors import StoreRefused
-from gateway.protocol import Position, entry
+from gateway.protocol import EMPTY_ENTRY, Position, entry, entry_head
 from gateway.redis.commands import PrimaryCommands
 from gateway.state.history import NOTHING, Histories, Observed
 from gateway.state.scripts import PUBLISH
@@ -33,13 +34,24 @@ async def publish(
         names.append(keys.idempotency(room, key))
     reply = await store.run(
         PUBLISH, tuple(names), "PUBLISH", keys.live(room), "", " ", "", f'"{room}"', kept, TTL_S, META_TTL_S,
-        IDEMPOTENCY_TTL_S, epoch, *observed.arguments(), entry(text, "ann", 7),
+        IDEMPOTENCY_TTL_S, epoch, *observed.arguments(), entry_head(text, "ann"),
     )  # fmt: skip
-    return Position.parse(reply.removeprefix(b"=").decode())
+    return Position.parse(reply.removeprefix(b"=").partition(b" ")[0].decode())
 
 
-async def texts(client: redis.Redis, room: str) -> list[bytes | str]:
-    return list(await client.lrange(keys.history(room), 0, -1))
+async def texts(client: redis.Redis, room: str) -> list[str]:
+    return [json.loads(stored)["message"] for stored in await client.lrange(keys.history(room), 0, -1)]
+
+
+async def times(client: redis.Redis, room: str) -> list[int]:
+    return [
+        json.loads(stored)["__createdtime__"] for stored in await client.lrange(keys.history(room), 0, -1)
+    ]
+
+
+async def store_time_ms(client: redis.Redis) -> int:
+    seconds, microseconds = await client.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 async def test_a_first_message_begins_an_epoch_at_one(
@@ -48,8 +60,12 @@ async def test_a_first_message_begins_an_epoch_at_one(
     assert await publish(store, room, "m1") == Position("e1", 1)
     assert await publish(store, room, "m2", "e2") == Position("e1", 2)
     meta = await client.hgetall(keys.meta(room))
-    assert (meta[b"epoch"], meta[b"seq"], sorted(meta)) == (b"e1", b"2", [b"begun", b"epoch", b"seq"])
-    assert await texts(client, room) == [entry("m1", "ann", 7), entry("m2", "ann", 7)]
+    assert (meta[b"epoch"], meta[b"seq"], sorted(meta)) == (
+        b"e1",
+        b"2",
+        [b"begun", b"epoch", b"last", b"seq"],
+    )
+    assert await texts(client, room) == ["m1", "m2"]
 
 
 async def test_an_entry_is_the_old_services_json_under_its_key(client: redis.Redis, room: str) -> None:
@@ -65,10 +81,9 @@ async def test_the_channel_brings_position_and_data_with_room_and_id(
         await listening.get_message(timeout=3)
         await publish(store, room, "m1")
         message = await listening.get_message(timeout=3)
-    expected = (
-        f'e1:1 {{"message":"m1","username":"ann","__createdtime__":7,"room":"{room}","id":"e1:1"}}'.encode()
-    )
-    assert message["data"] == expected
+    (at_ms,) = await times(client, room)
+    stored = entry("m1", "ann", at_ms)
+    assert message["data"] == b'e1:1 %b,"room":"%b","id":"e1:1"}' % (stored[:-1], room.encode())
 
 
 async def test_only_the_last_entries_are_kept_and_everything_expires(
@@ -76,13 +91,77 @@ async def test_only_the_last_entries_are_kept_and_everything_expires(
 ) -> None:
     for number in range(1, 6):
         await publish(store, room, f"m{number}", key=f"k{number}", kept=3)
-    assert await texts(client, room) == [entry(f"m{number}", "ann", 7) for number in (3, 4, 5)]
+    assert await texts(client, room) == ["m3", "m4", "m5"]
     ttls = [
         await client.ttl(name) for name in (keys.history(room), keys.meta(room), keys.idempotency(room, "k5"))
     ]
     assert [TTL_S - 5 < ttls[0] <= TTL_S, META_TTL_S - 5 < ttls[1] <= META_TTL_S, 45 < ttls[2] <= 50] == [
         True
     ] * 3
+
+
+async def test_a_message_bears_the_stores_time_and_the_entry_is_the_old_services_json(
+    store: PrimaryCommands, client: redis.Redis, room: str
+) -> None:
+    before_ms = await store_time_ms(client)
+    await publish(store, room, 'Zoë "Z" 茶')
+    (at_ms,) = await times(client, room)
+    assert before_ms <= at_ms <= await store_time_ms(client)
+    assert await client.lrange(keys.history(room), 0, -1) == [entry('Zoë "Z" 茶', "ann", at_ms)]
+
+
+@pytest.mark.parametrize("spelling", ['"__createdtime__":%d}', '"__createdtime__": %d} '])
+async def test_a_message_is_never_older_than_the_one_before_it(
+    store: PrimaryCommands, client: redis.Redis, room: str, spelling: str
+) -> None:
+    """A worker of an older version, whose host is ahead, wrote the last one; or the clock of Redis was set."""
+    ahead_ms = await store_time_ms(client) + 5000
+    await client.rpush(keys.history(room), '{"message":"old","username":"bob",' + spelling % ahead_ms)
+    await publish(store, room, "m1")
+    await publish(store, room, "m2")
+    assert await times(client, room) == [ahead_ms] * 3
+    await client.hset(keys.meta(room), "last", ahead_ms + 5000)
+    await publish(store, room, "m3")
+    assert (await times(client, room))[-1] == ahead_ms + 5000
+
+
+@pytest.mark.parametrize(
+    "stored", ["text", '{"__createdtime__":"7"}', '{"__createdtime__":99999999999999999}', "{ }"]
+)
+async def test_a_time_that_was_no_clocks_is_not_adopted(
+    store: PrimaryCommands, client: redis.Redis, room: str, stored: str
+) -> None:
+    await client.rpush(keys.history(room), stored)
+    await publish(store, room, "m1")
+    at_ms = json.loads((await client.lrange(keys.history(room), -1, -1))[0])["__createdtime__"]
+    assert abs(at_ms - await store_time_ms(client)) < 60_000
+
+
+@pytest.mark.parametrize("is_read_first", [False, True])
+async def test_a_room_of_the_old_service_expires_from_the_first_message_on(
+    store: PrimaryCommands, client: redis.Redis, room: str, is_read_first: bool
+) -> None:
+    await client.rpush(keys.history(room), entry("old", "bob", await store_time_ms(client)))
+    if is_read_first:
+        await Histories(store, 600).snapshot(room)
+    await publish(store, room, "m1")
+    assert TTL_S - 5 < await client.ttl(keys.history(room)) <= TTL_S
+
+
+async def test_a_busy_room_gets_its_time_to_live_again_before_a_hundredth_of_it_is_over(
+    store: PrimaryCommands, client: redis.Redis, room: str
+) -> None:
+    await publish(store, room, "m1")
+    await client.expire(keys.history(room), 50)
+    await client.expire(keys.meta(room), 50)
+    last = int(await client.hget(keys.meta(room), "last") or 0)
+    await client.hset(keys.meta(room), "last", last - 1000)  # a hundredth of TTL_S
+    await publish(store, room, "m2")
+    assert await client.ttl(keys.history(room)) > TTL_S - 5
+    assert await client.ttl(keys.meta(room)) > META_TTL_S - 5
+    await client.delete(keys.history(room))
+    await publish(store, room, "m3")
+    assert await client.ttl(keys.history(room)) > TTL_S - 5, "a list that is new again"
 
 
 async def test_a_known_idempotency_key_stores_and_tells_nothing(
@@ -140,8 +219,10 @@ async def test_a_key_of_another_type_is_refused_and_nothing_is_told(
     store: PrimaryCommands, client: redis.Redis, room: str
 ) -> None:
     await client.set(keys.history(room), "not a list")
+    await client.hset(keys.meta(room), mapping={"epoch": "e1", "seq": 4})
     with pytest.raises(StoreRefused, match="WRONGTYPE"):
         await publish(store, room, "m")
+    assert await client.hget(keys.meta(room), "seq") == b"4", "no number was given"
     with pytest.raises(StoreRefused, match="WRONGTYPE"):
         await Histories(store, 600).snapshot(room)
 
@@ -163,9 +244,19 @@ async def test_a_snapshot_of_a_new_room_makes_its_epoch(
 async def test_a_snapshot_adopts_a_room_of_the_old_service(
     store: PrimaryCommands, client: redis.Redis, room: str
 ) -> None:
-    await client.rpush(keys.history(room), b"one", b"two")
+    one, two = entry("one", "ann", 7), entry("two", "ann", 8)
+    await client.rpush(keys.history(room), one, two)
     snapshot = await Histories(store, 600).snapshot(room)
-    assert (snapshot.seq, snapshot.after(0)) == (2, [(1, b"one"), (2, b"two")])
+    assert (snapshot.seq, snapshot.after(0)) == (2, [(1, one), (2, two)])
+
+
+async def test_an_entry_that_nobody_can_read_is_an_empty_message_in_its_place(
+    store: PrimaryCommands, client: redis.Redis, room: str
+) -> None:
+    one = entry("one", "ann", 7)
+    await client.rpush(keys.history(room), one, b"{ }", b"\xff", b"text", one)
+    snapshot = await Histories(store, 600).snapshot(room)
+    assert list(snapshot.entries) == [one, EMPTY_ENTRY, EMPTY_ENTRY, EMPTY_ENTRY, one]
 
 
 async def test_a_snapshot_of_a_store_that_lost_data_has_a_new_epoch_at_once(
@@ -243,4 +334,4 @@ async def test_position_and_entries_belong_together_while_others_publish(
     await asyncio.gather(*sending)
     for snapshot in [*reading, await histories.snapshot(room)]:
         for seq, stored in snapshot.after(0):
-            assert stored == entry(f"m{seq}", "ann", 7)
+            assert json.loads(stored)["message"] == f"m{seq}"

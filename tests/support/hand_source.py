@@ -42,6 +42,7 @@ class HandSource:
     def __init__(self, on_epoch_begun: Callable[[Room], None] = lambda room: None) -> None:
         self.resync = Resync(self, self._spawn, on_epoch_begun)
         self.reads = 0
+        self.pauses_s: list[float] = []
         self.step: Step | None = None
         self._reading: Coroutine[Any, Any, None] | None = None
 
@@ -108,4 +109,5 @@ class HandSource:
 
     async def pause(self, pause_s: float, woken: asyncio.Event) -> None:
         """Waits for the test."""
+        self.pauses_s.append(pause_s)
         await Step("pause")

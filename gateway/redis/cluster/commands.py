@@ -20,7 +20,7 @@ from redis.crc import key_slot
 from gateway.background import Background
 from gateway.errors import StoreError, StoreMoved, StoreUnavailable
 from gateway.interfaces import CommandEvents, OnReply, Reply
-from gateway.redis.address import Endpoint, open_connection, with_address
+from gateway.redis.address import Endpoint, open_connection, open_with_scripts, with_address
 from gateway.redis.cluster.redirects import RedirectedCommand, SlotRedirect
 from gateway.redis.cluster.slot_map import SLOTS, Address, address_of, read_slots, seeds_of
 from gateway.redis.commands import CommandCalls
@@ -265,9 +265,7 @@ class ClusterCommands(CommandCalls):
         return node
 
     async def _connect(self, address: Address, on_lost: Callable[[], None]) -> CommandConnection:
-        connection = await open_connection(self.endpoint(address), lambda: self._new(on_lost), self._name)
-        connection.load_scripts()
-        return connection
+        return await open_with_scripts(self.endpoint(address), lambda: self._new(on_lost), self._name)
 
     def _new(self, on_lost: Callable[[], None] = lambda: None) -> CommandConnection:
         return CommandConnection(on_lost, self._options)

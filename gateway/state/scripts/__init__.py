@@ -28,7 +28,6 @@ PRESENCE_AWAY = _load("presence_away")
 PRESENCE_SWEEP = _load("presence_sweep")
 MEMBERS = _load("members")
 WORKER_BEAT = _load("worker_beat")
-WORKERS_DEAD = _load("workers_dead")
 
 ALL = (
     PUBLISH,
@@ -39,5 +38,4 @@ ALL = (
     PRESENCE_SWEEP,
     MEMBERS,
     WORKER_BEAT,
-    WORKERS_DEAD,
 )

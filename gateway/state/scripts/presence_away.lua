@@ -1,5 +1,5 @@
 -- Marks a session whose connection dropped; it stays a member until the grace period is over.
--- KEYS: 1 members hash
+-- KEYS: 1 members hash of the session's worker
 -- ARGV: 1 session id, 2 now (ms since 1970)
 -- Returns 1 if the session was there, else 0.
 local session, now_ms = ARGV[1], tonumber(ARGV[2])

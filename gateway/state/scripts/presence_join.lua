@@ -1,7 +1,7 @@
 -- Puts a session into a room, or refreshes it; one that is there under another username changes it.
--- KEYS: 1 members hash, 2 users hash
--- ARGV: 1 session id, 2 its JSON (username, worker, since), 3 username
--- Returns {1 if the user was not in the room before, else 0; number of users}.
+-- KEYS: 1 members hash of the session's worker, 2 users hash
+-- ARGV: 1 session id, 2 its JSON (username, since), 3 username
+-- Returns {1 if the user was not in the room before, else 0; number of users; now, in s and microseconds}.
 local session, member, username = ARGV[1], ARGV[2], ARGV[3]
 local stored = redis.call('HGET', KEYS[1], session)
 redis.call('HSET', KEYS[1], session, member)
@@ -11,4 +11,4 @@ if before and before ~= username and redis.call('HINCRBY', KEYS[2], before, -1) 
 end
 local sessions = 0
 if before ~= username then sessions = redis.call('HINCRBY', KEYS[2], username, 1) end
-return {sessions == 1 and 1 or 0, redis.call('HLEN', KEYS[2])}
+return {sessions == 1 and 1 or 0, redis.call('HLEN', KEYS[2]), redis.call('TIME')}

@@ -1,18 +1,30 @@
--- Takes all sessions of a dead worker out of a room.
+-- Takes sessions of a dead worker out of a room, some at a time: a room may have any number of them, and everybody waits
+-- while a script runs.
 -- KEYS: 1 members hash, 2 users hash
--- ARGV: 1 worker id
--- Returns {usernames whose last session that was, number of users left}.
-local worker = ARGV[1]
-local gone = {}
-local all = redis.call('HGETALL', KEYS[1])
-for at = 1, #all, 2 do
-  local session, member = all[at], cjson.decode(all[at + 1])
-  if member.worker == worker then
-    redis.call('HDEL', KEYS[1], session)
-    if redis.call('HINCRBY', KEYS[2], member.username, -1) <= 0 then
-      redis.call('HDEL', KEYS[2], member.username)
-      gone[#gone + 1] = member.username
+-- ARGV: 1 worker id if the hash holds those of others, too (`keys.older_members`), else ''; 2 cursor, '0' at first;
+--       3 how many sessions at most
+-- Returns {usernames whose last session that was, number of users left, next cursor ('0' if that was all); now, in s
+-- and microseconds}.
+local worker, cursor, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local next_cursor, page = unpack(redis.call('HSCAN', KEYS[1], cursor, 'COUNT', most))
+local taken, sessions_of = {}, {}
+for at = 1, #page, 2 do -- a small hash comes whole
+  local member = cjson.decode(page[at + 1])
+  if worker == '' or member.worker == worker then
+    if #taken == most then
+      next_cursor = cursor == '0' and 'again' or cursor
+      break
     end
+    taken[#taken + 1] = page[at]
+    sessions_of[member.username] = (sessions_of[member.username] or 0) + 1
   end
 end
-return {gone, redis.call('HLEN', KEYS[2])}
+if #taken > 0 then redis.call('HDEL', KEYS[1], unpack(taken)) end
+local gone = {}
+for username, sessions in pairs(sessions_of) do
+  if redis.call('HINCRBY', KEYS[2], username, -sessions) <= 0 then
+    redis.call('HDEL', KEYS[2], username)
+    gone[#gone + 1] = username
+  end
+end
+return {gone, redis.call('HLEN', KEYS[2]), next_cursor, redis.call('TIME')}

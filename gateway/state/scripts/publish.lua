@@ -2,31 +2,57 @@
 -- KEYS: 1 history list, 2 meta hash, 3 idempotency key (may be left out). The channel is no key: while its slot
 --       moves, a Cluster answers TRYAGAIN to a script with a key that does not exist.
 -- ARGV: as they are named below; from `seen_epoch` on they differ from message to message
--- Returns "<epoch>:<seq>", behind "=" if the idempotency key was known and nothing was stored.
+-- Returns "<epoch>:<seq> <time in ms>"; "=<epoch>:<seq>" if the idempotency key was known and nothing was stored.
 local history_key, meta_key, idempotency_key = KEYS[1], KEYS[2], KEYS[3]
 local publish_command, channel = ARGV[1], ARGV[2]
 local before_position, before_data, after_data = ARGV[3], ARGV[4], ARGV[5] -- what the route puts around a message
 local room_json = ARGV[6]
-local entries_max, history_ttl_s, meta_ttl_s, idempotency_ttl_s = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local entries_max, history_ttl_s, meta_ttl_s, idempotency_ttl_s = tonumber(ARGV[7]), ARGV[8], ARGV[9], ARGV[10]
 local spare_epoch = ARGV[11]
 local seen_epoch, seen_seq, seen_other, seen_ms_ago = ARGV[12], ARGV[13], ARGV[14], ARGV[15]
-local entry = ARGV[16] -- the stored JSON
+local entry_head = ARGV[16] -- the stored JSON up to its time
 
 if idempotency_key then
   local known = redis.call('GET', idempotency_key)
-  if known then return '=' .. known end
+  if known then
+    -- A write that changes nothing: WAIT behind it waits until replicas have all that was written before, the message
+    -- among it, by whichever connection that came.
+    redis.call('SET', idempotency_key, known, 'KEEPTTL')
+    return '=' .. known
+  end
 end
-local epoch, seq, begun_ms = room_position(
+local epoch, seq, begun_ms, _, last_ms = room_position(
   history_key, meta_key, seen_epoch, seen_seq, seen_other, seen_ms_ago, spare_epoch)
 local number = string.format('%d', seq + 1)
 local position = epoch .. ':' .. number
-redis.call('HSET', meta_key, 'epoch', epoch, 'seq', number)
-if begun_ms then redis.call('HSET', meta_key, 'begun', string.format('%d', begun_ms)) end
-redis.call('EXPIRE', meta_key, meta_ttl_s)
-redis.call('RPUSH', history_key, entry)
-redis.call('LTRIM', history_key, -tonumber(entries_max), -1)
-redis.call('EXPIRE', history_key, history_ttl_s)
+-- The time is Redis' own, and never before that of the message before: clocks of hosts differ, and are set.
+local clock = redis.call('TIME')
+local time_ms = clock[1] * 1000 + (clock[2] - clock[2] % 1000) / 1000
+local must_expire = not last_ms or begun_ms
+if not last_ms then
+  local newest = redis.call('LINDEX', history_key, -1) -- the old service, or an older gateway, wrote it
+  last_ms = newest and tonumber(string.match(newest, '"__createdtime__": ?(%d+)}%s*$')) or 0
+  if last_ms > time_ms + 86400000 then last_ms = 0 end -- over a day ahead: that was no clock
+end
+if time_ms < last_ms then time_ms = last_ms end
+-- Keys get their whole time to live again only where the last message was in an earlier hundredth of it: a busy room
+-- saves two commands of a dozen, and a quiet one loses a hundredth at most.
+local step_ms = 10 * math.min(history_ttl_s, meta_ttl_s)
+must_expire = must_expire or time_ms - time_ms % step_ms > last_ms
+local time = string.format('%d', time_ms)
+local length = redis.call('RPUSH', history_key, entry_head .. time .. '}') -- before the number moves: it may be refused
+redis.call('HSET', meta_key, 'seq', number, 'last', time)
+if begun_ms then redis.call('HSET', meta_key, 'epoch', epoch, 'begun', string.format('%d', begun_ms)) end
+if length == entries_max + 1 then
+  redis.call('LPOP', history_key) -- cheaper than LTRIM, which looks from both ends
+elseif length > entries_max then
+  redis.call('LTRIM', history_key, -entries_max, -1)
+end
+if must_expire or length == 1 then
+  redis.call('EXPIRE', meta_key, meta_ttl_s)
+  redis.call('EXPIRE', history_key, history_ttl_s)
+end
 if idempotency_key then redis.call('SET', idempotency_key, position, 'EX', idempotency_ttl_s) end
-local data = string.sub(entry, 1, -2) .. ',"room":' .. room_json .. ',"id":"' .. position .. '"}'
-redis.call(publish_command, channel, before_position .. position .. before_data .. data .. after_data)
-return position
+redis.call(publish_command, channel, before_position .. position .. before_data
+  .. entry_head .. time .. ',"room":' .. room_json .. ',"id":"' .. position .. '"}' .. after_data)
+return position .. ' ' .. time

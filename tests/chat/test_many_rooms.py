@@ -1,0 +1,102 @@
+"""Presence of a worker with very many rooms, over a network: put back, and cleaned up after, in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway import keys
+from gateway.chat.reaper import Reaper
+from gateway.rooms.member import Member
+from gateway.rooms.room import Room
+from gateway.settings import PresenceOptions
+from tests.support.chat_worker import ChatWorker, chat_worker
+from tests.support.servers import Valkey
+from tests.support.waiting import Stopwatch, until
+from tests.system.faults.proxy import Proxy
+
+pytestmark = pytest.mark.system  # a server of its own, and a proxy
+
+ROOMS, ROOMS_PER_SESSION = 20_000, 100
+ONE_WAY_S = 0.001
+LIMIT_S = 3.0
+BESIDES_S = 0.2
+"""Longest that a client may wait for the worker meanwhile."""
+
+
+@pytest.fixture
+async def far(server: Valkey) -> AsyncIterator[Proxy]:
+    """The server, a millisecond away."""
+    async with Proxy(server.port) as proxy:
+        proxy.delay_s = ONE_WAY_S
+        yield proxy
+
+
+def crowd(worker: ChatWorker, room: str) -> list[str]:
+    """Sessions of a worker that are in many rooms, of which the store knows nothing."""
+    rooms = [f"{room}-{number}" for number in range(ROOMS)]
+    for first in range(0, ROOMS, ROOMS_PER_SESSION):
+        session = worker.connect().session
+        for name in rooms[first : first + ROOMS_PER_SESSION]:
+            opened = Room(name, keys.live(name), lambda opened: None)
+            session.rooms[name] = Member(opened, session.sid, session.socket, "ann")
+    return rooms
+
+
+async def longest_turn_s(until_done: asyncio.Task[None]) -> float:
+    """The longest time that the event loop was busy without a break."""
+    longest_s = 0.0
+    while not until_done.done():
+        begun = time.monotonic()
+        await asyncio.sleep(0.001)
+        longest_s = max(longest_s, time.monotonic() - begun)
+    return longest_s
+
+
+async def test_sessions_are_put_back_and_cleaned_up_after_in_batches(
+    server: Valkey, far: Proxy, room: str
+) -> None:
+    options = PresenceOptions(system_name="ChatBot", notices_users_max=3, grace_s=0.3, heartbeat_s=3)
+    url = f"redis://127.0.0.1:{far.port}/0"
+    async with chat_worker(url) as lost, chat_worker(url) as living:
+        rooms = crowd(lost, room)
+        members = [keys.members(name, lost.name) for name in rooms]
+
+        async def put_back() -> None:
+            lost.tracker.register_again()
+            last = rooms[-1]
+            await until(lambda: in_room(server, last, lost.name), 60, "the last one is back")
+
+        async with Stopwatch() as watch:
+            task = asyncio.create_task(put_back())
+            busy_s = await longest_turn_s(task)
+            await task
+        print(
+            f"put back: {watch.seconds:.2f} s, held up {watch.held_up_s:.2f} s, longest turn {busy_s:.3f} s"
+        )
+        assert await server.ask("EXISTS", *members) == ROOMS
+        assert await server.ask("SCARD", keys.worker_rooms(lost.name)) == ROOMS
+        assert watch.calm_seconds < LIMIT_S
+        await lost.workers.depart(0.0)
+        reaper = Reaper(living.presence, living.workers, living.notices, living.tracker, options)
+
+        async def is_forgotten() -> bool:
+            return await server.ask("ZSCORE", keys.WORKERS, lost.name) is None
+
+        async with Stopwatch() as watch:
+            running = asyncio.create_task(reaper.run())
+            await until(is_forgotten, 60, "it is cleaned up after")
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        print(f"cleaned up: {watch.seconds:.2f} s, held up {watch.held_up_s:.2f} s")
+        assert await server.ask("EXISTS", *members) == 0
+        assert watch.calm_seconds < LIMIT_S
+        assert busy_s < BESIDES_S
+
+
+async def in_room(server: Valkey, room: str, worker: str) -> bool:
+    """Whether a worker has sessions in a room."""
+    return bool(await server.ask("EXISTS", keys.members(room, worker)))

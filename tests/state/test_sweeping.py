@@ -1,0 +1,114 @@
+"""Sweeps of rooms of any size: in pieces, so that nobody waits for a script; of older gateways' sessions, too."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import redis.asyncio as redis
+
+from gateway import keys
+from gateway.redis.address import FixedFinder, endpoint_of
+from gateway.redis.commands import PrimaryCommands
+from gateway.redis.server_watch import ServerWatch
+from gateway.state.presence import SWEEP_MAX, Presence
+from tests.support.redis_limits import LIMITS
+from tests.support.servers import Valkey
+
+LONGEST_US = 2000
+CHUNK = 10_000
+
+
+@pytest.fixture
+async def own(server: Valkey) -> AsyncIterator[tuple[PrimaryCommands, redis.Redis]]:
+    """A server that nobody else makes slow."""
+    store = PrimaryCommands(FixedFinder(endpoint_of(server.url)), ServerWatch(), "test-sweep", LIMITS)
+    client = redis.Redis.from_url(server.url)
+    await store.start(10)
+    yield store, client
+    await store.close()
+    await client.aclose()
+
+
+async def fill(client: redis.Redis, room: str, worker: str, sessions: int, is_older: bool) -> None:
+    """As many sessions of a worker, each a user of its own, written as their gateway does."""
+    key = keys.older_members(room) if is_older else keys.members(room, worker)
+    more = {"worker": worker} if is_older else {}
+    for first in range(0, sessions, CHUNK):
+        numbers = range(first, min(sessions, first + CHUNK))
+        entries: dict[Any, Any] = {
+            f"{worker}-{n:07}": json.dumps({"username": f"{worker}-{n}", "since": 1, **more}) for n in numbers
+        }
+        await client.hset(key, mapping=entries)
+        counts: dict[Any, Any] = {f"{worker}-{n}": 1 for n in numbers}
+        await client.hset(keys.users(room), mapping=counts)
+
+
+async def sweep(presence: Presence, room: str, worker: str, is_older: bool = False) -> tuple[list[str], int]:
+    """Sweeps to the end; returns who is gone and in how many pieces."""
+    gone, pieces, cursor = [], 0, "0"
+    while cursor:
+        swept = await presence.sweep(room, worker, cursor, is_older)
+        gone += swept.gone
+        pieces, cursor = pieces + 1, swept.cursor
+        assert len(swept.gone) <= SWEEP_MAX
+    return gone, pieces
+
+
+@pytest.mark.system  # a server of its own
+@pytest.mark.parametrize("is_older", [False, True])
+@pytest.mark.parametrize("sessions", [100, 500, 1_000, 10_000, pytest.param(100_000, marks=pytest.mark.long)])
+async def test_no_piece_of_a_sweep_takes_long_whatever_the_size_of_the_room(
+    own: tuple[PrimaryCommands, redis.Redis], room: str, sessions: int, is_older: bool
+) -> None:
+    store, client = own
+    rooms = [f"{room}-{number}" for number in range(max(1, 1_000 // sessions))]
+    for name in rooms:
+        await fill(client, name, "dead", sessions, is_older)
+    await client.config_set("slowlog-log-slower-than", LONGEST_US)
+    await client.config_resetstat()
+    for name in rooms:
+        gone, _ = await sweep(Presence(store, "living"), name, "dead", is_older)
+        assert (len(set(gone)), len(gone)) == (sessions, sessions)
+        assert (
+            await client.exists(keys.users(name), keys.members(name, "dead"), keys.older_members(name)) == 0
+        )
+    scripts = (await client.info("commandstats"))["cmdstat_evalsha"]
+    slow = await client.slowlog_len()
+    print(
+        f"{sessions} sessions: {scripts['calls']} pieces, {scripts['usec_per_call']} us each, {slow} over 2 ms"
+    )
+    assert scripts["usec_per_call"] < LONGEST_US
+    assert slow <= 1 + scripts["calls"] // 5, "a busy machine makes some longer"
+
+
+@pytest.mark.parametrize("sizes", [(3, 5), (700, 900)])
+async def test_the_sessions_of_an_older_gateway_are_swept_and_those_of_others_stay(
+    store: PrimaryCommands, client: redis.Redis, room: str, sizes: tuple[int, int]
+) -> None:
+    """A rolling restart: older gateways keep the sessions of all workers of a room in one hash."""
+    dead, living = sizes
+    await fill(client, room, "dead", dead, is_older=True)
+    await fill(client, room, "old", living, is_older=True)
+    presence = Presence(store, "new")
+    await presence.join(room, uuid.uuid4().hex, "dead-0")
+    gone, _ = await sweep(presence, room, "dead", is_older=True)
+    assert sorted(gone) == sorted(f"dead-{n}" for n in range(1, dead)), (
+        "one of them is here by another session"
+    )
+    assert await client.hlen(keys.older_members(room)) == living
+    assert (await presence.members(room, 1))[1] == living + 1
+
+
+async def test_a_user_with_sessions_in_two_pieces_is_named_once(
+    store: PrimaryCommands, client: redis.Redis, room: str
+) -> None:
+    sessions = 3 * SWEEP_MAX
+    entry = json.dumps({"username": "ann", "since": 1})
+    await client.hset(keys.members(room, "dead"), mapping={f"s{n}": entry for n in range(sessions)})
+    await client.hset(keys.users(room), "ann", sessions)
+    gone, pieces = await sweep(Presence(store, "living"), room, "dead")
+    assert (gone, pieces > 1) == (["ann"], True)
