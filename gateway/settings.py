@@ -111,7 +111,10 @@ class EmbeddedOptions:
         "Where the embedded Valkey keeps its data. Set it for each gateway of one host: a folder has one.",
         "the user's state folder")
     port: int = option("GATEWAY_EMBEDDED_PORT", 0, whole(0, 65535),
-        "The embedded Valkey's port on loopback; 0 takes a free one. Set it to look into it with `valkey-cli`.")
+        "The embedded Valkey's port on loopback; 0 takes a free one. Set it to look into it with `valkey-cli`; "
+        "its password is in the file `password` of the state folder.")
+    max_mib: int = option("GATEWAY_EMBEDDED_MAX_MIB", 512, whole(16, 1_048_576, "MiB"),
+        "The memory of the embedded Valkey. When it is full, sends are refused; no room is dropped.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,8 @@ from gateway.rooms.snapshot_source import RedisSnapshots
 from gateway.server import logs
 from gateway.server.connections import Connections, connections
 from gateway.server.drain import Drain
-from gateway.server.embedded import EmbeddedValkey, state_folder
+from gateway.server.embedded import AGAIN_S, EmbeddedValkey
+from gateway.server.embedded_folder import state_folder
 from gateway.server.handoff import Handoff
 from gateway.server.health import Health
 from gateway.settings import Settings
@@ -155,8 +156,10 @@ class Gateway:
     def _start_embedded(self, stack: AsyncExitStack) -> str:
         """Without gunicorn (`adev runserver`) and without REDIS_URL the worker has a Valkey of its own."""
         options = self.settings.embedded
-        valkey = EmbeddedValkey.start(state_folder(options.state_dir), options.port)
+        valkey = EmbeddedValkey.start(state_folder(options.state_dir), options.port, options.max_mib)
         stack.callback(valkey.stop)
+        stack.push_async_callback(self._background.close)
+        self._background.keep(_keep(valkey), "embedded Valkey")
         return valkey.url
 
     def adopt_into(self, server: web.Server) -> None:
@@ -242,6 +245,13 @@ def build_app(settings: Settings) -> web.Application:
     app.cleanup_ctx.append(gateway.life)
     app.on_shutdown.append(gateway.stop)
     return app
+
+
+async def _keep(valkey: EmbeddedValkey) -> None:
+    """Woken every second; ended with the worker."""
+    while True:
+        await asyncio.sleep(AGAIN_S)
+        valkey.keep()
 
 
 def admission_of(handshakes_per_s: int) -> AdmissionControl:

@@ -21,7 +21,7 @@ from gateway import keys
 from gateway.errors import StoreError, StoreRefused
 from gateway.server import logs
 from gateway.server.check_connections import ECHO, WAIT_S, Server, Store, open_listener, open_store
-from gateway.server.embedded import running_url, state_folder
+from gateway.server.embedded_folder import running_url, state_folder
 from gateway.server.findings import (
     Facts,
     Wrong,

@@ -19,12 +19,15 @@ import math
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from gateway.option_types import SettingsError
 from gateway.server import logs
-from gateway.server.embedded import EmbeddedError, EmbeddedValkey, state_folder
+from gateway.server.embedded import EmbeddedValkey
+from gateway.server.embedded_folder import EmbeddedError, state_folder, url_of
 from gateway.server.refusals import WORKER_CLASS, refuse_what_cannot_work
 from gateway.server.run_folder import remove_if_ours, run_folder
 from gateway.settings import EmbeddedOptions, Settings, variable_of
@@ -70,6 +73,7 @@ def on_starting(server: Any) -> None:
         settings = Settings.from_environment()
         if settings.redis.url is None:
             os.environ[variable_of("redis.url")] = _start_valkey(settings.embedded)
+            _keep_valkey(server)
         folder = run_folder(settings.server.run_dir, server.cfg.uid, server.cfg.gid)
         _held.callback(remove_if_ours, folder)
         os.environ[variable_of("server.run_dir")] = str(folder)
@@ -149,19 +153,34 @@ def _release(master_pid: int, server: Any) -> None:
 
 
 def _start_valkey(options: EmbeddedOptions) -> str:
-    valkey = EmbeddedValkey.start(state_folder(options.state_dir), options.port)
+    valkey = EmbeddedValkey.start(state_folder(options.state_dir), options.port, options.max_mib)
     _embedded.append(valkey)
     _held.callback(_stop_valkey, valkey)
     _log.info(
         "embedded_valkey_started",
         why="no REDIS_URL set",
-        url=valkey.url,
+        url=url_of(valkey.port, ""),
         keeps_its_data_in=str(valkey.folder),
         valkey_pid=valkey.pid,
     )
     return valkey.url
 
 
+def _keep_valkey(server: Any) -> None:
+    """Starts a Valkey that has died again: looked for whenever gunicorn looks for workers, that is after each child's
+    end and every second. A thread would be in the way of the forks."""
+    reap, manage = server.reap_workers, server.manage_workers
+
+    def look_after(usual: Callable[[], None]) -> None:
+        usual()
+        for valkey in _embedded:
+            valkey.keep()
+
+    server.reap_workers = partial(look_after, reap)
+    server.manage_workers = partial(look_after, manage)
+
+
 def _stop_valkey(valkey: EmbeddedValkey) -> None:
+    _embedded.clear()
     valkey.stop()
     _log.info("embedded_valkey_stopped", keeps_its_data_in=str(valkey.folder))

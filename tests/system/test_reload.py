@@ -20,11 +20,10 @@ from tests.support.gateways import REPOSITORY, Gateway, fetch_json
 from tests.support.opener import Opener
 from tests.support.waiting import until
 
-MASTERS_OWN = {"gateway", "gateway.server"} | {
-    f"gateway.{name}"
+MASTERS_OWN = {"gateway", "gateway.server", "gateway.cpus", "gateway.option_types", "gateway.settings"} | {
+    f"gateway.server.{name}"
     for name in (
-        "option_types", "settings", "server.embedded", "server.fresh_worker", "server.gunicorn_conf", "server.logs",
-        "server.refusals", "server.run_folder",
+        "embedded", "embedded_folder", "fresh_worker", "gunicorn_conf", "logs", "refusals", "run_folder",
     )
 }  # fmt: skip
 
