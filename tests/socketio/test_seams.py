@@ -165,6 +165,11 @@ async def test_the_request_handlers_private_parts_are_there() -> None:
     handler = web_protocol.RequestHandler(web.Server(_never), loop=asyncio.get_running_loop())
     assert handler._message_tail == b""
     assert handler.transport is None
+    assert not handler._messages
+    assert handler._upgraded is False
+    assert handler._parser is not None
+    ((message, _),), is_upgraded, tail = handler._parser.feed_data(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert (message.path, is_upgraded, tail) == ("/x", False, b"")
 
 
 async def _never(request: web.BaseRequest) -> web.StreamResponse:
