@@ -45,7 +45,7 @@ ERRORS: dict[str, ErrorKind] = {
     "too_large": ErrorKind("That is longer than allowed.", False),
     "unauthorized": ErrorKind("Who you are could not be confirmed.", False),
     "forbidden": ErrorKind("You may not do that.", False),
-    "not_joined": ErrorKind("Join the room first.", False),
+    "not_joined": ErrorKind("Join the room first.", True),
     "name_taken_by_system": ErrorKind("That username belongs to the system.", False),
     "room_limit": ErrorKind("This connection is in as many rooms as it may be.", False),
     "rate_limited": ErrorKind("Too much at once; wait a moment.", True),

@@ -206,7 +206,7 @@ def test_every_error_has_a_sentence_and_says_whether_to_retry() -> None:
     }  # fmt: skip
     assert all(kind.sentence.endswith((".", "again", "again.")) for kind in ERRORS.values())
     retryable = {code for code, kind in ERRORS.items() if kind.is_retryable}
-    assert retryable == {"rate_limited", "unavailable", "shutting_down"}
+    assert retryable == {"not_joined", "rate_limited", "unavailable", "shutting_down"}
 
 
 def test_an_error_says_what_is_known_and_nothing_empty() -> None:

@@ -17,6 +17,7 @@ import structlog
 from gateway.admission import AdmissionControl
 from gateway.chat.joining import Joining
 from gateway.chat.presence_tracker import PresenceTracker
+from gateway.chat.sending import Sending
 from gateway.chat.session import Session
 from gateway.chat.sessions import Sessions
 from gateway.errors import StoreError, StoreUnavailable
@@ -30,12 +31,11 @@ from gateway.protocol import (
     Position,
     Refusal,
     Send,
-    entry_head,
     parse,
     receive_json,
 )
 from gateway.rooms.hub import Hub
-from gateway.rooms.member import Member
+from gateway.rooms.member import Member, MemberState
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.settings import Sizes
@@ -74,7 +74,7 @@ class Chat:
     ) -> None:
         self.sessions = sessions
         self._hub = hub  # the rooms of this worker
-        self._publisher = publisher  # stores messages and tells the rooms
+        self._sending = Sending(hub, publisher, tracker)
         self._tracker = tracker  # presence of this worker's sessions
         self._histories = histories  # what was stored
         self._sizes = sizes  # how long names and messages may be
@@ -130,33 +130,29 @@ class Chat:
             async with asyncio.timeout(self._limit_s):
                 await wait(session, event, ack)
         except Refusal as refusal:
-            session.refuse(refusal, ack, event=name, room=event.room)
+            session.refuse(refusal, ack, event=name, **_about(event))
         except (StoreUnavailable, TimeoutError):
-            session.refuse(Refusal("unavailable"), ack, event=name, room=event.room)
+            session.refuse(Refusal("unavailable"), ack, event=name, **_about(event))
         except Exception:
             log.exception("event_failed", session=session.sid, event_name=name, room=event.room)
-            session.refuse(Refusal("internal"), ack, event=name, room=event.room)
+            session.refuse(Refusal("internal"), ack, event=name, **_about(event))
 
     # -- send
 
-    def _send(self, session: Session, event: Send, ack: int | None) -> None:
-        member = _member(session, event.room)
-        if event.username is not None and event.username != member.username:
-            raise Refusal("forbidden", f"You joined this room as {member.username!r}.")
-        head = entry_head(event.message, member.username)
-
-        def on_result(result: str | StoreError) -> None:
-            if isinstance(result, str):
-                session.acknowledge_json(ack, b'{"ok":true,"id":"%b"}' % result.encode())
-            else:
-                _refuse_send(session, event, ack, result)
-
-        self._publisher.publish(member.room, head, event.idempotency_key, on_result)
+    def _send(self, session: Session, event: Send, ack: int | None) -> Awaitable[None] | None:
+        member = session.rooms.get(event.room)
+        if member is not None:
+            self._sending.as_member(session, member, event, ack)
+            return None
+        if session.has_joined:
+            raise Refusal("not_joined")
+        return self._answered("send", self._sending.on_the_way_back, session, event, ack)
 
     # -- join
 
     async def _join_in_turn(self, session: Session, event: Join, ack: int | None) -> None:
         """A storm of joins waits here, so that members are served in between; the time limit begins afterwards."""
+        session.has_joined = True
         if (turn := self._admission.acquire()) is not None:
             await turn
         await self._answered("join", self._join, session, event, ack)
@@ -225,6 +221,20 @@ class Chat:
             self._tracker.drop(room, session.sid, member.username)
             raise
 
+    async def take_out(self, sid: str, room: str) -> None:
+        """Another process takes a session out of a room: it leaves as if it had asked to, and is told. A session that
+        joins the room again at this moment stays: that came later."""
+        session = self.sessions.get(sid)
+        member = session.rooms.get(room) if session is not None else None
+        if session is None or member is None or member.state is MemberState.REJOINING:
+            return
+        session.tell(Refusal("not_joined", "You were taken out of this room."), room=room)
+        try:
+            async with asyncio.timeout(self._limit_s):
+                await self._leave_room(session, member)
+        except (StoreError, TimeoutError) as error:  # the store is told again after the grace period
+            log.warning("leave_not_stored", session=sid, room=room, reason=str(error) or "no answer in time")
+
     async def _members(self, session: Session, event: Members, ack: int | None) -> None:
         _member(session, event.room)
         names, count = await self._tracker.members(event.room, MEMBERS_MAX)
@@ -252,12 +262,9 @@ def _member(session: Session, room: str) -> Member[Room]:
     return member
 
 
-def _refuse_send(session: Session, event: Send, ack: int | None, error: StoreError) -> None:
-    code = "unavailable" if isinstance(error, StoreUnavailable) else "internal"
-    if code == "internal":
-        log.error("publish_failed", session=session.sid, room=event.room, reason=str(error))
-    about = {"event": "send", "room": event.room, "idempotency_key": event.idempotency_key}
-    session.refuse(Refusal(code), ack, **about)
+def _about(event: Any) -> dict[str, Any]:
+    """What an `error` repeats of an event that was understood."""
+    return {"room": event.room, "idempotency_key": getattr(event, "idempotency_key", None)}
 
 
 def _known(name: Any, arguments: list[Any]) -> dict[str, Any]:

@@ -105,6 +105,10 @@ class PresenceTracker:
         """Up to `most` usernames of a room, and how many users it has. Raises a StoreError."""
         return await self._presence.members(room, most)
 
+    async def is_present(self, room: str, username: str) -> bool:
+        """Whether the room counts a user as present, from whatever connection. Raises a StoreError."""
+        return await self._presence.has_user(room, username)
+
     # -- dropped connections
 
     def drop(self, room: str, session: str, username: str) -> None:

@@ -31,13 +31,14 @@ class EventHandler(Protocol):
 class Session:
     """A connected client; the listener of its socket (`interfaces.SocketEvents`)."""
 
-    __slots__ = ("_handler", "is_over", "rooms", "sid", "socket")
+    __slots__ = ("_handler", "has_joined", "is_over", "rooms", "sid", "socket")
 
     def __init__(self, handler: EventHandler, sid: str, socket: ClientSocket) -> None:
         self._handler = handler
         self.sid = sid
         self.socket = socket
         self.rooms: dict[str, Member[Room]] = {}
+        self.has_joined = False  # it has asked to join some room, whatever came of it
         self.is_over = False  # the connection is gone; joins under way may still end
 
     def on_event(self, name: Any, arguments: list[Any], ack: int | None) -> Awaitable[None] | None:
@@ -67,7 +68,15 @@ class Session:
     def refuse(self, refusal: Refusal, ack: int | None, **about: Any) -> None:
         """Sends the `error` event, and the acknowledgement if one was asked for; `about` is what is known."""
         refusals.add(1)
-        packets = [event_packet("error", orjson.dumps(refusal.as_error(**about)))]
+        packets = [_error_packet(refusal, about)]
         if ack is not None:
             packets.append(acknowledgement_packet(ack, orjson.dumps(refusal.as_acknowledgement())))
         self.socket.send_texts(packets)
+
+    def tell(self, refusal: Refusal, **about: Any) -> None:
+        """Sends the `error` event for what nobody here asked for."""
+        self.socket.send_text(_error_packet(refusal, about))
+
+
+def _error_packet(refusal: Refusal, about: dict[str, Any]) -> bytes:
+    return event_packet("error", orjson.dumps(refusal.as_error(**about)))

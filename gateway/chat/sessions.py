@@ -39,6 +39,10 @@ class Sessions:
         """A client is gone. Returns its session; None if it is not known, or was taken out before."""
         return self._by_id.pop(sid, None)
 
+    def get(self, sid: str) -> Session | None:
+        """The session of that id, if it is connected here."""
+        return self._by_id.get(sid)
+
     def is_in(self, room: str, sid: str) -> bool:
         """Whether a session of this worker is in a room."""
         session = self._by_id.get(sid)

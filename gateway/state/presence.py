@@ -117,6 +117,11 @@ class Presence:
         replies = await all_replies(self._store, commands)
         return [reply if isinstance(reply, StoreError) else _swept(reply) for reply in replies]
 
+    async def has_user(self, room: str, username: str) -> bool:
+        """Whether a user is in a room, with whatever session; one whose connection dropped is, for the grace period."""
+        key = keys.users(room)
+        return bool(await self._store.call(key, "HEXISTS", key, username))
+
     async def members(self, room: str, most: int) -> tuple[list[str], int]:
         """Up to `most` usernames of a room, and how many users it has."""
         reply = await self._store.run(MEMBERS, (keys.users(room),), most)

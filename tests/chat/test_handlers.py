@@ -132,7 +132,7 @@ async def test_a_refusal_is_an_error_event_and_an_acknowledgement(
 ) -> None:
     ann = worker.connect()
     answer = await ann.call(event, data)
-    assert (answer["ok"], answer["code"], answer["retryable"]) == (False, code, False)
+    assert (answer["ok"], answer["code"], answer["retryable"]) == (False, code, code == "not_joined")
     (error,) = ann.events("error")
     assert (error["code"], error["message"]) == (code, answer["message"])
     await ann.emit(event, data)

@@ -6,6 +6,7 @@ Adds nothing to them: reconnecting, upgrading and answering pings is theirs.
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import json
 import shutil
@@ -40,8 +41,8 @@ class StockClient(Protocol):
     def transport(self) -> str:
         """`polling` or `websocket`, as it is now."""
 
-    async def connect(self, url: str, way: Way) -> None:
-        """Opens the session; with `upgrade` returns before the upgrade is over, as the client does."""
+    async def connect(self, url: str, way: Way, path: str = "/socket.io") -> None:
+        """Opens the session at a path; with `upgrade` returns before the upgrade is over, as the client does."""
 
     async def call(self, event: str, data: Any) -> Any:
         """Emits and returns the acknowledgement."""
@@ -75,9 +76,9 @@ class PythonClient:
         """Whether a session is open now."""
         return bool(self._client.connected)
 
-    async def connect(self, url: str, way: Way) -> None:
+    async def connect(self, url: str, way: Way, path: str = "/socket.io") -> None:
         """See StockClient."""
-        await self._client.connect(url, transports=TRANSPORTS[way], wait_timeout=LIMIT_S)
+        await self._client.connect(url, transports=TRANSPORTS[way], wait_timeout=LIMIT_S, socketio_path=path)
 
     async def call(self, event: str, data: Any) -> Any:
         """See StockClient."""
@@ -108,26 +109,28 @@ class JavaScriptClient:
         self.transport = ""
         self.connects = 0
         self.disconnects: list[str] = []
+        self.engine_id = ""
         self._numbers = itertools.count()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
 
-    async def connect(self, url: str, way: Way) -> None:
-        """See StockClient."""
+    async def connect(self, url: str, way: Way, path: str = "/socket.io", **options: Any) -> None:
+        """See StockClient; `options` are the client's own."""
         self._process = await asyncio.create_subprocess_exec(
             program("node"), "client.js", cwd=JS_FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self._reader = asyncio.create_task(self._read(self._process.stdout))
-        options = {"transports": TRANSPORTS[way], "reconnectionDelay": 100, "reconnectionDelayMax": 500}
+        delays = {"reconnectionDelay": 100, "reconnectionDelayMax": 500}
+        options = {"transports": TRANSPORTS[way], "path": path, **delays, **options}
         self._tell(do="connect", url=url, options=options)
         await until(lambda: self.connects, LIMIT_S, f"socket.io-client connects by {way}")
 
-    async def call(self, event: str, data: Any) -> Any:
-        """See StockClient."""
+    async def call(self, event: str, data: Any, *more: Any) -> Any:
+        """See StockClient; `more` are further arguments of the event. `buffer` makes those that are binary."""
         number = next(self._numbers)
         self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._tell(do="call", number=number, arguments=[event, data])
+        self._tell(do="call", number=number, arguments=[event, data, *more])
         return await asyncio.wait_for(self._waiting[number], LIMIT_S)
 
     async def emit(self, event: str, data: Any) -> None:
@@ -165,7 +168,7 @@ class JavaScriptClient:
     def _take(self, told: dict[str, Any]) -> None:
         match told["what"]:
             case "connect":
-                self.transport = told["transport"]
+                self.transport, self.engine_id = told["transport"], told["sid"]
                 self.connects += 1
             case "transport":
                 self.transport = told["name"]
@@ -183,6 +186,11 @@ class JavaScriptClient:
     async def __aexit__(self, *error: object) -> None:
         if self._process is not None:
             await self.close()
+
+
+def buffer(data: bytes) -> dict[str, str]:
+    """A Buffer, as an argument or inside one of a JavaScript client."""
+    return {"$base64": base64.b64encode(data).decode()}
 
 
 def install_javascript_client() -> None:

@@ -7,6 +7,8 @@
 //   {"do": "snippet", "path": …}                     runs a file that expects `socket`
 //   {"do": "disconnect"}
 //
+// In any of them {"$base64": …} stands for a Buffer.
+//
 // and, as they happen: {"what": "event", "arguments": […]}, {"what": "disconnect", "reason": …},
 // {"what": "refused", "reason": …}, {"what": "transport", "name": …}.
 "use strict";
@@ -49,7 +51,7 @@ const commands = {
 
 const lines = readline.createInterface({ input: process.stdin });
 lines.on("line", (line) => {
-  const command = JSON.parse(line);
+  const command = JSON.parse(line, (_, value) => (value?.$base64 === undefined ? value : Buffer.from(value.$base64, "base64")));
   commands[command.do](command);
 });
 lines.on("close", () => process.exit(0));

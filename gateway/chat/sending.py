@@ -1,0 +1,69 @@
+"""Sending: from a client's event to one stored message, and its answer.
+
+Owns who may send into a room. A member may, under the name that it joined with. So may a user who is on the way back:
+
+    Stock clients keep what is typed while the connection is away, and send it as soon as they are connected again,
+    before the application joins its rooms. Such a `send` comes from a connection that has not joined anything yet.
+    It is taken if it names a `username` that the room still counts as present: the one whose connection dropped is,
+    until the grace period is over or, where its worker died, until that was cleaned up after.
+
+Nobody can do more by that than by `join`, which takes any name: who says to be Ada could join as Ada first. A
+connection that has asked to join a room must be in the room, as before.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from gateway.chat.presence_tracker import PresenceTracker
+from gateway.chat.session import Session
+from gateway.errors import StoreError, StoreUnavailable
+from gateway.protocol import Refusal, Send, entry_head
+from gateway.rooms.hub import Hub
+from gateway.rooms.member import Member
+from gateway.rooms.publisher import Publisher
+from gateway.rooms.room import Room
+
+log = structlog.get_logger("gateway.chat")
+
+
+class Sending:
+    """Stores what members say."""
+
+    def __init__(self, hub: Hub, publisher: Publisher, tracker: PresenceTracker) -> None:
+        self._hub = hub  # the rooms of this worker
+        self._publisher = publisher  # stores messages and tells the rooms
+        self._tracker = tracker  # who is present, for those on the way back
+
+    def as_member(self, session: Session, member: Member[Room], event: Send, ack: int | None) -> None:
+        """A member of the room sends; the answer follows when the store has it."""
+        if event.username is not None and event.username != member.username:
+            raise Refusal("forbidden", f"You joined this room as {member.username!r}.")
+        self._publish(session, member.room, member.username, event, ack)
+
+    async def on_the_way_back(self, session: Session, event: Send, ack: int | None) -> None:
+        """A client that has not joined anything yet sends. Raises Refusal or a StoreError."""
+        if event.username is None or not await self._tracker.is_present(event.room, event.username):
+            raise Refusal("not_joined")
+        room = self._hub.room(event.room)
+        self._publish(session, room, event.username, event, ack)
+        self._hub.release(room)  # nobody may be in it here, or ever come
+
+    def _publish(self, session: Session, room: Room, username: str, event: Send, ack: int | None) -> None:
+        head = entry_head(event.message, username)
+
+        def on_result(result: str | StoreError) -> None:
+            if isinstance(result, str):
+                session.acknowledge_json(ack, b'{"ok":true,"id":"%b"}' % result.encode())
+            else:
+                _refuse(session, event, ack, result)
+
+        self._publisher.publish(room, head, event.idempotency_key, on_result)
+
+
+def _refuse(session: Session, event: Send, ack: int | None, error: StoreError) -> None:
+    code = "unavailable" if isinstance(error, StoreUnavailable) else "internal"
+    if code == "internal":
+        log.error("publish_failed", session=session.sid, room=event.room, reason=str(error))
+    about = {"event": "send", "room": event.room, "idempotency_key": event.idempotency_key}
+    session.refuse(Refusal(code), ack, **about)

@@ -1,0 +1,115 @@
+"""Who may send into a room: members, and users on the way back whom the room still counts as present."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.support.chat_worker import ChatWorker, Client, chat_worker
+from tests.support.waiting import until
+
+
+async def test_what_was_typed_while_away_is_taken_before_the_join(worker: ChatWorker, room: str) -> None:
+    ann, ben = worker.connect(), worker.connect()
+    await ann.join(room)
+    await ben.join(room, "ben")
+    ann.close()
+    back = worker.connect()
+    answers = [await back.send(room, text, username="ann") for text in ("one", "two")]
+    assert [answer["ok"] for answer in answers] == [True, True]
+    await until(lambda: ben.messages() == ["one", "two"], what="the others get both, in order")
+    assert [data["username"] for data in ben.events("receive") if "id" in data] == ["ann", "ann"]
+    assert [data["id"] for data in ben.events("receive") if "id" in data] == [one["id"] for one in answers]
+    assert back.messages() == [], "sending is not joining"
+    await back.join(room)
+    assert back.messages() == ["one", "two"]
+    assert ben.notices() == [], "it was never away"
+
+
+async def test_it_is_taken_on_another_worker_than_before(
+    worker: ChatWorker, room: str, redis_url: str
+) -> None:
+    ann, ben = worker.connect(), worker.connect()
+    await ann.join(room)
+    await ben.join(room, "ben")
+    ann.close()
+    async with chat_worker(redis_url, timeout_s=10.0, grace_s=0.1) as other:
+        back = other.connect()
+        assert (await back.send(room, "from elsewhere", username="ann"))["ok"]
+        await until(lambda: ben.messages() == ["from elsewhere"], what="it is delivered")
+        await until(lambda: other.closed == [room], what="a room that nobody joined is given up again")
+
+
+async def test_a_repeated_key_stores_nothing_again(worker: ChatWorker, room: str) -> None:
+    ann = worker.connect()
+    await ann.join(room)
+    first = await ann.send(room, "once", idempotency_key="k1")
+    ann.close()
+    back = worker.connect()
+    assert await back.send(room, "once", username="ann", idempotency_key="k1") == first
+
+
+async def _never_there(worker: ChatWorker, room: str) -> Client:
+    return worker.connect()
+
+
+async def _left(worker: ChatWorker, room: str) -> Client:
+    ann = worker.connect()
+    await ann.join(room)
+    await ann.call("leave", {"room": room})
+    return worker.connect()
+
+
+async def _has_joined_another_room(worker: ChatWorker, room: str) -> Client:
+    ann, other = worker.connect(), worker.connect()
+    await ann.join(room)
+    await other.join(f"{room}-2")
+    return other
+
+
+async def _has_left_while_another_tab_is_there(worker: ChatWorker, room: str) -> Client:
+    ann, other = worker.connect(), worker.connect()
+    await ann.join(room)
+    await other.join(room)
+    await other.call("leave", {"room": room})
+    return other
+
+
+@pytest.mark.parametrize(
+    "client_of", [_never_there, _left, _has_joined_another_room, _has_left_while_another_tab_is_there]
+)
+async def test_whoever_is_not_on_the_way_back_must_join_first(
+    worker: ChatWorker, room: str, client_of: Callable[[ChatWorker, str], Awaitable[Client]]
+) -> None:
+    client = await client_of(worker, room)
+    answer = await client.send(room, "x", username="ann", idempotency_key="k1")
+    assert (answer["code"], answer["retryable"]) == ("not_joined", True)
+    error = client.events("error")[-1]
+    assert (error["event"], error["room"], error["idempotency_key"]) == ("send", room, "k1")
+
+
+@pytest.mark.parametrize("username", [{}, {"username": "eve"}, {"username": "ChatBot"}])
+async def test_only_a_name_that_the_room_counts_as_present_is_taken(
+    worker: ChatWorker, room: str, username: dict[str, str]
+) -> None:
+    ann = worker.connect()
+    await ann.join(room)
+    ann.close()
+    back = worker.connect()
+    assert (await back.send(room, "x", **username))["code"] == "not_joined"
+
+
+async def test_after_the_grace_period_it_must_join_first(redis_url: str, room: str) -> None:
+    async with chat_worker(redis_url, timeout_s=10.0, grace_s=0.2) as worker:
+        ann = worker.connect()
+        await ann.join(room)
+        ann.close()
+
+        async def is_gone() -> bool:
+            return await worker.users(room) == []
+
+        await until(is_gone, what="the grace period is over")
+        back = worker.connect()
+        assert (await back.send(room, "late", username="ann"))["code"] == "not_joined"
+        assert room not in worker.hub.rooms or worker.hub.rooms[room].is_idle
