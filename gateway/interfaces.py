@@ -148,6 +148,13 @@ class HubEvents(Protocol):
         """Redis is back; every room is being repaired."""
 
 
+class ChatRooms(Protocol):
+    """python-socketio's channel → chat: other processes change who is in a room."""
+
+    async def take_out(self, sid: str, room: str) -> None:
+        """A session must leave a chat room; does nothing if it is in none of that name."""
+
+
 class SubscriberEvents(Protocol):
     """One connection for subscriptions → the topology's PubSub."""
 

@@ -2,7 +2,13 @@
 
 The history list keeps the plain name that the old service gave it. All other keys of a room carry that whole
 name as their hash tag, so that on a Cluster they share its slot. Names are bytes: they go to Redis as they are.
+
+Two gateways on one Redis keep apart by a prefix, which all names but the history's get (channels have no database: what
+one publishes, all databases hear). A process has one prefix, as it has one worker; `use_prefix` is called once, by
+whoever builds the worker, before any name is made.
 """
+
+from __future__ import annotations
 
 WORKERS = b"gateway:heartbeats"
 """Sorted set: worker id, scored with the time of its last heartbeat (s since 1970); below zero once it departed."""
@@ -14,14 +20,32 @@ not clean up after newer ones."""
 SOCKETIO_CHANNEL = b"socketio"
 """Channel of python-socketio's managers; chat messages too when the route is `shared`."""
 
+NODE_CHANNELS = (b"socket.io#/#", b"socket.io-request#/#")
+"""Channels on which Node's Redis adapter and emitters speak. The gateway does not understand them: it says so. They are
+others' names, so they have no prefix."""
+
+_PREFIX = b""
+_HISTORY = b"chat_history_"
+_BESIDE = b"{chat_history_"
+
+
+def use_prefix(prefix: str, is_historys_too: bool) -> None:
+    """All names begin with `prefix` from now on; those of the histories only where that is asked for."""
+    global WORKERS, OLDER_WORKERS, SOCKETIO_CHANNEL, _PREFIX, _HISTORY, _BESIDE
+    before = _PREFIX = prefix.encode()
+    WORKERS, OLDER_WORKERS = before + b"gateway:heartbeats", before + b"gateway:workers"
+    SOCKETIO_CHANNEL = before + b"socketio"
+    _HISTORY = (before if is_historys_too else b"") + b"chat_history_"
+    _BESIDE = b"{" + _HISTORY if is_historys_too else before + b"{" + _HISTORY
+
 
 def history(room: str) -> bytes:
     """The list of a room's last messages, oldest first, each the old service's JSON of three fields."""
-    return b"chat_history_" + room.encode()
+    return _HISTORY + room.encode()
 
 
 def _beside(room: str, name: bytes) -> bytes:
-    return b"{chat_history_" + room.encode() + b"}:" + name
+    return _BESIDE + room.encode() + b"}:" + name
 
 
 def meta(room: str) -> bytes:
@@ -56,14 +80,24 @@ def live(room: str) -> bytes:
 
 def worker_rooms(worker: str) -> bytes:
     """Set: rooms in which the worker has sessions, for those who clean up after it."""
-    return b"gateway:worker:" + worker.encode() + b":rooms"
+    return _PREFIX + b"gateway:worker:" + worker.encode() + b":rooms"
 
 
 def worker_probe(worker: str) -> bytes:
     """Channel on which a worker hears its own probes."""
-    return b"gateway:worker:" + worker.encode() + b":probe"
+    return _PREFIX + b"gateway:worker:" + worker.encode() + b":probe"
+
+
+def slot_probe(tag: bytes, worker: str) -> bytes:
+    """The same on a Cluster: a channel in the slot of `tag`."""
+    return b"%b{%b}:gateway:probe:%b" % (_PREFIX, tag, worker.encode())
+
+
+def check(word: bytes) -> bytes:
+    """Key and channel with which `gateway check` tries Redis; `word` is random."""
+    return _PREFIX + b"gateway:check:" + word
 
 
 def is_plain(channel: bytes) -> bool:
-    """Whether a channel is no room's: such channels are not sharded on a Cluster."""
-    return not channel.startswith(b"{")
+    """Whether a channel is no room's: such channels are not sharded on a Cluster. Only rooms' have a hash tag."""
+    return b"{" not in channel

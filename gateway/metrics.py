@@ -6,14 +6,15 @@ paths. A process has one set of counters, as it has one worker.
 
 from __future__ import annotations
 
-LABELS = ("worker",)
-"""What tells the numbers of one metric apart."""
+from collections.abc import Iterator
 
 
 class Counter:
     """A number that only grows."""
 
     kind = "counter"
+    labels: tuple[str, ...] = ("worker",)
+    """What tells the numbers of one metric apart."""
     __slots__ = ("meaning", "name", "value")
 
     def __init__(self, name: str, meaning: str) -> None:
@@ -24,6 +25,34 @@ class Counter:
     def add(self, number: int) -> None:
         """Counts `number` more."""
         self.value += number
+
+    def samples(self) -> Iterator[tuple[str, int]]:
+        """Each number, with the labels beside the worker's."""
+        yield "", self.value
+
+
+class ReasonCounter(Counter):
+    """The same, counted for each reason. The reasons are a closed set: nothing that a client says makes a new one."""
+
+    labels = ("worker", "reason")
+    __slots__ = ("_by_reason",)
+
+    def __init__(self, name: str, meaning: str, *reasons: str) -> None:
+        super().__init__(name, meaning)
+        self._by_reason = dict.fromkeys(reasons, 0)
+
+    def because(self, reason: str) -> None:
+        """Counts one more; raises KeyError for a reason that was not named when the counter was made."""
+        self._by_reason[reason] += 1
+        self.value += 1
+
+    def knows(self, reason: str) -> bool:
+        """Whether a reason was named when the counter was made."""
+        return reason in self._by_reason
+
+    def samples(self) -> Iterator[tuple[str, int]]:
+        for reason, number in self._by_reason.items():
+            yield f',reason="{reason}"', number
 
 
 published = Counter("gateway_published_total", "Messages sent to the store.")
@@ -39,6 +68,17 @@ connects = Counter("gateway_connects_total", "Sessions opened.")
 disconnects = Counter("gateway_disconnects_total", "Sessions ended.")
 refusals = Counter("gateway_refusals_total", "Events that were refused.")
 handoffs = Counter("gateway_handoffs_total", "Connections passed to another worker.")
+requests_refused = ReasonCounter(
+    "gateway_requests_refused_total",
+    "HTTP requests of the engine that were refused, handshakes among them.",
+    "unknown_transport", "unknown_session", "bad_method", "bad_request", "too_large", "origin_not_allowed",
+    "unsupported_protocol_version", "draining", "too_many_new_connections", "other",
+)  # fmt: skip
+emits_refused = ReasonCounter(
+    "gateway_emits_refused_total",
+    "What other processes published for python-socketio and the gateway could not read or do.",
+    "malformed", "pickle", "msgpack", "socketio_redis_adapter", "not_a_message", "inbox_full",
+)  # fmt: skip
 deaf = Counter("gateway_deaf_total", "Times that this worker did not hear its own probe.")
 background_failures = Counter(
     "gateway_background_failures_total", "Background tasks that failed: a fault of the gateway."
@@ -46,7 +86,7 @@ background_failures = Counter(
 
 ALL = (
     published, acknowledged, unavailable, heard, delivered, holes, malformed, snapshots, gaps, connects, disconnects,
-    refusals, handoffs, deaf, background_failures,
+    refusals, handoffs, requests_refused, emits_refused, deaf, background_failures,
 )  # fmt: skip
 
 
@@ -56,5 +96,6 @@ def text(worker: str) -> str:
     for counter in ALL:
         lines.append(f"# HELP {counter.name} {counter.meaning}")
         lines.append(f"# TYPE {counter.name} {counter.kind}")
-        lines.append(f'{counter.name}{{worker="{worker}"}} {counter.value}')
+        for labels, number in counter.samples():
+            lines.append(f'{counter.name}{{worker="{worker}"{labels}}} {number}')
     return "\n".join(lines) + "\n"

@@ -6,8 +6,8 @@ Owns the kinds of values (a whole number, seconds, a choice …). Which options 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -51,6 +51,13 @@ def option(variable: str, default: Any, kind: Kind, meaning: str, default_in_wor
     """A field of a group of options; `default_in_words` is for a default that differs from machine to machine."""
     described = Option(variable, meaning, kind, default_in_words or _as_text(default))
     return field(default=default, metadata={"option": described})
+
+
+def options_of(group: Any) -> Iterator[tuple[str, Option]]:
+    """The options of a group, each with the name of its field."""
+    for each in fields(group):
+        if (found := each.metadata.get("option")) is not None:
+            yield each.name, found
 
 
 def _as_text(value: object) -> str:
@@ -147,3 +154,27 @@ def url_of(*schemes: str, allowed: str, in_short: str) -> Kind:
         return text
 
     return Kind(read, allowed, in_short)
+
+
+def path_of(default_in_short: str) -> Kind:
+    """A path of a URL. It is read with one slash before it and none behind it; `/` alone is read as no path."""
+
+    def read(text: str) -> str:
+        parts = text.strip("/").split("/") if text.strip("/") else []
+        if not all(re.fullmatch(r"[A-Za-z0-9._~-]+", part) and set(part) != {"."} for part in parts):
+            raise ValueError(text)
+        return "".join(f"/{part}" for part in parts)
+
+    return Kind(read, "a path such as " + default_in_short, "a path")
+
+
+def name_prefix() -> Kind:
+    """What names in Redis begin with: nothing that a pattern or a hash tag could be made of."""
+
+    def read(text: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9._:/-]{1,64}", text):
+            raise ValueError(text)
+        return text
+
+    allowed = "1 to 64 of the characters A-Z a-z 0-9 . _ : / -"
+    return Kind(read, allowed, "1 to 64 of `A-Z a-z 0-9 . _ : / -`")

@@ -19,7 +19,10 @@ from gateway.option_types import (
     SettingsError,
     choice,
     name_of,
+    name_prefix,
     option,
+    options_of,
+    path_of,
     seconds,
     short_text,
     switch,
@@ -63,6 +66,10 @@ class ServerOptions:
         "The address to listen on. Set 127.0.0.1 when a balancer on the same host is the only way in.")
     port: int = option("PORT", 8006, whole(0, 65535),
         "The port to listen on; 0 takes a free one. Change it when something else listens there.")
+    path: str = option("GATEWAY_PATH", "/socket.io", path_of("/socket.io"),
+        "The path of the sessions. Set it when clients are built for another one (the option `path` of stock clients).")
+    path_prefix: str = option("GATEWAY_PATH_PREFIX", "", path_of("/chat"),
+        "What comes before every path, `/healthz` and the others too. Set it behind an ingress that cannot strip one.")
     workers: int = option("WEB_CONCURRENCY", usable_cpus(), whole(1, 1024, "processes"),
         "How many worker processes serve. The default counts the CPUs that the process may use, by affinity and by the "
         "quota of its cgroup. Lower it when others need them.",
@@ -93,6 +100,11 @@ class RedisOptions:
     route: str = option("GATEWAY_ROUTE", "auto", choice("auto", "per-room", "shared", "cluster"),
         "Which channels carry the rooms. Set `shared` only while python-socketio servers serve the same rooms: "
         "every worker then hears every message.")
+    prefix: str = option("GATEWAY_PREFIX", "", name_prefix(),
+        "What the gateway's keys and channels begin with, `chat_history_<room>` excepted. Set one for each gateway "
+        "when several use one Redis, each with a database of its own: channels know no databases.")
+    is_prefix_historys_too: bool = option("GATEWAY_PREFIX_HISTORY", False, switch(),
+        "Whether `chat_history_<room>` has the prefix, too. Turn it on when several gateways use one database.")
     timeout_s: float = option("GATEWAY_REDIS_TIMEOUT_S", 2.0, seconds(0.1, 60),
         "How long an event may wait for Redis before it is answered `unavailable`. Raise it when Redis is far away.")
     probe_s: float = option("GATEWAY_PROBE_S", 2.0, seconds(0.1, 60),
@@ -246,6 +258,10 @@ class Settings:
             raise SettingsError("GATEWAY_OUTBOUND_MARK_BYTES must not be above GATEWAY_OUTBOUND_MAX_BYTES")
         if self.redis.probe_s >= self.redis.unresponsive_s:
             raise SettingsError("GATEWAY_PROBE_S must be below GATEWAY_DEAF_S")
+        if self.redis.is_prefix_historys_too and not self.redis.prefix:
+            raise SettingsError("GATEWAY_PREFIX_HISTORY=on needs a GATEWAY_PREFIX")
+        if self.server.path in ("", "/healthz", "/readyz", "/metrics"):
+            raise SettingsError("GATEWAY_PATH must be a path of its own, such as /socket.io")
         if self.redis.route == "cluster" and self.redis.url and "+cluster" not in self.redis.url:
             raise SettingsError("GATEWAY_ROUTE=cluster needs a REDIS_URL that begins with redis+cluster://")
 
@@ -268,13 +284,6 @@ def _read(group: Any, variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]
     for name, each in options_of(group):
         if text := variables.get(each.variable):
             yield name, each.read(text)
-
-
-def options_of(group: Any) -> Iterator[tuple[str, Option]]:
-    """The options of a group, each with the name of its field."""
-    for each in fields(group):
-        if (found := each.metadata.get("option")) is not None:
-            yield each.name, found
 
 
 def grouped_options() -> Iterator[tuple[str, str, list[tuple[str, Option]]]]:

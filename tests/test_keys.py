@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from redis.crc import key_slot
 
@@ -45,3 +47,62 @@ def test_channels_of_no_room_are_plain_and_workers_keys_are_their_own() -> None:
     assert keys.is_plain(keys.worker_probe("w1"))
     assert keys.worker_rooms("w1") != keys.worker_rooms("w2")
     assert keys.SOCKETIO_CHANNEL == b"socketio"
+
+
+# -- a prefix
+
+
+def names(room: str) -> list[bytes]:
+    """All names but the history's."""
+    beside = [
+        keys.meta(room),
+        keys.idempotency(room, "k"),
+        keys.members(room, "w1"),
+        keys.users(room),
+        keys.live(room),
+    ]
+    others = [
+        keys.worker_rooms("w1"),
+        keys.worker_probe("w1"),
+        keys.slot_probe(b"t", "w1"),
+        keys.check(b"word"),
+    ]
+    return [
+        keys.WORKERS,
+        keys.SOCKETIO_CHANNEL,
+        *beside,
+        keys.older_members(room),
+        keys.OLDER_WORKERS,
+        *others,
+    ]
+
+
+@pytest.fixture
+def no_prefix_afterwards() -> Iterator[None]:
+    yield
+    keys.use_prefix("", False)
+
+
+@pytest.mark.usefixtures("no_prefix_afterwards")
+@pytest.mark.parametrize("is_historys_too", [False, True])
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_prefix_is_on_every_name_and_on_the_historys_only_where_asked(
+    room: str, is_historys_too: bool
+) -> None:
+    plain = names(room)
+    keys.use_prefix("app1:", is_historys_too)
+    found = names(room)
+    assert not set(found) & set(plain)
+    beside = found[2:7]
+    if is_historys_too:
+        assert keys.history(room) == b"app1:chat_history_" + room.encode()
+        assert all(name.startswith(b"{app1:chat_history_") for name in beside)
+    else:
+        assert keys.history(room) == b"chat_history_" + room.encode()
+        assert found == [b"app1:" + name for name in plain]
+    assert {key_slot(name) for name in beside} == {key_slot(keys.history(room))}
+    assert [keys.is_plain(name) for name in (found[0], found[1], found[6], keys.worker_probe("w1"))] == [
+        True, True, False, True,
+    ]  # fmt: skip
+    keys.use_prefix("", False)
+    assert names(room) == plain

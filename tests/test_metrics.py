@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from gateway import metrics
 
 
@@ -22,7 +24,7 @@ def test_every_counter_of_the_module_is_shown() -> None:
 def test_the_text_has_help_type_and_one_line_per_counter() -> None:
     metrics.handoffs.add(2)
     lines = metrics.text("w1").splitlines()
-    assert len(lines) == 3 * len(metrics.ALL)
+    assert len(lines) == sum(2 + len(list(counter.samples())) for counter in metrics.ALL)
     at = lines.index("# TYPE gateway_handoffs_total counter")
     assert lines[at - 1].startswith("# HELP gateway_handoffs_total ")
     assert lines[at + 1] == f'gateway_handoffs_total{{worker="w1"}} {metrics.handoffs.value}'
@@ -33,3 +35,14 @@ def test_a_counter_only_adds_up() -> None:
     counter.add(1)
     counter.add(4)
     assert counter.value == 5
+
+
+def test_a_counter_by_reason_shows_every_reason_from_the_beginning_and_takes_no_other() -> None:
+    counter = metrics.ReasonCounter("gateway_y_total", "Y.", "late", "lost")
+    assert list(counter.samples()) == [(',reason="late"', 0), (',reason="lost"', 0)]
+    counter.because("lost")
+    counter.because("lost")
+    assert list(counter.samples()) == [(',reason="late"', 0), (',reason="lost"', 2)]
+    assert counter.value == 2
+    with pytest.raises(KeyError):
+        counter.because("what a client says")

@@ -82,6 +82,15 @@ def test_a_given_option_wins_over_the_environment() -> None:
         ("GATEWAY_ROUTE", "fastest", "one of auto, per-room, shared, cluster"),
         ("GATEWAY_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("GATEWAY_SYSTEM_NAME", "x" * 65, "1 to 64 characters"),
+        ("GATEWAY_PREFIX", "app 1", "A-Z a-z 0-9"),
+        ("GATEWAY_PREFIX", "{app1}", "A-Z a-z 0-9"),
+        ("GATEWAY_PREFIX", "x" * 65, "1 to 64 of"),
+        ("GATEWAY_PATH", "/a b", "a path such as /socket.io"),
+        ("GATEWAY_PATH", "/a//b", "a path such as /socket.io"),
+        ("GATEWAY_PATH", "/a/../b", "a path such as /socket.io"),
+        ("GATEWAY_PATH", "/a?b", "a path such as /socket.io"),
+        ("GATEWAY_PATH_PREFIX", "/{tenant}", "a path such as /chat"),
+        ("GATEWAY_PATH_PREFIX", "https://host/chat", "a path such as /chat"),
     ],
 )
 def test_a_bad_value_is_refused_with_the_variable_and_what_is_allowed(
@@ -97,6 +106,9 @@ def test_a_bad_value_is_refused_with_the_variable_and_what_is_allowed(
     [
         {"GATEWAY_OUTBOUND_MARK_BYTES": "2000000"},
         {"GATEWAY_PROBE_S": "6"},
+        {"GATEWAY_PREFIX_HISTORY": "on"},
+        {"GATEWAY_PATH": "/"},
+        {"GATEWAY_PATH": "healthz/"},
         {"GATEWAY_ROUTE": "cluster", "REDIS_URL": "redis://host"},
     ],
 )
@@ -109,6 +121,13 @@ def test_a_password_in_a_bad_url_is_not_repeated() -> None:
     with pytest.raises(SettingsError) as refused:
         Settings.from_environment({"REDIS_URL": "https://me:secret-word@host"})
     assert "secret-word" not in str(refused.value)
+
+
+@pytest.mark.parametrize("written", ["/my/chat", "my/chat", "/my/chat/", "my/chat/"])
+def test_a_path_is_read_however_it_is_written(written: str) -> None:
+    server = Settings.from_environment({"GATEWAY_PATH": written, "GATEWAY_PATH_PREFIX": written}).server
+    assert (server.path, server.path_prefix) == ("/my/chat", "/my/chat")
+    assert Settings.from_environment({"GATEWAY_PATH_PREFIX": "/"}).server.path_prefix == ""
 
 
 def test_one_variable_sets_the_option_of_both_groups_that_need_it() -> None:

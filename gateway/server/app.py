@@ -19,6 +19,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
+from gateway import keys
 from gateway.access.limits import Bucket
 from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.background import Background
@@ -46,6 +47,8 @@ from gateway.socketio.server import SocketServer
 from gateway.state.history import Histories
 from gateway.state.presence import Presence
 from gateway.state.workers import Workers
+from gateway.transport.answers import REASON
+from gateway.transport.paths import serve_path
 
 log = structlog.get_logger("gateway.server")
 
@@ -80,6 +83,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        keys.use_prefix(settings.redis.prefix, settings.redis.is_prefix_historys_too)
         self.worker = settings.server.name + secrets.token_hex(4)  # its id: the sessions' ids begin with it
         self.health = Health(self.worker)
         self.client_manager = ClientManager()
@@ -118,7 +122,8 @@ class Gateway:
         stack.push_async_callback(redis.pubsub.close)
         await asyncio.gather(redis.store.start(START_S, redis.pubsub), redis.pubsub.start(START_S, self.hub))
         stack.push_async_callback(self.hub.close)
-        self.client_manager.serve(redis.store, self.hub)
+        self.client_manager.serve(redis.store, self.hub, self.chat)
+        await self.client_manager.watch_for_others(redis.pubsub)
         stack.push_async_callback(self.client_manager.close)
         stack.push_async_callback(self.tracker.close)
         stack.push_async_callback(self._background.close)
@@ -238,10 +243,11 @@ def build_app(settings: Settings) -> web.Application:
     gateway = Gateway(settings)
     app = web.Application(client_max_size=settings.engine.max_payload_bytes)
     app[GATEWAY] = gateway
-    gateway.sio.attach(app, "socket.io")
-    app.router.add_get("/healthz", gateway.health.healthz)
-    app.router.add_get("/readyz", gateway.health.readyz)
-    app.router.add_get("/metrics", gateway.health.metrics)
+    prefix, health = settings.server.path_prefix, gateway.health
+    gateway.sio.attach(app, f"{prefix}{settings.server.path}")
+    serve_path(app, "GET", f"{prefix}/healthz", health.healthz)
+    serve_path(app, "GET", f"{prefix}/readyz", health.readyz)
+    serve_path(app, "GET", f"{prefix}/metrics", health.metrics)
     app.cleanup_ctx.append(gateway.life)
     app.on_shutdown.append(gateway.stop)
     return app
@@ -264,4 +270,7 @@ def admission_of(handshakes_per_s: int) -> AdmissionControl:
 
 
 def _come_back(why: str, after_s: int) -> web.Response:
-    return web.json_response({"code": 503, "message": why}, status=503, headers={"Retry-After": str(after_s)})
+    body = {"code": 503, "message": why}
+    refusal = web.json_response(body, status=503, headers={"Retry-After": str(after_s)})
+    refusal[REASON] = why.replace(" ", "_")
+    return refusal

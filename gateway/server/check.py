@@ -44,6 +44,7 @@ _ASKED = ("appendfsync", "save", "min-replicas-to-write")
 def check(settings: Settings) -> int:
     """Prints what it sees; returns 0, or 1 after one sentence on standard error when something is wrong."""
     logs.configure(replace(settings.log, level="error"))  # what is wrong is said by the sentence
+    keys.use_prefix(settings.redis.prefix, settings.redis.is_prefix_historys_too)
     folder = state_folder(settings.embedded.state_dir)
     url = settings.redis.url or running_url(folder)
     if url is None:
@@ -106,7 +107,7 @@ async def _round_trip(store: Store) -> str:
 
 async def _scripts(store: Store) -> str:
     word = uuid.uuid4().hex.encode()
-    key = b"gateway:check:" + word
+    key = keys.check(word)
     server = store.holder(key)
     answer = await server.run(ECHO, key, word)
     if answer != word:
@@ -116,7 +117,7 @@ async def _scripts(store: Store) -> str:
 
 async def _publish_to_self(store: Store, stack: ExitStack) -> str:
     """Subscribes, publishes and waits for it; by the sharded commands on a Cluster."""
-    channel = f"gateway:check:{uuid.uuid4().hex}".encode()
+    channel = keys.check(uuid.uuid4().hex.encode())
     listen, tell = ("SSUBSCRIBE", "SPUBLISH") if store.is_cluster else ("SUBSCRIBE", "PUBLISH")
     server = store.holder(channel)
     heard = asyncio.Event()

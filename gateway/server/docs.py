@@ -39,8 +39,10 @@ def errors() -> str:
 
 def counters() -> str:
     """Every metric of a worker."""
-    labels = ", ".join(f"`{label}`" for label in metrics.LABELS)
-    rows = ((f"`{each.name}`", each.kind, labels, each.meaning) for each in metrics.ALL)
+    rows = (
+        (f"`{each.name}`", each.kind, ", ".join(f"`{label}`" for label in each.labels), each.meaning)
+        for each in metrics.ALL
+    )
     return _table(("metric", "type", "labels", "counts"), rows)
 
 

@@ -30,7 +30,7 @@ from gateway.server.embedded import EmbeddedValkey
 from gateway.server.embedded_folder import EmbeddedError, state_folder, url_of
 from gateway.server.refusals import WORKER_CLASS, refuse_what_cannot_work
 from gateway.server.run_folder import remove_if_ours, run_folder
-from gateway.settings import EmbeddedOptions, Settings, variable_of
+from gateway.settings import EmbeddedOptions, ServerOptions, Settings, variable_of
 
 # Until there is something to undo, Ctrl-C just ends the process; `gateway serve` has held it back for this moment.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -85,7 +85,8 @@ def on_starting(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """Says where the gateway listens and what to try next."""
-    print(greeting([str(listener) for listener in server.LISTENERS], server.num_workers), flush=True)
+    addresses = [str(listener) for listener in server.LISTENERS]
+    print(greeting(addresses, server.num_workers, _settings.server), flush=True)
 
 
 def post_fork(server: Any, worker: Any) -> None:
@@ -122,7 +123,7 @@ def on_exit(server: Any) -> None:
     _release(os.getpid(), server)
 
 
-def greeting(addresses: list[str], worker_count: int) -> str:
+def greeting(addresses: list[str], worker_count: int, paths: ServerOptions) -> str:
     """The few lines for the person who started the gateway; `addresses` as gunicorn writes them."""
     shown = [
         address.replace("//0.0.0.0:", "//localhost:").replace("//[::]:", "//localhost:")
@@ -132,9 +133,9 @@ def greeting(addresses: list[str], worker_count: int) -> str:
     return "\n".join(
         (
             f"The chat gateway listens at {', '.join(shown)} ({worker_count} workers). Ctrl-C stops it.",
-            f"Try it: open {page}/healthz in a browser and paste into its console (F12):",
+            f"Try it: open {page}{paths.path_prefix}/healthz in a browser and paste into its console (F12):",
             "  const { io } = await import('https://cdn.socket.io/4.8.1/socket.io.esm.min.js');",
-            "  const chat = io(); chat.onAny(console.log);",
+            f"  const chat = io({{ path: '{paths.path_prefix}{paths.path}' }}); chat.onAny(console.log);",
             "  chat.emit('join', { username: 'me', room: 'lobby' });",
             "  chat.emit('send', { username: 'me', room: 'lobby', message: 'Hello' });",
             "`gateway check` tells what it sees of Redis and of the workers.",

@@ -59,13 +59,22 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             await self._handle_disconnect(eio_sid, namespace, self.reason.CLIENT_DISCONNECT)
         elif kind in (socketio_packet.EVENT, socketio_packet.BINARY_EVENT):
             check_event(packet.data)
-            await self._handle_event(eio_sid, namespace, packet.id, packet.data)
+            await self._event(eio_sid, namespace, packet)
         elif kind in (socketio_packet.ACK, socketio_packet.BINARY_ACK):
             if packet.id is None or not isinstance(packet.data, list):
                 raise MalformedPacket("an acknowledgement has a number and an array")
             await self._handle_ack(eio_sid, namespace, packet.id, packet.data)
         else:
             raise MalformedPacket("not a packet that clients send")
+
+    async def _event(self, eio_sid: str, namespace: str, packet: Any) -> None:
+        """An event of `/` has one listener, however it was written: with attachments, or with `/` written out."""
+        socket = self.eio.sockets.get(eio_sid)
+        events = socket.events if socket is not None and namespace == "/" else None
+        if events is None:
+            await self._handle_event(eio_sid, namespace, packet.id, packet.data)
+        elif (waits := events.on_event(packet.data[0], packet.data[1:], packet.id)) is not None:
+            await waits
 
     def _whole_packet(self, eio_sid: str, data: str | bytes) -> Any:
         """Decodes a packet; None while its attachments are still to come. Raises MalformedPacket."""

@@ -42,14 +42,17 @@ def decode_payload(body: bytes) -> list[tuple[int, bytes]]:
         raise MalformedPacket("an empty payload")
     packets = []
     for part in body.split(SEPARATOR):
-        if part.startswith(b"b"):
-            try:
-                packets.append((BINARY, base64.b64decode(part[1:], validate=True)))
-            except binascii.Error as error:
-                raise MalformedPacket("not base64") from error
-        else:
-            packets.append((TEXT, part))
+        packets.append((BINARY, decode_base64(part)) if part.startswith(b"b") else (TEXT, part))
     return packets
+
+
+def decode_base64(packet: bytes) -> bytes:
+    """The data of a binary message that came as text, `b<base64>`: over polling, or from a client that is told to send
+    nothing else (`forceBase64`). Raises MalformedPacket."""
+    try:
+        return base64.b64decode(packet[1:], validate=True)
+    except binascii.Error as error:
+        raise MalformedPacket("not base64") from error
 
 
 def decode_event(data: bytes) -> tuple[Any, list[Any], int | None]:

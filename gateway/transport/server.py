@@ -15,10 +15,12 @@ Every seam into a library is named here; `tests/socketio/test_seams.py` fails wh
                              packet_class, handlers, namespace_handlers, manager_initialized
                              (socketio/server.py, socketio/client_manager.py)
                              Packet: json, _reconstruct_binary_internal (socketio/strict.py)
-                             AsyncRedisManager: initialize, thread, channel, json, _listen, _publish, _handle_emit
+                             AsyncRedisManager: initialize, thread, channel, json, host_id, _thread, _publish,
+                             _handle_emit, _handle_disconnect, _handle_enter_room, _handle_leave_room,
+                             _handle_close_room, _handle_callback
                              BaseManager: rooms, callbacks, pending_connect, pending_disconnect, pre_connect,
                              basic_enter_room, basic_leave_room, basic_disconnect, get_participants, get_rooms,
-                             sid_from_eio_sid, eio_sid_from_sid (socketio/client_manager.py)
+                             is_sid_room, sid_from_eio_sid, eio_sid_from_sid (socketio/client_manager.py)
                              parse_redis_sentinel_url (redis/sentinel.py)
     aiohttp 3.14.5           RequestHandler: transport, connection_lost, _message_tail; _messages, _parser,
                              _upgraded (server/passing.py); a ConnectionError in
@@ -33,6 +35,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Container
 from functools import partial
 from typing import Any
@@ -47,10 +50,13 @@ from gateway.settings import EngineOptions
 from gateway.transport import answers, polling
 from gateway.transport.answers import Answer
 from gateway.transport.codec import open_packet
+from gateway.transport.gate import OpenGate
 from gateway.transport.heartbeats import Heartbeats
 from gateway.transport.hijack import Hijacked, request_tail
 from gateway.transport.library_socket import SocketState
+from gateway.transport.paths import serve_path
 from gateway.transport.proxies import Proxies
+from gateway.transport.refusals import Refusals
 from gateway.transport.socket import EngineSocket
 from gateway.transport.upgrade import UpgradingListener, accept_websocket
 from gateway.websocket.close_codes import NORMAL
@@ -58,16 +64,6 @@ from gateway.websocket.frames import text_frame
 
 ANNOUNCING_S = 5
 """How long a worker that stops waits for the ends of sessions that are being announced."""
-
-
-class OpenGate:
-    """The gate of an engine that stands alone: every handshake is admitted, and there is no other worker."""
-
-    async def admit(self, request: web.Request) -> web.StreamResponse | None:
-        return None
-
-    async def pass_on(self, request: web.Request, sid: str | None) -> bool:
-        return False
 
 
 class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
@@ -100,6 +96,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         self.awaiting_attachments = awaiting_attachments
         self._gate = gate or OpenGate()
         self._proxies = Proxies(self.options.trusted_proxies)
+        self._refusals = Refusals()
         # Made when a loop runs: see `times`.
         self._times: Heartbeats | None = None
         # Ends of sessions that handlers are being told of.
@@ -117,7 +114,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
 
     def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
         """Serves the engine at a path of an aiohttp application, for every method."""
-        app.router.add_route("*", f"/{engineio_path.strip('/')}/", self.handle_request)
+        serve_path(app, "*", f"/{engineio_path.strip('/')}", self.handle_request)
 
     def generate_id(self) -> str:
         """A session id: the worker's id, a dot, and 96 random bits."""
@@ -128,7 +125,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         origin, query = request.headers.get("Origin"), request.query
         if request.method == "OPTIONS":
             return self._respond(request, answers.OPTIONS_OK)
-        if origin is not None and not self._is_allowed(origin, request):
+        if origin is not None and not self._is_allowed(origin):
             return self._respond(request, answers.ORIGIN_NOT_ALLOWED)
         if query.get("transport", "") not in self.transports:
             return self._respond(request, answers.UNKNOWN_TRANSPORT)
@@ -161,6 +158,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             return await self._open(request)
         if await self._gate.pass_on(request, None):
             return Hijacked()
+        self._note_refusal(request, refusal.get(answers.REASON, "other"))
         refusal.headers.extend(self._cors(request))
         return refusal
 
@@ -238,18 +236,25 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
     # -- answers
 
     def _respond(self, request: web.Request, answer: Answer) -> web.Response:
-        return answers.response(answer, self._cors(request) if "Origin" in request.headers else ())
+        if answer[0] != 200:
+            self._note_refusal(request, answers.REASONS.get(answer, "other"))
+        headers = request.headers
+        cors = self._cors(request) if "Origin" in headers else ()
+        return answers.response(answer, cors, headers.get("Accept-Encoding", ""))
 
-    def _is_allowed(self, origin: str, request: web.Request) -> bool:
-        origins = self.options.origins
-        own = f"{request.scheme}://{request.host}"
-        return "*" in origins or origin in origins or origin == own
+    def _note_refusal(self, request: web.Request, reason: str) -> None:
+        self._refusals.note(request, reason, self._client_address(request), time.monotonic())
+
+    def _is_allowed(self, origin: str) -> bool:
+        """Whether pages of that origin may connect. The header Host says nothing: a page that has bent a name of its
+        own to this address (DNS rebinding) sends its own name there, too."""
+        return "*" in self.options.origins or origin in self.options.origins
 
     def _cors(self, request: web.Request) -> list[tuple[str, str]]:
         return list(self._cors_headers(answers.cors_environ(request)))
 
-    def _client_address(self, request: web.Request) -> str:
-        return self._proxies.client(request.remote or "", request.headers.get("X-Forwarded-For"))
+    def _client_address(self, request: web.Request) -> str | None:
+        return self._proxies.client(request.remote or "", request.headers.getall("X-Forwarded-For", ()))
 
     # -- from the sockets
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from gateway.interfaces import Engine, SocketEvents
-from gateway.transport.codec import MalformedPacket, decode_event
+from gateway.transport.codec import MalformedPacket, decode_base64, decode_event
 from gateway.transport.connection import WebSocketConnection
 from gateway.transport.library_socket import CLOSE, NOOP, LibrarySocket, Reason, SocketState
 from gateway.transport.outbox import Outbox, Packet
@@ -168,6 +168,8 @@ class EngineSocket(LibrarySocket):
             self._pong()
         elif kind == b"1":
             self.end(Reason.CLIENT_DISCONNECT, packet=NOOP)
+        elif kind == b"b":
+            return self.server.message_up(self, decode_base64(data))
         else:
             raise MalformedPacket(f"a client does not send packet {data[:1]!r}")
         return None

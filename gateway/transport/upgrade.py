@@ -6,6 +6,7 @@ messages go straight to the session.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable
 
 from aiohttp import web
@@ -22,6 +23,7 @@ from gateway.websocket.frames import TEXT, FrameParser
 from gateway.websocket.handshake import check_handshake
 
 _INFLATER = Inflater()  # keeps nothing between messages, so one serves all connections
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110 section 5.6.2
 _WEBSOCKET = SocketState.WEBSOCKET  # read for every message, and a global name is found fastest
 
 
@@ -92,15 +94,23 @@ def accept_websocket(
     transport = hijack(request, websocket)
     if transport is None:
         return None
-    transport.write(
-        _switching_protocols(key, deflate.response_header if deflate is not None else None) + first
-    )
+    extensions = deflate.response_header if deflate is not None else None
+    transport.write(_switching_protocols(key, extensions, _subprotocol(request)) + first)
     websocket.adopt(transport, options.outbound_mark_bytes)
     return websocket
 
 
-def _switching_protocols(key: str, extensions: str | None) -> bytes:
+def _subprotocol(request: web.Request) -> str | None:
+    """The first sub-protocol that a client offers, as the reference server takes it: a browser that offers some gives
+    up when none is chosen (RFC 6455 section 4.1). It changes nothing here."""
+    offered = ",".join(request.headers.getall("Sec-WebSocket-Protocol", ())).split(",")[0].strip()
+    return offered if _TOKEN.fullmatch(offered) else None
+
+
+def _switching_protocols(key: str, extensions: str | None, subprotocol: str | None) -> bytes:
     agreed = f"Sec-WebSocket-Extensions: {extensions}\r\n" if extensions is not None else ""
+    if subprotocol is not None:
+        agreed += f"Sec-WebSocket-Protocol: {subprotocol}\r\n"
     return (
         f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Accept: {key}\r\n{agreed}\r\n"

@@ -98,7 +98,11 @@ SEAMS: list[tuple[Any, str, tuple[str, ...], bool]] = [
     (socketio.AsyncServer, "_send_packet", ("self", "eio_sid", "pkt"), True),
     (socketio_packet.Packet, "_reconstruct_binary_internal", ("data", "attachments"), False),
     (socketio.AsyncRedisManager, "initialize", ("self",), False),
-    (socketio.AsyncRedisManager, "_listen", ("self",), False),
+    (socketio.AsyncRedisManager, "_thread", ("self",), True),
+    *(
+        (socketio.AsyncRedisManager, f"_handle_{method}", ("self", "message"), True)
+        for method in ("disconnect", "enter_room", "leave_room", "close_room", "callback")
+    ),
     (socketio.AsyncRedisManager, "_publish", ("self", "data"), True),
     (socketio.AsyncRedisManager, "_handle_emit", ("self", "message"), True),
     (socketio.AsyncManager, "pre_connect", ("self", "eio_sid", "namespace"), True),
@@ -107,6 +111,7 @@ SEAMS: list[tuple[Any, str, tuple[str, ...], bool]] = [
     (BaseManager, "basic_disconnect", ("self", "sid", "namespace", "kwargs"), False),
     (BaseManager, "get_participants", ("self", "namespace", "room"), False),
     (BaseManager, "get_rooms", ("self", "sid", "namespace"), False),
+    (BaseManager, "is_sid_room", ("self", "namespace", "room"), False),
     (BaseManager, "sid_from_eio_sid", ("self", "eio_sid", "namespace"), False),
     (BaseManager, "eio_sid_from_sid", ("self", "sid", "namespace"), False),
     (web_protocol.RequestHandler, "connection_lost", ("self", "exc"), False),

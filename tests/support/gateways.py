@@ -93,7 +93,7 @@ class Gateway:
 
     async def readiness(self) -> tuple[int, dict[str, Any]]:
         """Status and JSON of /readyz, on a connection of its own; (0, {}) when nobody answers within 5 s."""
-        return await fetch_json(f"{self.url}/readyz")
+        return await fetch_json(f"{self.url}{self._environment.get('GATEWAY_PATH_PREFIX', '')}/readyz")
 
     async def ready_workers(self) -> set[str]:
         """Names of some of the workers that are ready: the kernel picks who answers, so ask until all have."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -71,6 +72,64 @@ async def test_who_left_is_not_reached_any_more(
     await outside.emit("announcement", "two", room=four[0].socket_id)
     await until(lambda: _announced(four[1]) == ["one"] and _announced(four[0]), what="the others")
     assert _announced(four[0]) == ["two"]
+
+
+async def test_it_reaches_several_rooms_and_several_sessions(
+    four: list[Member], room: str, outside: socketio.AsyncRedisManager
+) -> None:
+    await four[3].call("leave", {"username": "user-3", "room": room})
+    await four[3].join("user-3", f"{room}-2")
+    await outside.emit("announcement", "rooms", room=[room, f"{room}-2", f"{room}-3"])
+    await outside.emit("announcement", "sessions", to=[four[0].socket_id, four[3].socket_id])
+    await outside.emit("announcement", "last", room=[room, f"{room}-2"], skip_sid=[four[1].socket_id])
+    wanted = [["rooms", "sessions", "last"], ["rooms"], ["rooms", "last"], ["rooms", "sessions", "last"]]
+    await until(lambda: [_announced(member) for member in four] == wanted, what="each gets each once")
+
+
+async def test_it_takes_a_member_out_of_a_room_and_empties_a_room(
+    four: list[Member], room: str, outside: socketio.AsyncRedisManager
+) -> None:
+    await outside.leave_room(four[0].socket_id, "/", room)
+    await until(lambda: four[1].notices(room)[-1:] == ["user-0 has left the room"], what="the leave is told")
+    assert (await four[0].send(room, "still here?"))["code"] == "not_joined"
+    assert (await four[1].call("members", {"room": room}))["count"] == 3
+    await outside.close_room(room, "/")
+    await until(lambda: all(member.errors for member in four), what="everybody is told")
+    assert {(error["code"], error["room"]) for member in four for error in member.errors} == {
+        ("not_joined", room)
+    }
+    assert not any(member.closed.is_set() for member in four)
+    assert (await four[2].join("user-2", room))["count"] == 1
+
+
+async def test_it_disconnects_a_session(
+    four: list[Member], room: str, outside: socketio.AsyncRedisManager
+) -> None:
+    await outside.can_disconnect(four[2].socket_id, "/")
+    await until(lambda: four[2].was_disconnected, what="it is disconnected")
+    assert not any(member.was_disconnected for member in (four[0], four[1], four[3]))
+
+
+async def test_formats_of_other_publishers_are_logged_once_for_each_kind(
+    four: list[Member], room: str, outside: socketio.AsyncRedisManager, routed: Gateway, store: Any
+) -> None:
+    kinds = ("pickle", "msgpack", "socketio_redis_adapter", "malformed")
+    for _ in range(3):
+        await store.publish(
+            "socketio", pickle.dumps({"method": "emit", "event": "announcement", "room": room})
+        )
+        await store.publish("socketio", b"\x82\xa6method\xa4emit\xa5event\xacannouncement")
+        await store.publish("socket.io#/#", b"\x93\xa7emitter\x80\x80")
+        await store.publish("socketio", b'{"method":"emit","room":{}}')
+    await outside.emit("announcement", "good", room=room)
+    await until(lambda: all(_announced(member) == ["good"] for member in four), what="the good one arrives")
+
+    def lines(kind: str) -> int:
+        return sum("emit_refused" in line and kind in line for line in routed.log().splitlines())
+
+    await until(lambda: all(lines(kind) >= routed.workers for kind in kinds), what="each worker has said so")
+    assert {kind: lines(kind) for kind in kinds} == dict.fromkeys(kinds, routed.workers)
+    assert "Traceback" not in routed.log()
 
 
 def _announced(member: Member) -> list[Any]:

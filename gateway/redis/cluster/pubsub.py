@@ -184,7 +184,7 @@ class ClusterPubSub:
         subscriber = Subscriber(
             f"pubsub {address[0]}:{address[1]}", connect, b"SSUBSCRIBE", self._probe_s, self._unresponsive_s
         )
-        probe_channel = b"{%b}:gateway:probe:%b" % (tag_for(slot), self._worker.encode())
+        probe_channel = keys.slot_probe(tag_for(slot), self._worker)
         subscriber.subscriptions.want(probe_channel)
         return _Primary(self, self._store, subscriber, probe_channel)
 

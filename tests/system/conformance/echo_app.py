@@ -141,17 +141,16 @@ class ShortWay:
         self._server, self._sid, self._socket = server, sid, socket
 
     def on_event(self, name: Any, arguments: list[Any], ack: int | None) -> Awaitable[None] | None:
-        """`message` and `message-with-ack` are answered at once, the rest by the long way's handler."""
+        """`message` and `message-with-ack` are answered at once, unless they hold attachments; the rest by the long
+        way's handler."""
+        data = _json(arguments) if name in ("message", "message-with-ack") else None
+        if data is None:
+            return self._server._handle_event(self._socket.sid, "/", ack, [name, *arguments])  # type: ignore[no-any-return]
         if name == "message":
-            data = _json(arguments)[1:-1]
-            packet = event_packet("message-back", data) if arguments else b'42["message-back"]'
+            packet = event_packet("message-back", data[1:-1]) if arguments else b'42["message-back"]'
             self._socket.send_text(packet)
-        elif name == "message-with-ack":
-            if ack is not None:
-                self._socket.send_text(acknowledgement_packet(ack, _json(arguments)[1:-1]))
-        else:
-            handling: Awaitable[None] = self._server._trigger_event(name, "/", self._sid, *arguments)
-            return handling
+        elif ack is not None:
+            self._socket.send_text(acknowledgement_packet(ack, data[1:-1]))
         return None
 
     def on_behind(self) -> None:
@@ -245,8 +244,11 @@ def _end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+def _json(value: Any) -> bytes | None:
+    try:
+        return json.dumps(value, separators=(",", ":")).encode()
+    except TypeError:  # it holds bytes
+        return None
 
 
 def _loop_factory(name: str) -> Any:
