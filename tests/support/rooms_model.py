@@ -13,9 +13,10 @@ from random import Random
 
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.protocol import Position, receive_json
+from gateway.rooms.catching_up import catch_up
 from gateway.rooms.member import Member
 from gateway.rooms.position_check import since
-from gateway.rooms.replays import history_packets
+from gateway.rooms.replays import numbered_packets
 from gateway.rooms.resync import Answer
 from gateway.rooms.room import Room
 from gateway.state.history import Observed, Snapshot
@@ -245,14 +246,10 @@ class Worker:
                     self.people.remove(person)
                 return
             entries, recovered = since(position, snapshot)
-            packets = history_packets(ROOM_JSON, entries, snapshot.epoch)
-            packets += self.room.packets_after(snapshot.seq)
+            packets = numbered_packets(ROOM_JSON, entries, snapshot.epoch, {})
+            packets += self.room.numbered_after(snapshot.seq)
             person.joins.append((len(person.recorder.packets), recovered is True))
-            self.room.add(person.member)
-            if packets:
-                person.recorder.send_texts(packets)
-            if person.recorder.is_behind:
-                self.room.pause(person.member)
+            catch_up(self.room, person.member, position if recovered else None, (), packets)
 
         self.room.with_snapshot(with_snapshot)
 
