@@ -53,7 +53,7 @@ class Joining:
         room = member.room
         tracker.enter(room.name, session.sid, member.username, self._on_entered)
         await hub.subscribed(room)
-        room.with_snapshot(self._on_snapshot)
+        room.with_snapshot(self._on_snapshot, self._since)
         try:
             change = await self._live
         except asyncio.CancelledError:
@@ -77,7 +77,7 @@ class Joining:
             live.set_exception(change)
         elif change is None or self._is_too_old(snapshot):
             self._has_read_again = True
-            self._member.room.with_snapshot(self._on_snapshot)
+            self._member.room.with_snapshot(self._on_snapshot, self._since)
         else:
             if not self._session.is_over:
                 self._go_live(snapshot, change)

@@ -23,12 +23,13 @@ import structlog
 
 from gateway.errors import StoreError, StoreRefused, StoreUnavailable
 from gateway.metrics import snapshots
+from gateway.protocol import Position
 from gateway.rooms import catching_up
 from gateway.rooms.member import Member, MemberState
-from gateway.rooms.position_check import Arrival, Missed, judge, missed
+from gateway.rooms.position_check import Arrival, Missed, is_ahead, judge, missed
 from gateway.rooms.replays import gap_packet, history_packets, numbered_packets
 from gateway.rooms.room import Room
-from gateway.state.history import Observed, Snapshot
+from gateway.state.history import NO_POSITION, Observed, Snapshot
 
 log = structlog.get_logger("gateway.hub")
 
@@ -61,8 +62,8 @@ class SnapshotSource(Protocol):
     def turn(self) -> AbstractAsyncContextManager[object]:
         """Holds a reading up while too many are under way."""
 
-    async def read(self, room: Room, observed: Observed) -> Answer:
-        """Reads a snapshot; raises StoreError."""
+    async def read(self, room: Room, observed: Observed, wanted: Position) -> Answer:
+        """Reads a snapshot, of entries from `wanted` on; raises StoreError."""
 
     async def pause(self, pause_s: float, woken: asyncio.Event) -> None:
         """Returns after `pause_s`, or when `woken` is set."""
@@ -129,7 +130,7 @@ class Resync:
                 snapshots.add(1)
                 failovers = room.reading.failovers
                 observed = room.detector.ask(room.position)
-                return failovers, await self._source.read(room, observed)
+                return failovers, await self._source.read(room, observed, wanted_from(room))
         except StoreError as error:
             return failovers, Answer(error)
 
@@ -156,6 +157,26 @@ def _wants_snapshot(room: Room) -> bool:
     return room.reading.is_open
 
 
+def wanted_from(room: Room) -> Position:
+    """The oldest entry that somebody needs, with the room where it is: whoever wants the whole history wants all."""
+    epoch, begun_at = room.epoch, room.reading.begun_at.position
+    readers = [one.position for one in room.reading.waiting]
+    readers += [one.position for one in room.members.values() if one.state is MemberState.LAGGING]
+    if not epoch or begun_at.epoch != epoch:
+        return NO_POSITION
+    seq = min(begun_at.seq, room.detector.oldest_seq(epoch) or begun_at.seq)
+    for position in readers:
+        if position is None or position.epoch != epoch or position.seq > room.seq:
+            return NO_POSITION
+        seq = min(seq, position.seq + 1)
+    return Position(epoch, seq)
+
+
+def _suffices(snapshot: Snapshot, position: Position | None) -> bool:
+    """Whether who waits can be served; who is ahead of the snapshot may have to get the whole history."""
+    return snapshot.covers(position) and (snapshot.from_seq == 0 or not is_ahead(position, snapshot))
+
+
 def apply(room: Room, answer: Answer, failovers: int) -> bool:
     """Deals with one answer: live members first, then those who lagged, then those who wait. Returns whether another
     snapshot is needed at once."""
@@ -171,10 +192,16 @@ def apply(room: Room, answer: Answer, failovers: int) -> bool:
         made: dict[int, bytes] = {}
         for member in list(room.members.values()):
             if member.state is MemberState.LAGGING and not member.socket.is_behind:
-                _bring_up(room, member, snapshot, made)
+                if snapshot.covers(member.position):
+                    _bring_up(room, member, snapshot, made)
+                else:
+                    reading.must_repeat = True
     waiting, reading.waiting = reading.waiting, []
-    for on_snapshot in waiting:
-        on_snapshot(snapshot)
+    for one in waiting:
+        if isinstance(snapshot, Snapshot) and not _suffices(snapshot, one.position):
+            reading.waiting.append(one)
+        else:
+            one.on_snapshot(snapshot)
     if reading.waiting or (answer.is_settled and detector.has_observations):
         return True
     is_late = isinstance(snapshot, Snapshot) and any(

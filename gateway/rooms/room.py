@@ -19,7 +19,7 @@ from gateway.rooms.loss_detector import LossDetector
 from gateway.rooms.member import Member, MemberState
 from gateway.rooms.payloads import is_object, parse_payload
 from gateway.rooms.position_check import Arrival, judge
-from gateway.rooms.reading import OnSnapshot, Reading
+from gateway.rooms.reading import OnSnapshot, Reading, Waiting
 from gateway.rooms.replays import RECEIVE
 from gateway.state.history import Observed, Snapshot
 
@@ -251,10 +251,11 @@ class Room:
 
     # -- reading
 
-    def with_snapshot(self, on_snapshot: OnSnapshot) -> None:
-        """Calls `on_snapshot` with a snapshot that was asked for after this moment or, shared, shortly before it: what
-        the channel brought since then is kept and follows by `numbered_after`."""
-        self.reading.waiting.append(on_snapshot)
+    def with_snapshot(self, on_snapshot: OnSnapshot, position: Position | None = None) -> None:
+        """For who has all up to `position`, or None of it: calls `on_snapshot` with a snapshot that was asked for after
+        this moment or, shared, shortly before it: what the channel brought since then is kept and follows by
+        `numbered_after`."""
+        self.reading.waiting.append(Waiting(on_snapshot, position))
         self.request()
 
     def request(self) -> None:

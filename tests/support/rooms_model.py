@@ -74,10 +74,12 @@ class Server:
         self.texts = [*self.texts, text][-HISTORY:]
         return Position(self.epoch, self.seq), text
 
-    def snapshot(self, observed: Observed) -> Snapshot:
+    def snapshot(self, observed: Observed, wanted: Position) -> Snapshot:
         """snapshot.lua."""
         has_begun = self._check(observed)
-        return Snapshot(self.epoch, self.seq, [entry(text) for text in self.texts], has_begun)
+        from_seq = wanted.seq if wanted.epoch == self.epoch and wanted.seq <= self.seq else 0
+        texts = self.texts[wanted.seq - self.seq - 1 :] if from_seq else self.texts
+        return Snapshot(self.epoch, self.seq, [entry(text) for text in texts], has_begun, from_seq)
 
     def replica(self) -> Server:
         """Another server with the same data."""
@@ -165,7 +167,8 @@ class Worker:
             self.source.go_on()
             self.servers = self._servers()
         elif self.found is None:
-            self.found = self.store.snapshot(self.source.ask())
+            observed = self.source.ask()
+            self.found = self.store.snapshot(observed, self.source.wanted)
             self.answered_s = self._now_s()
         else:
             found, self.found = self.found, None
@@ -251,7 +254,7 @@ class Worker:
             person.joins.append((len(person.recorder.packets), recovered is True))
             catch_up(self.room, person.member, position if recovered else None, (), packets)
 
-        self.room.with_snapshot(with_snapshot)
+        self.room.with_snapshot(with_snapshot, position)
 
     def leave(self) -> None:
         """Somebody leaves."""
