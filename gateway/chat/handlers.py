@@ -8,7 +8,7 @@ code from the table, never an exception that reaches the connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any
 
@@ -49,6 +49,9 @@ MEMBERS_MAX = 200
 
 REPEATED_MAX = 128
 """Longest text of a refused event that its `error` repeats: as long as a room's name and an idempotency key may be."""
+
+PAGE_BYTES = 262_144
+"""Largest answer to `history`, unless one message is larger: much less than a socket may hold unsent."""
 
 Handle = Callable[[Session, Any, int | None], Awaitable[None] | None]
 """Handles an event of its type, for a session, with the number of the acknowledgement that was asked for."""
@@ -248,11 +251,23 @@ class Chat:
             if event.before.epoch != snapshot.epoch:
                 numbered = []
             numbered = [(seq, stored) for seq, stored in numbered if seq < event.before.seq]
-        page = [
+        page = _newest_that_fit(
             receive_json(stored, room.name_json, Position(snapshot.epoch, seq))
-            for seq, stored in numbered[-event.limit :]
-        ]
+            for seq, stored in reversed(numbered[-event.limit :])
+        )
         session.acknowledge_json(ack, b'{"ok":true,"messages":[%b]}' % b",".join(page))
+
+
+def _newest_that_fit(newest_first: Iterable[bytes]) -> list[bytes]:
+    """Oldest first: as many as fit into one answer, but at least one; the client asks for those `before` the first."""
+    page: list[bytes] = []
+    size_bytes = 0
+    for message in newest_first:
+        size_bytes += len(message)
+        if page and size_bytes > PAGE_BYTES:
+            break
+        page.append(message)
+    return page[::-1]
 
 
 def _member(session: Session, room: str) -> Member[Room]:

@@ -6,7 +6,8 @@ Owns the seam between history and live. A join goes like this:
 2. The room's channel is confirmed, so that nothing is missed from here on.
 3. A snapshot of the history is read. What the channel brings meanwhile, the room keeps.
 4. In one turn of the event loop the client gets the history, what the channel brought after it, and the
-   acknowledgement; from then on it gets what comes.
+   acknowledgement; from then on it gets what comes. A client that cannot take all of it at once lags: it gets the rest,
+   and then the acknowledgement, as it reads (`rooms/catching_up.py`).
 
 Example: the snapshot holds 1 to 5, and the channel has brought 5 and 6. The client gets 1 to 6, each once.
 
@@ -21,11 +22,12 @@ import asyncio
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
 from gateway.errors import StoreError
-from gateway.protocol import Join, acknowledgement_packet
+from gateway.protocol import Join
+from gateway.rooms.catching_up import catch_up
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
 from gateway.rooms.position_check import is_ahead, since
-from gateway.rooms.replays import history_packets
+from gateway.rooms.replays import JoinAnswer, numbered_packets
 from gateway.rooms.room import Room
 from gateway.state.history import Snapshot
 from gateway.state.presence import Change
@@ -51,7 +53,7 @@ class Joining:
         room = member.room
         tracker.enter(room.name, session.sid, member.username, self._on_entered)
         await hub.subscribed(room)
-        room.with_snapshot(self._on_snapshot)
+        room.with_snapshot(self._on_snapshot, self._since)
         try:
             change = await self._live
         except asyncio.CancelledError:
@@ -75,7 +77,7 @@ class Joining:
             live.set_exception(change)
         elif change is None or self._is_too_old(snapshot):
             self._has_read_again = True
-            self._member.room.with_snapshot(self._on_snapshot)
+            self._member.room.with_snapshot(self._on_snapshot, self._since)
         else:
             if not self._session.is_over:
                 self._go_live(snapshot, change)
@@ -90,18 +92,9 @@ class Joining:
         session, member = self._session, self._member
         room = member.room
         entries, recovered = since(self._since, snapshot)
-        packets = history_packets(room.name_json, entries, snapshot.epoch) + room.packets_after(snapshot.seq)
+        packets = numbered_packets(room.name_json, entries, snapshot.epoch, {})
+        packets += room.numbered_after(snapshot.seq)
         if self._ack is not None:
-            packets.append(acknowledgement_packet(self._ack, _answer(room, change.count, recovered)))
+            member.answers = [*member.answers, JoinAnswer(self._ack, change.count, recovered)]
         session.rooms[room.name] = member
-        room.add(member)
-        if packets:
-            session.socket.send_texts(packets)
-        if session.socket.is_behind:  # it was before, too, so that its socket does not say so again
-            room.pause(member)
-
-
-def _answer(room: Room, count: int, recovered: bool | None) -> bytes:
-    recovery = b"" if recovered is None else b',"recovered":true' if recovered else b',"recovered":false'
-    position = str(room.position).encode()
-    return b'{"ok":true,"room":%b,"id":"%b","count":%d%b}' % (room.name_json, position, count, recovery)
+        catch_up(room, member, self._since if recovered else None, (), packets)

@@ -54,6 +54,10 @@ class LossDetector:
         """Whether something was observed at a server that was left, and nobody has been told."""
         return bool(self._observations)
 
+    def oldest_seq(self, epoch: str) -> int | None:
+        """The lowest seq of the observations in an epoch: a snapshot must show what is there now."""
+        return min((one.position.seq for one in self._in(epoch)), default=None)
+
     def acknowledged(self, epoch: str, seq: int, entry: bytes) -> None:
         """A message, as it is stored, got this position."""
         if epoch != self._acknowledged.epoch or seq > self._acknowledged.seq:

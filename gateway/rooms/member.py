@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Generic, TypeVar
 
 from gateway.interfaces import Recipient
 from gateway.protocol import Position
+from gateway.rooms.replays import JoinAnswer
 
 RoomT = TypeVar("RoomT")
 
@@ -28,10 +30,11 @@ class Member(Generic[RoomT]):
     socket    what is written to
     username  as it joined
     state     how it gets what happens
-    position  the last one that it has got; kept only while it is lagging or rejoining
+    position  the last one that it has got; kept only while it is lagging or rejoining, and None if it has got nothing
+    answers   to its joins, which follow the history
     """
 
-    __slots__ = ("position", "room", "session", "socket", "state", "username")
+    __slots__ = ("answers", "position", "room", "session", "socket", "state", "username")
 
     def __init__(self, room: RoomT, session: str, socket: Recipient, username: str) -> None:
         self.room = room
@@ -40,3 +43,4 @@ class Member(Generic[RoomT]):
         self.username = username
         self.state = MemberState.OUTSIDE
         self.position: Position | None = None
+        self.answers: Sequence[JoinAnswer] = ()

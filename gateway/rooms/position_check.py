@@ -70,7 +70,8 @@ class Observation:
 
     def is_trimmed(self, snapshot: Snapshot) -> bool:
         """Whether this place has been trimmed from the snapshot, so that nobody can say what was in it."""
-        return self.position.epoch == snapshot.epoch and 0 < self.position.seq < snapshot.oldest_seq
+        first = max(1, snapshot.from_seq)  # what is older was not read
+        return self.position.epoch == snapshot.epoch and first <= self.position.seq < snapshot.oldest_seq
 
 
 def since(position: Position | None, snapshot: Snapshot) -> tuple[Sequence[tuple[int, bytes]], bool | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from gateway.errors import StoreError
 from gateway.protocol import Position
@@ -12,6 +13,14 @@ from gateway.state.history import NO_POSITION, Snapshot
 
 OnSnapshot = Callable[[Snapshot | StoreError], None]
 """Takes a snapshot, or the error that came in its place."""
+
+
+class Waiting(NamedTuple):
+    """Who waits for a snapshot, and up to where it has all; None if it wants the whole history."""
+
+    on_snapshot: OnSnapshot
+    position: Position | None
+
 
 Buffered = tuple[str, int, bytes]
 """Epoch, seq and data of a message that the channel brought."""
@@ -54,7 +63,7 @@ class Reading:
         self.before_loss = NO_POSITION
         self.failovers = 0
         self.buffer: list[Buffered] = []
-        self.waiting: list[OnSnapshot] = []
+        self.waiting: list[Waiting] = []
         self.woken: asyncio.Event | None = None
 
     def begin(self, position: Position, data: bytes | None) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import orjson
 
 from gateway.metrics import gaps
-from gateway.protocol import Position, Refusal, event_packet, receive_json
+from gateway.protocol import Position, Refusal, acknowledgement_packet, event_packet, receive_json
 
 RECEIVE = b'42["receive",'
 """How the packet of an event `receive` begins; its JSON and `]` follow."""
@@ -18,9 +19,42 @@ def history_packets(room_json: bytes, entries: Sequence[tuple[int, bytes]], epoc
     return [RECEIVE + receive_json(entry, room_json, Position(epoch, seq)) + b"]" for seq, entry in entries]
 
 
+def numbered_packets(
+    room_json: bytes, entries: Sequence[tuple[int, bytes]], epoch: str, made: dict[int, bytes]
+) -> list[tuple[int, bytes]]:
+    """The same with their seqs; those in `made` are taken from there, the others put there."""
+    for seq, entry in entries:
+        if seq not in made:
+            made[seq] = RECEIVE + receive_json(entry, room_json, Position(epoch, seq)) + b"]"
+    return [(seq, made[seq]) for seq, _ in entries]
+
+
 def gap_packet(room: str, trusted: Position | None) -> bytes:
     """The `error` packet that announces a gap; `id` is the last position that still holds, if one does."""
     known = str(trusted) if trusted is not None and trusted.epoch else None
     gaps.add(1)
     error = Refusal("gap").as_error(room=room, id=known)
     return event_packet("error", orjson.dumps(error))
+
+
+@dataclass(frozen=True, slots=True)
+class JoinAnswer:
+    """How a join is acknowledged once the history is written: the number that was asked for, how many users there were,
+    and whether `since` was honoured (None if it was not asked)."""
+
+    ack: int
+    count: int
+    recovered: bool | None
+
+    def packet(self, room_json: bytes, position: Position) -> bytes:
+        """The acknowledgement, with the position where the room is now."""
+        recovered = self.recovered
+        recovery = b"" if recovered is None else b',"recovered":true' if recovered else b',"recovered":false'
+        answer = b'{"ok":true,"room":%b,"id":"%b","count":%d%b}'
+        return acknowledgement_packet(
+            self.ack, answer % (room_json, str(position).encode(), self.count, recovery)
+        )
+
+    def with_gap(self) -> JoinAnswer:
+        """The same after messages were trimmed that the member had not got yet."""
+        return self if self.recovered is None else replace(self, recovered=False)

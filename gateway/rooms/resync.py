@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
@@ -23,9 +23,11 @@ import structlog
 
 from gateway.errors import StoreError, StoreRefused, StoreUnavailable
 from gateway.metrics import snapshots
+from gateway.protocol import Position
+from gateway.rooms import catching_up
 from gateway.rooms.member import Member, MemberState
-from gateway.rooms.position_check import Arrival, Missed, judge, missed
-from gateway.rooms.replays import gap_packet, history_packets
+from gateway.rooms.position_check import Arrival, Missed, is_ahead, judge, missed
+from gateway.rooms.replays import gap_packet, history_packets, numbered_packets
 from gateway.rooms.room import Room
 from gateway.state.history import NO_POSITION, Observed, Snapshot
 
@@ -60,8 +62,8 @@ class SnapshotSource(Protocol):
     def turn(self) -> AbstractAsyncContextManager[object]:
         """Holds a reading up while too many are under way."""
 
-    async def read(self, room: Room, observed: Observed) -> Answer:
-        """Reads a snapshot; raises StoreError."""
+    async def read(self, room: Room, observed: Observed, wanted: Position) -> Answer:
+        """Reads a snapshot, of entries from `wanted` on; raises StoreError."""
 
     async def pause(self, pause_s: float, woken: asyncio.Event) -> None:
         """Returns after `pause_s`, or when `woken` is set."""
@@ -128,7 +130,7 @@ class Resync:
                 snapshots.add(1)
                 failovers = room.reading.failovers
                 observed = room.detector.ask(room.position)
-                return failovers, await self._source.read(room, observed)
+                return failovers, await self._source.read(room, observed, wanted_from(room))
         except StoreError as error:
             return failovers, Answer(error)
 
@@ -155,6 +157,26 @@ def _wants_snapshot(room: Room) -> bool:
     return room.reading.is_open
 
 
+def wanted_from(room: Room) -> Position:
+    """The oldest entry that somebody needs, with the room where it is: whoever wants the whole history wants all."""
+    epoch, begun_at = room.epoch, room.reading.begun_at.position
+    readers = [one.position for one in room.reading.waiting]
+    readers += [one.position for one in room.members.values() if one.state is MemberState.LAGGING]
+    if not epoch or begun_at.epoch != epoch:
+        return NO_POSITION
+    seq = min(begun_at.seq, room.detector.oldest_seq(epoch) or begun_at.seq)
+    for position in readers:
+        if position is None or position.epoch != epoch or position.seq > room.seq:
+            return NO_POSITION
+        seq = min(seq, position.seq + 1)
+    return Position(epoch, seq)
+
+
+def _suffices(snapshot: Snapshot, position: Position | None) -> bool:
+    """Whether who waits can be served; who is ahead of the snapshot may have to get the whole history."""
+    return snapshot.covers(position) and (snapshot.from_seq == 0 or not is_ahead(position, snapshot))
+
+
 def apply(room: Room, answer: Answer, failovers: int) -> bool:
     """Deals with one answer: live members first, then those who lagged, then those who wait. Returns whether another
     snapshot is needed at once."""
@@ -167,12 +189,19 @@ def apply(room: Room, answer: Answer, failovers: int) -> bool:
         is_old = reading.failovers != failovers  # another server was left since the question
         reading.is_unsure = not answer.is_settled or (reading.is_unsure and is_old)
         _align(room, snapshot)
+        made: dict[int, bytes] = {}
         for member in list(room.members.values()):
             if member.state is MemberState.LAGGING and not member.socket.is_behind:
-                _bring_up(room, member, snapshot)
+                if snapshot.covers(member.position):
+                    _bring_up(room, member, snapshot, made)
+                else:
+                    reading.must_repeat = True
     waiting, reading.waiting = reading.waiting, []
-    for on_snapshot in waiting:
-        on_snapshot(snapshot)
+    for one in waiting:
+        if isinstance(snapshot, Snapshot) and not _suffices(snapshot, one.position):
+            reading.waiting.append(one)
+        else:
+            one.on_snapshot(snapshot)
     if reading.waiting or (answer.is_settled and detector.has_observations):
         return True
     is_late = isinstance(snapshot, Snapshot) and any(
@@ -184,19 +213,27 @@ def apply(room: Room, answer: Answer, failovers: int) -> bool:
 def _align(room: Room, snapshot: Snapshot) -> None:
     """Brings the position and the live members to the snapshot, then over what the channel brought after it."""
     found = _missed_by_live(room, snapshot) if room.epoch and room.members else None
-    if found is None or found.is_gap:
-        packets = [gap_packet(room.name, found.trusted)] if found is not None else []
-        packets += _replayed(room, found.entries if found is not None else (), snapshot)
-        room.move_to(snapshot)
+    if found is not None and sum(len(entry) for _, entry in found.entries) > catching_up.PIECE_BYTES:
+        for member in room.members.values():
+            room.pause(member)  # each is brought up in pieces
+        packets = []
     else:
-        packets = _replayed(room, found.entries, snapshot)
-        if snapshot.seq > room.seq:
-            room.move_to(snapshot)
+        packets = _packets_of(room, found, snapshot)
+    if found is None or found.is_gap or snapshot.seq > room.seq:
+        room.move_to(snapshot)
     if packets:
-        room.write(packets)
+        room.write(packets)  # behind the move: who is behind by this has all up to here
     for epoch, seq, data in room.reading.buffer:
         if not room.reading.is_unsure and judge(room.position, epoch, seq) is Arrival.NEXT:
             room.deliver(seq, data)
+
+
+def _packets_of(room: Room, found: Missed | None, snapshot: Snapshot) -> list[bytes]:
+    """What live members get of what they missed."""
+    if found is None:
+        return []
+    packets = [gap_packet(room.name, found.trusted)] if found.is_gap else []
+    return packets + history_packets(room.name_json, found.entries, snapshot.epoch)
 
 
 def _missed_by_live(room: Room, snapshot: Snapshot) -> Missed:
@@ -208,20 +245,20 @@ def _missed_by_live(room: Room, snapshot: Snapshot) -> Missed:
     return missed(last, snapshot)
 
 
-def _bring_up(room: Room, member: Member[Room], snapshot: Snapshot) -> None:
-    """Makes a member live that has got what it missed by its own position."""
-    position, after = member.position or NO_POSITION, snapshot.seq
-    if position.epoch == room.epoch == snapshot.epoch and position.seq > snapshot.seq:
+def _bring_up(room: Room, member: Member[Room], snapshot: Snapshot, made: dict[int, bytes]) -> None:
+    """Makes a member live that has got what it missed by its own position, or as much of it as it takes now. `made` are
+    the packets that were made of the snapshot for others."""
+    position, after = member.position, snapshot.seq
+    if position is None:
+        found = Missed(snapshot.after(0), False)
+    elif position.epoch == room.epoch == snapshot.epoch and position.seq > snapshot.seq:
         found, after = Missed((), False), position.seq  # it was paused while the snapshot was under way
     else:
         found = missed(position, snapshot)
-    packets = [gap_packet(room.name, found.trusted)] if found.is_gap else []
-    packets += _replayed(room, found.entries, snapshot)
-    packets += room.packets_after(after)
-    room.add(member)
-    if packets:
-        member.socket.send_texts(packets)
-
-
-def _replayed(room: Room, entries: Sequence[tuple[int, bytes]], snapshot: Snapshot) -> list[bytes]:
-    return history_packets(room.name_json, entries, snapshot.epoch)
+    if found.is_gap:
+        member.answers = [answer.with_gap() for answer in member.answers]
+    first = [gap_packet(room.name, found.trusted)] if found.is_gap else []
+    packets = numbered_packets(room.name_json, found.entries, snapshot.epoch, made) + room.numbered_after(
+        after
+    )
+    catching_up.catch_up(room, member, position, first, packets)

@@ -19,7 +19,7 @@ from gateway.rooms.loss_detector import LossDetector
 from gateway.rooms.member import Member, MemberState
 from gateway.rooms.payloads import is_object, parse_payload
 from gateway.rooms.position_check import Arrival, judge
-from gateway.rooms.reading import OnSnapshot, Reading
+from gateway.rooms.reading import OnSnapshot, Reading, Waiting
 from gateway.rooms.replays import RECEIVE
 from gateway.state.history import Observed, Snapshot
 
@@ -110,8 +110,24 @@ class Room:
         self.members[member.session] = member
         self._targets = None
 
+    def hold(self, member: Member[Room], position: Position | None) -> None:
+        """A member that has all up to this position (None: nothing yet) gets nothing live until it is brought up."""
+        member.state, member.position = MemberState.LAGGING, position
+        self.members[member.session] = member
+        self._targets = None
+
+    def take_answers(self, member: Member[Room]) -> list[bytes]:
+        """The acknowledgements of joins that waited for the history."""
+        answers, member.answers = member.answers, ()
+        return [answer.packet(self.name_json, self.position) for answer in answers]
+
     def remove(self, member: Member[Room]) -> None:
-        """Forgets a member."""
+        """Forgets a member; its joins are answered, if the history was still on its way."""
+        if packets := self.take_answers(member):
+            member.socket.send_texts(packets)
+        self._forget(member)
+
+    def _forget(self, member: Member[Room]) -> None:
         member.state = MemberState.OUTSIDE
         if self.members.get(member.session) is member:
             del self.members[member.session]
@@ -130,14 +146,13 @@ class Room:
 
     def begin_rejoin(self, member: Member[Room]) -> None:
         """A member joins again: it gets nothing until `add`, or until that failed and `abandon_rejoin` is called."""
-        position = member.position or self.position
-        self.remove(member)
+        position = member.position if member.state is MemberState.LAGGING else self.position
+        self._forget(member)
         member.state, member.position = MemberState.REJOINING, position
 
     def abandon_rejoin(self, member: Member[Room]) -> None:
         """Joining again failed: the member is brought up by the position that it had."""
-        member.state = MemberState.LAGGING
-        self.members[member.session] = member
+        self.hold(member, member.position)
         self.request_again()
 
     def refresh_targets(self) -> None:
@@ -236,10 +251,11 @@ class Room:
 
     # -- reading
 
-    def with_snapshot(self, on_snapshot: OnSnapshot) -> None:
-        """Calls `on_snapshot` with a snapshot that was asked for after this moment or, shared, shortly before it: what
-        the channel brought since then is kept and follows by `packets_after`."""
-        self.reading.waiting.append(on_snapshot)
+    def with_snapshot(self, on_snapshot: OnSnapshot, position: Position | None = None) -> None:
+        """For who has all up to `position`, or None of it: calls `on_snapshot` with a snapshot that was asked for after
+        this moment or, shared, shortly before it: what the channel brought since then is kept and follows by
+        `numbered_after`."""
+        self.reading.waiting.append(Waiting(on_snapshot, position))
         self.request()
 
     def request(self) -> None:
@@ -257,11 +273,11 @@ class Room:
         elif not self.is_idle or self.detector.has_observations:
             self.request()
 
-    def packets_after(self, after: int) -> list[bytes]:
+    def numbered_after(self, after: int) -> list[tuple[int, bytes]]:
         """The `receive` packets of what the channel brought, and live members got, after a seq of the snapshot's or
-        later."""
+        later, with their seqs."""
         return [
-            RECEIVE + data + b"]"
+            (seq, RECEIVE + data + b"]")
             for epoch, seq, data in self.reading.buffer
             if epoch == self.epoch and after < seq <= self.seq
         ]

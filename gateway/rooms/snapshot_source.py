@@ -9,6 +9,7 @@ import structlog
 from gateway import keys
 from gateway.errors import StoreError, StoreRefused
 from gateway.interfaces import PubSub
+from gateway.protocol import Position
 from gateway.redis.server_watch import ServerWatch
 from gateway.rooms.resync import Answer
 from gateway.rooms.room import Room
@@ -36,11 +37,11 @@ class RedisSnapshots:
         """Entered when fewer than `READS_AT_ONCE` are under way."""
         return self._turns
 
-    async def read(self, room: Room, observed: Observed) -> Answer:
-        """Reads a room. Raises StoreError, also for a history that is not understood."""
+    async def read(self, room: Room, observed: Observed, wanted: Position) -> Answer:
+        """Reads a room, entries from `wanted` on. Raises StoreError, also for a history that is not understood."""
         before = self._servers(room)
         try:
-            snapshot = await self._histories.snapshot(room.name, observed)
+            snapshot = await self._histories.snapshot(room.name, observed, wanted)
         except StoreError:
             raise
         except Exception as error:

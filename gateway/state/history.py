@@ -23,13 +23,15 @@ NO_POSITION = Position("", 0)
 class Snapshot:
     """A room at one moment: its position and its last entries, oldest first, as stored but each readable.
 
-    `has_begun` says that Redis had lost something of the room, and that its epoch began with this reading.
+    `has_begun` says that Redis had lost something of the room, and that its epoch began with this reading. Entries
+    before `from_seq` were not read.
     """
 
     epoch: str
     seq: int
     entries: Sequence[bytes]
     has_begun: bool = False
+    from_seq: int = 0
 
     @property
     def position(self) -> Position:
@@ -49,6 +51,11 @@ class Snapshot:
     def holds_all_after(self, seq: int) -> bool:
         """Whether nothing between `seq` and the oldest entry has been trimmed."""
         return self.oldest_seq - 1 <= seq <= self.seq
+
+    def covers(self, position: Position | None) -> bool:
+        """Whether all was read that a reader lacks who has all up to there; None has nothing."""
+        needed = position.seq + 1 if position is not None and position.epoch == self.epoch else 0
+        return self.from_seq <= needed
 
     def entry_at(self, seq: int) -> bytes | None:
         """The entry with that seq, if it is still there."""
@@ -104,8 +111,11 @@ class Histories:
         """Which server process holds a key; empty while there is no connection to it."""
         return self._store.server(key)
 
-    async def snapshot(self, room: str, observed: Observed = NOTHING) -> Snapshot:
-        """Reads a room's position and entries in one step; raises a StoreError when that fails.
+    async def snapshot(
+        self, room: str, observed: Observed = NOTHING, wanted: Position = NO_POSITION
+    ) -> Snapshot:
+        """Reads a room's position and entries in one step; raises a StoreError when that fails. Entries before `wanted`
+        need not be read, if the room is in that epoch.
 
         A Redis that does not hold what was `observed` has lost data, and the room gets a new epoch in the same step.
         """
@@ -115,6 +125,8 @@ class Histories:
             *observed.arguments(),
             new_epoch(),
             self._position_ttl_s,
+            wanted.epoch,
+            wanted.seq,
         )
         entries = [readable_entry(entry) for entry in reply[2]]
-        return Snapshot(reply[0].decode(), int(reply[1]), entries, bool(reply[3]))
+        return Snapshot(reply[0].decode(), int(reply[1]), entries, bool(reply[3]), reply[4])

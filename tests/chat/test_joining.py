@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 
-from tests.support.chat_worker import ChatWorker, chat_worker
+from tests.support.chat_worker import ChatWorker, Client, chat_worker
 from tests.support.waiting import HeldUp, in_time, tried_again, until
 
 
@@ -89,12 +89,59 @@ async def test_one_who_is_behind_does_not_become_live_by_joining(worker: ChatWor
     for number in range(4):
         await ben.send(room, f"m{number}")
     assert ben.recorder.is_behind
-    await ben.join(other, "ben")
+    joining = asyncio.create_task(ben.join(other, "ben"))
+    await until(lambda: other in ben.session.rooms, what="it has joined")
     await ann.send(other, "live")
     await until(lambda: ann.messages() == ["live"], what="the message")
     assert "live" not in ben.messages()
+    assert not joining.done()
     ben.recorder.drain()
+    assert (await joining)["id"] == ann.events("receive")[-1]["id"], "where the room is now"
     await until(lambda: "live" in ben.messages(), what="it is brought up")
+
+
+async def test_a_history_of_many_pieces_comes_whole_and_then_the_answer(
+    worker: ChatWorker, room: str
+) -> None:
+    """A socket that is behind after one packet: each piece waits until the one before has been read."""
+    ann, ben = worker.connect(), worker.connect(mark=1)
+    await ann.join(room)
+    text = "\U0001f600" * 4096
+    for number in range(12):
+        await ann.send(room, f"{number}{text[:-2]}")
+    number = 7
+    await ben.emit("join", {"username": "ben", "room": room}, ack=number)
+    await ann.send(room, "live")
+    for _ in range(40):
+        await until(lambda: ben.recorder.is_behind or acknowledged(ben, number), what="a piece")
+        assert len(ben.recorder.packets) < 14 or acknowledged(ben, number)
+        ben.recorder.drain()
+    await until(lambda: acknowledged(ben, number), what="the answer")
+    assert [message[:4] for message in ben.messages()] == [message[:4] for message in ann.messages()]
+    assert len(ben.messages()) == 13
+    places = [at for at, packet in enumerate(ben.recorder.packets) if packet.startswith(b"43")]
+    assert places == [13], "once, behind the history"
+    await ann.send(room, "after")
+    await until(lambda: ben.messages()[-1] == "after", what="it is live")
+
+
+async def test_a_join_whose_history_is_on_its_way_is_answered_when_the_client_leaves(
+    worker: ChatWorker, room: str
+) -> None:
+    ann, ben = worker.connect(), worker.connect(mark=1)
+    await ann.join(room)
+    for _ in range(4):
+        await ann.send(room, "\U0001f600" * 4096)
+    await ben.emit("join", {"username": "ben", "room": room}, ack=7)
+    assert not acknowledged(ben, 7)
+    await ben.emit("leave", {"username": "ben", "room": room}, ack=8)
+    assert acknowledged(ben, 7)
+    assert acknowledged(ben, 8)
+
+
+def acknowledged(client: Client, number: int) -> bool:
+    """Whether an event has been answered."""
+    return any(packet.startswith(b"43%d[" % number) for packet in client.recorder.packets)
 
 
 async def test_a_connection_that_drops_while_it_joins_is_not_left_behind(redis_url: str, room: str) -> None:

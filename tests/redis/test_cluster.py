@@ -78,7 +78,7 @@ async def test_commands_reach_their_node_and_keep_their_order_while_the_slot_mov
         assert stored == [b"%d" % number for number in range(len(waits))]
         await until(lambda: store.owner(key) == ("127.0.0.1", target.port), 3, "the map is followed")
         meta = b"{" + key + b"}:meta"
-        assert (await store.run(SNAPSHOT, (key, meta), *NOTHING.arguments(), "e", 9))[0] == b"e", (
+        assert (await store.run(SNAPSHOT, (key, meta), *NOTHING.arguments(), "e", 9, "", 0))[0] == b"e", (
             "scripts are there too"
         )
         await store.close()

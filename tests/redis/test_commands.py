@@ -55,7 +55,7 @@ async def test_starting_without_a_server_ends_in_time_and_commands_are_answered_
     with pytest.raises(StoreUnavailable):
         await store.call(b"k", "PING")
     with pytest.raises(StoreUnavailable):
-        await store.run(SNAPSHOT, (b"k", b"m"), *NOTHING.arguments(), "e", 9)
+        await store.run(SNAPSHOT, (b"k", b"m"), *NOTHING.arguments(), "e", 9, "", 0)
     await store.close()
 
 
@@ -79,7 +79,7 @@ async def test_each_break_is_told_and_mended(server: Valkey) -> None:
         await until(lambda: not store.is_up, 3, "the break is seen")
         await server.start()
         await until(lambda number=number: len(told.ups) == number + 2, 5, "it is mended")
-        assert (await store.run(SNAPSHOT, (b"k", b"m"), *NOTHING.arguments(), "e", 9))[1] == b"0", (
+        assert (await store.run(SNAPSHOT, (b"k", b"m"), *NOTHING.arguments(), "e", 9, "", 0))[1] == b"0", (
             "the scripts are there"
         )
     assert told.ups == [True] * 3

@@ -23,7 +23,8 @@ def join(room: Room, session: str, position: Position | None = None) -> tuple[Re
             errors.append(snapshot)
             return
         entries, _ = since(position, snapshot)
-        packets = history_packets(room.name_json, entries, snapshot.epoch) + room.packets_after(snapshot.seq)
+        packets = history_packets(room.name_json, entries, snapshot.epoch)
+        packets += [packet for _, packet in room.numbered_after(snapshot.seq)]
         room.add(member)
         recorder.send_texts(packets)
 
@@ -201,6 +202,6 @@ def test_the_buffer_is_empty_when_no_snapshot_is_under_way() -> None:
     live_member(hand.room)
     hand.room.request()
     hand.hears(1, 2)
-    assert len(hand.room.packets_after(0)) == 2
+    assert len(hand.room.numbered_after(0)) == 2
     hand.comes(stored(2))
-    assert hand.room.packets_after(0) == []
+    assert hand.room.numbered_after(0) == []

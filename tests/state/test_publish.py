@@ -335,3 +335,22 @@ async def test_position_and_entries_belong_together_while_others_publish(
     for snapshot in [*reading, await histories.snapshot(room)]:
         for seq, stored in snapshot.after(0):
             assert json.loads(stored)["message"] == f"m{seq}"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "first"),
+    [(7, 7), (10, 10), (8, 8), (11, 5), (1, 5), (4, 5), (0, 5)],
+)
+async def test_a_snapshot_holds_entries_from_the_wanted_one_on(
+    store: PrimaryCommands, room: str, wanted: int, first: int
+) -> None:
+    for number in range(1, 11):
+        await publish(store, room, f"m{number}", kept=6)
+    histories = Histories(store, 600)
+    snapshot = await histories.snapshot(room, Observed(Position("e1", 10)), Position("e1", wanted))
+    assert [seq for seq, _ in snapshot.after(0)] == list(range(first, 11))
+    assert [json.loads(stored)["message"] for stored in snapshot.entries][-1] == "m10"
+    assert snapshot.from_seq == (wanted if 0 < wanted <= 10 else 0)
+    other = await histories.snapshot(room, Observed(Position("e1", 10)), Position("e9", 9))
+    lost = await histories.snapshot(room, Observed(Position("e1", 99)), Position("e1", 9))
+    assert (len(other.entries), len(lost.entries), lost.from_seq) == (6, 6, 0), "another epoch says nothing"

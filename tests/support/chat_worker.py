@@ -20,6 +20,7 @@ from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.reaper import Reaper
 from gateway.chat.sessions import Sessions
 from gateway.interfaces import PrimaryFinder, SocketEvents
+from gateway.protocol import Position
 from gateway.redis.address import Endpoint, FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
 from gateway.redis.connection import CommandOptions
@@ -31,7 +32,7 @@ from gateway.rooms.routes import route_for
 from gateway.rooms.snapshot_source import RedisSnapshots
 from gateway.settings import PresenceOptions, PublishOptions, Sizes
 from gateway.socketio.client_manager import ClientManager
-from gateway.state.history import NOTHING, Histories, Observed, Snapshot
+from gateway.state.history import NO_POSITION, NOTHING, Histories, Observed, Snapshot
 from gateway.state.presence import Presence
 from gateway.state.scripts import ALL
 from gateway.state.workers import Workers
@@ -49,8 +50,10 @@ class HeldHistories(Histories):
     is_held = False
     held = 0
 
-    async def snapshot(self, room: str, observed: Observed = NOTHING) -> Snapshot:
-        found = await super().snapshot(room, observed)
+    async def snapshot(
+        self, room: str, observed: Observed = NOTHING, wanted: Position = NO_POSITION
+    ) -> Snapshot:
+        found = await super().snapshot(room, observed, wanted)
         if self.is_held:
             self.held += 1
             await until(lambda: not self.is_held, 10, "the answer is let go")

@@ -8,17 +8,19 @@ from types import TracebackType
 from typing import Any
 
 from gateway.errors import StoreError
+from gateway.protocol import Position
 from gateway.rooms.resync import Answer, Resync
 from gateway.rooms.room import Room
-from gateway.state.history import Observed
+from gateway.state.history import NO_POSITION, Observed
 
 
 class Step:
     """What the reading waits for: its `turn`, an answer to what it `observed`, or the end of a pause."""
 
-    def __init__(self, kind: str, observed: Observed | None = None) -> None:
+    def __init__(self, kind: str, observed: Observed | None = None, wanted: Position = NO_POSITION) -> None:
         self.kind = kind
         self.observed = observed
+        self.wanted = wanted
 
     def __await__(self) -> Generator[Step, Answer | None, Answer | None]:
         return (yield self)
@@ -74,6 +76,12 @@ class HandSource:
         assert self.step.observed is not None
         return self.step.observed
 
+    @property
+    def wanted(self) -> Position:
+        """From where on the question that was put wants entries."""
+        assert self.step is not None
+        return self.step.wanted
+
     def answer(self, answer: Answer | StoreError) -> None:
         """Puts the question if that has not been done, and answers it."""
         self.ask()
@@ -101,9 +109,9 @@ class HandSource:
         """Holds the reading up."""
         return Turn()
 
-    async def read(self, room: Room, observed: Observed) -> Answer:
+    async def read(self, room: Room, observed: Observed, wanted: Position) -> Answer:
         """Waits for the answer."""
-        answer = await Step("read", observed)
+        answer = await Step("read", observed, wanted)
         assert answer is not None
         return answer
 

@@ -13,9 +13,10 @@ from random import Random
 
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.protocol import Position, receive_json
+from gateway.rooms.catching_up import catch_up
 from gateway.rooms.member import Member
 from gateway.rooms.position_check import since
-from gateway.rooms.replays import history_packets
+from gateway.rooms.replays import numbered_packets
 from gateway.rooms.resync import Answer
 from gateway.rooms.room import Room
 from gateway.state.history import Observed, Snapshot
@@ -73,10 +74,12 @@ class Server:
         self.texts = [*self.texts, text][-HISTORY:]
         return Position(self.epoch, self.seq), text
 
-    def snapshot(self, observed: Observed) -> Snapshot:
+    def snapshot(self, observed: Observed, wanted: Position) -> Snapshot:
         """snapshot.lua."""
         has_begun = self._check(observed)
-        return Snapshot(self.epoch, self.seq, [entry(text) for text in self.texts], has_begun)
+        from_seq = wanted.seq if wanted.epoch == self.epoch and wanted.seq <= self.seq else 0
+        texts = self.texts[wanted.seq - self.seq - 1 :] if from_seq else self.texts
+        return Snapshot(self.epoch, self.seq, [entry(text) for text in texts], has_begun, from_seq)
 
     def replica(self) -> Server:
         """Another server with the same data."""
@@ -164,7 +167,8 @@ class Worker:
             self.source.go_on()
             self.servers = self._servers()
         elif self.found is None:
-            self.found = self.store.snapshot(self.source.ask())
+            observed = self.source.ask()
+            self.found = self.store.snapshot(observed, self.source.wanted)
             self.answered_s = self._now_s()
         else:
             found, self.found = self.found, None
@@ -245,16 +249,12 @@ class Worker:
                     self.people.remove(person)
                 return
             entries, recovered = since(position, snapshot)
-            packets = history_packets(ROOM_JSON, entries, snapshot.epoch)
-            packets += self.room.packets_after(snapshot.seq)
+            packets = numbered_packets(ROOM_JSON, entries, snapshot.epoch, {})
+            packets += self.room.numbered_after(snapshot.seq)
             person.joins.append((len(person.recorder.packets), recovered is True))
-            self.room.add(person.member)
-            if packets:
-                person.recorder.send_texts(packets)
-            if person.recorder.is_behind:
-                self.room.pause(person.member)
+            catch_up(self.room, person.member, position if recovered else None, (), packets)
 
-        self.room.with_snapshot(with_snapshot)
+        self.room.with_snapshot(with_snapshot, position)
 
     def leave(self) -> None:
         """Somebody leaves."""

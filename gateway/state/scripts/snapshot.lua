@@ -1,17 +1,21 @@
 -- Reads a room's history and its position in one step; makes the position if the room has none yet. Needs epoch.lua.
 -- KEYS: 1 history list, 2 meta hash
 -- ARGV: as they are named below
--- Returns {epoch, seq, entries oldest first, 1 if data was lost and the epoch is new}.
+-- Returns {epoch, seq, entries oldest first, 1 if data was lost and the epoch is new, the seq from which the entries were
+-- wanted: 0 if all are there}.
 local history_key, meta_key = KEYS[1], KEYS[2]
 local seen_epoch, seen_seq, seen_other, seen_ms_ago = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local spare_epoch, meta_ttl_s = ARGV[5], ARGV[6]
+local wanted_epoch, wanted_seq = ARGV[7], tonumber(ARGV[8]) -- entries before this one need not be read
 
-local entries = redis.call('LRANGE', history_key, 0, -1) -- first: a key of another type must change nothing
 local epoch, seq, begun_ms, has_lost = room_position(
   history_key, meta_key, seen_epoch, seen_seq, seen_other, seen_ms_ago, spare_epoch)
 local number = string.format('%d', seq)
+if epoch ~= wanted_epoch or wanted_seq > seq then wanted_seq = 0 end -- they say nothing of this history
+local first = wanted_seq > 0 and wanted_seq - seq - 1 or 0
+local entries = redis.call('LRANGE', history_key, first, -1) -- before all writes: it may be a key of another type
 if begun_ms then
   redis.call('HSET', meta_key, 'epoch', epoch, 'seq', number, 'begun', string.format('%d', begun_ms))
 end
 redis.call('EXPIRE', meta_key, meta_ttl_s) -- always: a demoted primary, whose history is an old one, refuses the write
-return { epoch, number, entries, has_lost and 1 or 0 }
+return { epoch, number, entries, has_lost and 1 or 0, wanted_seq }

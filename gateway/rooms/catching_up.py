@@ -1,0 +1,49 @@
+"""Bringing one member to where its room is: what it lacks, oldest first, in pieces that it takes.
+
+A member may lack more than its socket may hold unsent: 100 messages of 4,096 emoji are 1.6 MB. So a piece is written,
+and the next one when the socket has room. A socket that is behind gets nothing: the member lags at the last message
+that was written, and goes on from there once it has read (`Room.resume`). Nothing is kept for it meanwhile. Live
+messages follow when it has all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.protocol import Position
+from gateway.rooms.member import Member, MemberState
+from gateway.rooms.room import Room
+
+PIECE_BYTES = 32_768
+"""A piece is about as large, or one message: it fits between the mark from which a socket is behind and the most that
+it may hold, with room for the live messages of other rooms."""
+
+
+def catch_up(
+    room: Room,
+    member: Member[Room],
+    position: Position | None,
+    first: Sequence[bytes],
+    missed: Sequence[tuple[int, bytes]],
+) -> None:
+    """Writes the packets of `missed`, given with their seqs, to a member that has all up to `position` (None: nothing
+    yet), behind the packets of `first`. The member is live once it has all, and lags otherwise."""
+    room.hold(member, position)
+    socket, last = member.socket, position
+    if socket.is_behind:
+        return
+    piece, piece_bytes = list(first), 0
+    for seq, packet in missed:
+        if piece_bytes and piece_bytes + len(packet) > PIECE_BYTES:
+            member.position = last
+            socket.send_texts(piece)
+            if socket.is_behind or member.state is not MemberState.LAGGING:
+                return
+            piece, piece_bytes = [], 0
+        piece.append(packet)
+        piece_bytes += len(packet)
+        last = Position(room.epoch, seq)
+    room.add(member)
+    piece += room.take_answers(member)
+    if piece:
+        socket.send_texts(piece)
