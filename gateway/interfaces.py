@@ -97,7 +97,6 @@ class Engine(Protocol):
     def options(self) -> OutboundLimits: ...
     @property
     def times(self) -> Deadlines: ...
-    def expects_attachment(self, sid: str) -> bool: ...
     def message_up(self, socket: Any, data: str | bytes) -> Awaitable[None]: ...
     def ended(self, socket: Any, reason: str) -> None: ...
 
@@ -117,6 +116,9 @@ class ClientSocket(Recipient, Protocol):
     """All that a chat session needs of a socket: what a room needs, and to be the listener of its events."""
 
     events: SocketEvents | None
+
+    def charge_refusal(self) -> None:
+        """An event of the client was refused, and through its own fault; too many of them end it."""
 
 
 class RedisEvents(Protocol):

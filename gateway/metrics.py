@@ -67,6 +67,9 @@ gaps = Counter("gateway_gaps_total", "Gaps that members were told of.")
 connects = Counter("gateway_connects_total", "Sessions opened.")
 disconnects = Counter("gateway_disconnects_total", "Sessions ended.")
 refusals = Counter("gateway_refusals_total", "Events that were refused.")
+cut_off = Counter(
+    "gateway_cut_off_total", "Connections that were ended because they sent what no honest client sends."
+)
 handoffs = Counter("gateway_handoffs_total", "Connections passed to another worker.")
 requests_refused = ReasonCounter(
     "gateway_requests_refused_total",
@@ -86,7 +89,7 @@ background_failures = Counter(
 
 ALL = (
     published, acknowledged, unavailable, heard, delivered, holes, malformed, snapshots, gaps, connects, disconnects,
-    refusals, handoffs, requests_refused, emits_refused, deaf, background_failures,
+    refusals, cut_off, handoffs, requests_refused, emits_refused, deaf, background_failures,
 )  # fmt: skip
 
 

@@ -17,6 +17,9 @@ from gateway.protocol import Refusal, acknowledgement_packet, event_packet
 from gateway.rooms.member import Member
 from gateway.rooms.room import Room
 
+NOT_ITS_FAULT = frozenset(("unavailable", "shutting_down", "internal"))
+"""Refusals for which a client cannot do anything: they cost it nothing."""
+
 
 class EventHandler(Protocol):
     """Who handles the events of all sessions (the chat)."""
@@ -68,6 +71,8 @@ class Session:
     def refuse(self, refusal: Refusal, ack: int | None, **about: Any) -> None:
         """Sends the `error` event, and the acknowledgement if one was asked for; `about` is what is known."""
         refusals.add(1)
+        if refusal.code not in NOT_ITS_FAULT:
+            self.socket.charge_refusal()
         packets = [_error_packet(refusal, about)]
         if ack is not None:
             packets.append(acknowledgement_packet(ack, orjson.dumps(refusal.as_acknowledgement())))

@@ -22,6 +22,7 @@ from gateway.server.access_log import AccessLog
 from gateway.server.app import GATEWAY
 from gateway.server.drain import Drain
 from gateway.settings import Settings
+from gateway.transport.http_reading import read_in_turns
 
 COLLECT_EVERY = 10_000
 """New objects between two runs of the garbage collector (Python's default is 700): those of about 300 sessions."""
@@ -41,6 +42,9 @@ class GatewayRunner(web.AppRunner):
     def __init__(self, app: web.Application, master_pid: int, **how: Any) -> None:
         super().__init__(app, **how)
         self._master_pid = master_pid
+
+    async def _make_server(self) -> web.Server:
+        return read_in_turns(await super()._make_server())
 
     async def setup(self) -> None:
         """Starts the application, then lets other workers pass connections to it."""

@@ -15,7 +15,9 @@ from gateway.interfaces import HandshakeGate
 from gateway.settings import EngineOptions
 from gateway.socketio.strict import StrictPacket
 from gateway.transport.codec import ATTACHMENTS_MAX, MalformedPacket, check_event
+from gateway.transport.conduct import ODD
 from gateway.transport.server import EngineServer
+from gateway.transport.socket import EngineSocket
 
 
 class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
@@ -32,16 +34,15 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         """`gate` and `admission` are the engine's, `kwargs` python-socketio's."""
-        awaiting: dict[str, Any] = {}
-        kwargs.update(options=options, gate=gate, admission=admission, awaiting_attachments=awaiting)
+        kwargs.update(options=options, gate=gate, admission=admission)
         super().__init__(serializer=StrictPacket, **kwargs)
-        self._binary_packet = awaiting
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
 
     async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
-        packet = self._whole_packet(eio_sid, data)
+        socket = self.eio.sockets.get(eio_sid)
+        packet = self._whole_packet(socket, data) if socket is not None else None
         if packet is None:
             return
         namespace = packet.namespace or "/"
@@ -53,8 +54,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
                 raise MalformedPacket("a second CONNECT to a namespace")
             await self._handle_connect(eio_sid, namespace, packet.data)
             return
-        if self.manager.sid_from_eio_sid(eio_sid, namespace) is None:
-            raise MalformedPacket("a packet for a namespace that is not connected")
+        self._check_connected(eio_sid, packet)
         if kind == socketio_packet.DISCONNECT:
             await self._handle_disconnect(eio_sid, namespace, self.reason.CLIENT_DISCONNECT)
         elif kind in (socketio_packet.EVENT, socketio_packet.BINARY_EVENT):
@@ -63,6 +63,8 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         elif kind in (socketio_packet.ACK, socketio_packet.BINARY_ACK):
             if packet.id is None or not isinstance(packet.data, list):
                 raise MalformedPacket("an acknowledgement has a number and an array")
+            if not self._awaits_acknowledgement(eio_sid, namespace, packet.id):
+                socket.charge(ODD)
             await self._handle_ack(eio_sid, namespace, packet.id, packet.data)
         else:
             raise MalformedPacket("not a packet that clients send")
@@ -76,16 +78,25 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         elif (waits := events.on_event(packet.data[0], packet.data[1:], packet.id)) is not None:
             await waits
 
-    def _whole_packet(self, eio_sid: str, data: str | bytes) -> Any:
-        """Decodes a packet; None while its attachments are still to come. Raises MalformedPacket."""
-        waiting = self._binary_packet.get(eio_sid)
+    def _check_connected(self, eio_sid: str, packet: Any) -> None:
+        if self.manager.sid_from_eio_sid(eio_sid, packet.namespace or "/") is None:
+            raise MalformedPacket("a packet for a namespace that is not connected")
+
+    def _awaits_acknowledgement(self, eio_sid: str, namespace: str, number: int) -> bool:
+        sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
+        return number in self.manager.callbacks.get(sid, {})
+
+    def _whole_packet(self, socket: EngineSocket, data: str | bytes) -> Any:
+        """Decodes a packet; None while its attachments are still to come: until then the session keeps it, at most
+        `ATTACHMENTS_MAX` frames, and only for a namespace that is connected. Raises MalformedPacket."""
+        waiting = socket.attachments_of
         try:
             if isinstance(data, bytes):
                 if waiting is None:
                     raise MalformedPacket("an attachment that nothing announced")
                 if not waiting.add_attachment(data):
                     return None
-                del self._binary_packet[eio_sid]
+                socket.attachments_of = None
                 return waiting
             if waiting is not None:
                 raise MalformedPacket("an attachment was announced and text came")
@@ -98,7 +109,8 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             if packet.attachment_count > ATTACHMENTS_MAX:
                 raise MalformedPacket(f"more than {ATTACHMENTS_MAX} attachments")
             if packet.attachment_count:
-                self._binary_packet[eio_sid] = packet
+                self._check_connected(socket.sid, packet)
+                socket.attachments_of = packet
                 return None
         return packet
 
@@ -110,6 +122,8 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
                 socketio_packet.CONNECT_ERROR, data={"message": "Invalid namespace"}, namespace=namespace
             )
             await self._send_packet(eio_sid, refusal)
+            if (socket := self.eio.sockets.get(eio_sid)) is not None:
+                socket.charge(ODD)
             return
         await super()._handle_connect(eio_sid, namespace, data)
         socket = self.eio.sockets.get(eio_sid)

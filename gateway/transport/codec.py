@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -36,14 +36,17 @@ class MalformedPacket(ValueError):
     """A client broke the protocol: its connection is closed at once."""
 
 
-def decode_payload(body: bytes) -> list[tuple[int, bytes]]:
-    """The packets of a polling request as (opcode, data), base64 undone. Raises MalformedPacket."""
+def decode_payload(body: bytes) -> Iterator[tuple[int, bytes]]:
+    """The packets of a polling request as (opcode, data), base64 undone, each when it is asked for. Raises
+    MalformedPacket at the first that is none."""
     if not body:
         raise MalformedPacket("an empty payload")
-    packets = []
-    for part in body.split(SEPARATOR):
-        packets.append((BINARY, decode_base64(part)) if part.startswith(b"b") else (TEXT, part))
-    return packets
+    at = 0
+    while at <= len(body):
+        end = body.find(SEPARATOR, at)
+        part = body[at : end if end >= 0 else len(body)]
+        at += len(part) + 1
+        yield (BINARY, decode_base64(part)) if part.startswith(b"b") else (TEXT, part)
 
 
 def decode_base64(packet: bytes) -> bytes:

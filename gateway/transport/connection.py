@@ -4,29 +4,45 @@ Owns one TCP connection after the WebSocket handshake: frames in, frames out, fl
 Promises:
 
 - messages are handed up in order; while a handler needs time, the next one waits and nothing more is read;
+- what one read brings beyond a few messages is handled in turns with other connections, and answered in one write;
+- nothing is handled after it was cut, and one that sends what no honest client sends is ended;
 - whatever a client sends ends at most this connection.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from enum import Enum, auto
+import time
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any
 
 import structlog
 
 from gateway.interfaces import WebSocketEvents
+from gateway.metrics import cut_off
 from gateway.transport.codec import MalformedPacket
+from gateway.transport.conduct import CUT_OFF, ODD, Conduct
+from gateway.transport.frame_writer import ConnectionState, FrameWriter
+from gateway.transport.turns import (
+    AT_ONCE,
+    AT_ONCE_BYTES,
+    TURN_BYTES,
+    TURN_MESSAGES,
+    TURN_S,
+    TURNS_IN_A_ROW,
+    Intake,
+    Turns,
+)
 from gateway.websocket.close_codes import (
     INTERNAL_ERROR,
     NO_CODE,
     NORMAL,
+    POLICY,
     PROTOCOL_ERROR,
     FrameError,
     parse_close,
 )
-from gateway.websocket.deflate import COMPRESS_FROM_BYTES, Deflate, compress
+from gateway.websocket.deflate import Deflate
 from gateway.websocket.frames import (
     BINARY,
     CLOSE,
@@ -44,36 +60,23 @@ log = structlog.get_logger("gateway.transport")
 Message = tuple[int, bytes]
 
 
-class ConnectionState(Enum):
-    """Where a connection is between its handshake and its end."""
-
-    PROBING = auto()
-    """It carries no session yet."""
-    OPEN = auto()
-    """It carries a session."""
-    CLOSING = auto()
-    """The close frame was sent, or the connection is gone: nothing more is sent, and only a close frame is taken."""
-
-
 # Read for every message, and a global name is found faster than a member of an Enum.
 _CLOSING = ConnectionState.CLOSING
+_READY, _QUEUED, _BUSY, _OVER = Intake.READY, Intake.QUEUED, Intake.BUSY, Intake.OVER
 
 
-class WebSocketConnection(asyncio.Protocol):
-    """One WebSocket connection."""
+class WebSocketConnection(FrameWriter):
+    """One WebSocket connection: the reading half, and its end."""
 
     __slots__ = (
+        "_at_once_bytes",
         "_backlog",
-        "_deflate",
-        "_is_busy",
+        "_conduct",
+        "_in_a_row",
+        "_intake",
         "_is_stopped",
-        "_listener",
-        "_max_bytes",
         "_parser",
-        "_state",
-        "_writer",
-        "direct_write",
-        "transport",
+        "_turns",
     )
 
     def __init__(
@@ -82,123 +85,129 @@ class WebSocketConnection(asyncio.Protocol):
         parser: FrameParser,
         deflate: Deflate | None,
         outbound_max_bytes: int,
+        turns: Turns,
     ) -> None:
         """`deflate` is the compression that was agreed on; with more than `outbound_max_bytes` unsent the connection
-        is aborted."""
-        self._listener = listener
+        is aborted; `turns` are the worker's."""
+        super().__init__(listener, deflate, outbound_max_bytes)
         self._parser = parser
-        self._deflate = deflate
-        self._max_bytes = outbound_max_bytes
-        self._state = ConnectionState.PROBING
-        # The handler of a message is not done; what came meanwhile, in order.
-        self._is_busy = False
-        self._backlog: list[Message] | None = None
+        self._turns = turns
+        self._intake = _READY
+        # Messages that were read and wait, in order; what was not even read is the parser's `rest`.
+        self._backlog: Sequence[Message] = ()
+        # A longer read waits for a turn; 0 while everything does.
+        self._at_once_bytes = AT_ONCE_BYTES
+        # Turns that it has had, one after the other, since it was last read from.
+        self._in_a_row = 0
         # `stop_reading` was called.
         self._is_stopped = False
-        # None before `adopt` and after the end; and the same to write on, None from the close frame on.
-        self.transport: asyncio.Transport | None = None
-        self._writer: asyncio.Transport | None = None
-        # Writes ready frames; None where frames may have to be compressed, or nothing may be written.
-        self.direct_write: Callable[[bytes], None] | None = None
-
-    def adopt(self, transport: asyncio.Transport, mark_bytes: int) -> None:
-        """Begins to use an open transport on which the handshake has been answered; over `mark_bytes` unsent it counts
-        as behind."""
-        self.transport = self._writer = transport
-        # Drained only at a quarter of the mark: a peer that reads in small steps does not go back and forth.
-        transport.set_write_buffer_limits(high=mark_bytes, low=mark_bytes // 4)
+        # What it sent that no honest client sends; None until there is some.
+        self._conduct: Conduct | None = None
 
     def start(self, tail: bytes) -> None:
         """Begins to read, with what had arrived before the connection was hijacked."""
         if tail:
             self.data_received(tail)
-        if self.transport is not None and not self._is_busy and not self.transport.is_closing():
-            self.transport.resume_reading()
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the connection carries a session, or is gone."""
-        return self._state is not ConnectionState.PROBING
-
-    def opened(self) -> None:
-        """It carries a session from now on: ready frames may be written to it directly."""
-        if self._state is _CLOSING:
-            return
-        self._state = ConnectionState.OPEN
-        if self.transport is not None and self._deflate is None:
-            self.direct_write = self.transport.write
-
-    # -- sending
-
-    def send_text(self, packet: bytes) -> None:
-        """Sends one text message."""
-        self._write(text_frame(packet) if self._deflate is None else self._text(packet))
-
-    def send_texts(self, packets: Sequence[bytes]) -> None:
-        """Sends text messages in one write."""
-        if self._deflate is None:
-            self._write(b"".join(map(text_frame, packets)))
-        else:
-            self._write(b"".join(map(self._text, packets)))
-
-    def send_binary(self, data: bytes) -> None:
-        """Sends one binary message."""
-        if self._deflate is not None and len(data) >= COMPRESS_FROM_BYTES:
-            self._write(frame(BINARY, compress(data, self._deflate.compress_window_bits), True))
-        else:
-            self._write(frame(BINARY, data))
-
-    def send_frames(self, data: bytes) -> None:
-        """Sends frames that are ready."""
-        self._write(data)
-
-    @property
-    def window_bits(self) -> int:
-        """The compression window that was agreed on; 0 if messages must not be compressed."""
-        return self._deflate.compress_window_bits if self._deflate is not None else 0
-
-    def _text(self, packet: bytes) -> bytes:
-        if self._deflate is not None and len(packet) >= COMPRESS_FROM_BYTES:
-            return frame(TEXT, compress(packet, self._deflate.compress_window_bits), True)
-        return text_frame(packet)
-
-    def _write(self, data: bytes) -> None:
-        writer = self._writer
-        if writer is None:
-            return
-        writer.write(data)
-        if writer.get_write_buffer_size() > self._max_bytes:
-            writer.abort()
+        if self._intake is _READY:
+            self._resume_reading()
 
     # -- receiving
 
     def data_received(self, data: bytes) -> None:
-        """Called by the event loop with what has arrived."""
-        error = None
+        """Called by the event loop with what has arrived: a few messages are handled at once, more wait for a turn."""
+        parser = self._parser
+        if self._intake is not _READY or len(data) > self._at_once_bytes:
+            parser.keep(data)
+            self._go_on()
+            return
         try:
-            messages = self._parser.feed(data)
+            messages = parser.feed(data, AT_ONCE, AT_ONCE_BYTES)
         except FrameError as wrong:
-            messages, error = wrong.messages, wrong
-        if self._is_busy or (self._is_stopped and self._state is not _CLOSING):
-            self._backlog = [*(self._backlog or ()), *messages]
-        else:
+            parser.rest = (
+                b"",
+                0,
+            )  # so that the parser is asked again, and tells the error, when these are handled
+            messages = wrong.messages
+        if parser.rest is not None or (self._deflate is not None and messages and _are_long(messages)):
+            self._backlog = messages
+            self._queue()
+        elif len(messages) == 1 and not parser.oddity:
             self._handle(messages)
-        if error is not None:
-            self.close(error.code, None, error.reason)
+        elif messages or parser.oddity:
+            self._handle_together(messages)
 
-    def _handle(self, messages: Sequence[Message]) -> None:
-        for place, (opcode, data) in enumerate(messages):
-            if self._state is _CLOSING and opcode != CLOSE:
+    def _queue(self) -> None:
+        """Waits for a turn, and reads nothing more until everything that came was handled."""
+        self._intake = _QUEUED
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._turns.queue(self._turn, self._in_a_row > TURNS_IN_A_ROW or not self._at_once_bytes)
+
+    def _turn(self) -> None:
+        if self._intake is _QUEUED:
+            self._intake = _READY
+            self._in_a_row += 1
+            if self._is_stopped and self._state is not _CLOSING:
+                return
+            messages, self._backlog = self._backlog, ()
+            self._handle_together(messages or self._read_on(), time.monotonic() + TURN_S)
+            self._go_on()
+
+    def _read_on(self) -> Sequence[Message]:
+        """What is still to be read of what came: as much as a turn holds."""
+        try:
+            return self._parser.feed(b"", TURN_MESSAGES, TURN_BYTES)
+        except FrameError as wrong:
+            if not wrong.messages:
+                self.close(wrong.code, None, wrong.reason)
+            self._parser.rest = (b"", 0) if wrong.messages else None
+            return wrong.messages
+
+    def _go_on(self) -> None:
+        """After a turn, or after a handler: what waits gets a turn; without that, reading goes on."""
+        if self._intake is not _READY or self.transport is None or self.transport.is_closing():
+            return
+        if self._is_stopped and self._state is not _CLOSING:
+            return
+        if self._backlog or self._parser.rest is not None:
+            self._queue()
+        else:
+            self._resume_reading()
+
+    def _resume_reading(self) -> None:
+        self._in_a_row = 0
+        if self._conduct is not None and not self._is_stopped:
+            self._at_once_bytes = 0 if self._conduct.is_bad(time.monotonic()) else AT_ONCE_BYTES
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _handle_together(self, messages: Sequence[Message], until_s: float | None = None) -> None:
+        """Handles messages; what is sent meanwhile leaves in one write."""
+        if oddity := self._parser.take_oddity():
+            self.charge(ODD * oddity)
+        self._cork()
+        self._handle(messages, until_s)
+        self._uncork()
+
+    def _handle(self, messages: Sequence[Message], until_s: float | None = None) -> None:
+        """Handles messages until one needs time, or it is late, or nothing more is taken."""
+        for place, (opcode, data) in enumerate(messages, 1):
+            if self._state is _CLOSING and (opcode != CLOSE or self._intake is _OVER):
                 continue
             if opcode in (TEXT, BINARY):
                 waits = self._hand_up(opcode, data)
                 if waits is not None:
-                    self._wait(waits, messages[place + 1 :])
+                    self._wait(waits, messages[place:])
                     return
-            elif opcode == PING:
-                self._write(frame(PONG, data))
             elif opcode == CLOSE:
                 self._peer_closed(data)
+                return
+            else:
+                if opcode == PING:
+                    self._write(frame(PONG, data))
+                self.charge(ODD)
+            if until_s is not None and place < len(messages) and time.monotonic() > until_s:
+                self._backlog = messages[place:]
                 return
 
     def _hand_up(self, opcode: int, data: bytes) -> Awaitable[None] | Coroutine[Any, Any, None] | None:
@@ -207,6 +216,21 @@ class WebSocketConnection(asyncio.Protocol):
         except Exception as error:
             self._close_for(error)
         return None
+
+    def charge(self, points: int) -> None:
+        """The client sent something that costs it points; with too many of them the connection is ended."""
+        now_s = time.monotonic()
+        if self._conduct is None:
+            self._conduct = Conduct(now_s)
+        if self._conduct.is_bad(now_s):
+            self._at_once_bytes = 0
+        if self._conduct.charge(points, now_s) and self._state is not _CLOSING:
+            cut_off.add(1)
+            log.warning("connection_cut_off", reason=CUT_OFF)
+            self.close(POLICY, None, CUT_OFF)
+            self._intake, self._backlog, self._parser.rest = _OVER, (), None
+            if self.transport is not None and not self.transport.is_closing():
+                self.transport.pause_reading()  # nothing more of it costs anything until it is aborted
 
     def _close_for(self, error: BaseException) -> None:
         """A handler failed: the connection ends, and says whose fault it was."""
@@ -219,34 +243,23 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _wait(self, waits: Awaitable[None], rest: Sequence[Message]) -> None:
         """Reads no further until the handler is done: the client's events stay in order, and in its own buffers."""
-        self._is_busy, self._backlog = True, list(rest)
+        self._intake, self._backlog = _BUSY, rest
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
         asyncio.ensure_future(waits).add_done_callback(self._resume)
 
     def _resume(self, done: asyncio.Future[None]) -> None:
-        self._is_busy = False
+        if self._intake is _BUSY:
+            self._intake = _READY
         if not done.cancelled() and (error := done.exception()) is not None:
             self._close_for(error)
-        if self.transport is None or (self._is_stopped and self._state is not _CLOSING):
-            return
-        backlog, self._backlog = self._backlog, None
-        if backlog:
-            self._handle(backlog)
-        if not self._is_busy and self.transport is not None and not self.transport.is_closing():
-            self.transport.resume_reading()
+        self._go_on()
 
-    # -- flow control and the end
-
-    def pause_writing(self) -> None:
-        self._listener.on_behind(self)
-
-    def resume_writing(self) -> None:
-        self._listener.on_drained(self)
+    # -- the end
 
     def stop_reading(self) -> None:
         """Takes nothing more from the peer but, once closed, its close frame; stays open for writing."""
-        self._is_stopped = True
+        self._is_stopped, self._at_once_bytes = True, 0
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
 
@@ -254,27 +267,20 @@ class WebSocketConnection(asyncio.Protocol):
         """Begins the closing handshake, after one last text packet if there is one."""
         if self._state is _CLOSING or self.transport is None:
             return
+        self._uncork()
         last = text_frame(packet) if packet is not None else b""
         self.transport.write(last + close_frame(code, reason))
         self._stop_writing()
-        if self._is_stopped and not self._is_busy and not self.transport.is_closing():
-            self.transport.resume_reading()
+        if self._is_stopped:
+            self._go_on()
         self._listener.on_close_sent(self)
-
-    def abort(self) -> None:
-        """Ends the connection at once, without a closing handshake; what is unsent is lost."""
-        if self.transport is not None:
-            self.transport.abort()
-
-    def _stop_writing(self) -> None:
-        self._state = ConnectionState.CLOSING
-        self._writer = self.direct_write = None
 
     def _peer_closed(self, payload: bytes) -> None:
         if self.transport is None:
             return
         if self._state is not _CLOSING:
             code, _ = parse_close(payload)
+            self._uncork()
             self.transport.write(close_frame(NORMAL if code == NO_CODE else code))
         self._stop_writing()
         self.transport.close()
@@ -286,3 +292,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._stop_writing()
         self.transport = None
         self._listener.on_lost(self)
+
+
+def _are_long(messages: Sequence[Message]) -> bool:
+    """Whether messages are more than a moment holds, once inflated."""
+    return sum(len(data) for _, data in messages) > AT_ONCE_BYTES

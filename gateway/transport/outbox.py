@@ -6,6 +6,7 @@ Owns the packets, how many bytes they have, and the one poll that waits for them
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
 
 Packet = tuple[bytes, bool]
@@ -18,7 +19,7 @@ class Outbox:
     __slots__ = ("_packets", "_poll", "unsent_bytes")
 
     def __init__(self) -> None:
-        self._packets: list[Packet] = []
+        self._packets: deque[Packet] = deque()
         self._poll: asyncio.Future[None] | None = None
         self.unsent_bytes = 0
 
@@ -34,12 +35,10 @@ class Outbox:
         self.unsent_bytes += len(data)
 
     def take(self, most: int | None = None) -> list[Packet]:
-        """Takes the oldest packets out, all of them or `most`."""
-        if most is None or len(self._packets) <= most:
-            taken, self._packets, self.unsent_bytes = self._packets, [], 0
-            return taken
-        taken = self._packets[:most]
-        del self._packets[:most]
+        """Takes the oldest packets out, all of them or `most`; those that stay are not touched."""
+        packets = self._packets
+        number = len(packets) if most is None else min(most, len(packets))
+        taken = [packets.popleft() for _ in range(number)]
         self.unsent_bytes -= sum(len(data) for data, _ in taken)
         return taken
 

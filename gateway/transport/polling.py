@@ -7,6 +7,8 @@ and that whatever else comes of a request ends at most its session.
 from __future__ import annotations
 
 import asyncio
+import time
+from math import inf
 
 import structlog
 from aiohttp import web
@@ -16,11 +18,16 @@ from gateway.transport.codec import MalformedPacket, decode_payload, encode_payl
 from gateway.transport.hijack import read_body
 from gateway.transport.library_socket import NOOP, Reason, SocketState
 from gateway.transport.socket import EngineSocket
+from gateway.transport.turns import AT_ONCE, AT_ONCE_BYTES, TURN_MESSAGES, TURN_S, TURNS_IN_A_ROW, Turns
 
 log = structlog.get_logger("gateway.transport")
 
 PACKETS_PER_POLL = 16
 """Packets in one polling response: python-engineio's clients refuse more (`max_decode_packets` of its payload.py)."""
+
+
+POST_S = 30.0
+"""How long the body of a POST may take to arrive: 64 KiB at 2.2 KB/s. A session that ends meanwhile ends it, too."""
 
 
 class Ending(Exception):
@@ -58,16 +65,18 @@ async def next_payload(socket: EngineSocket) -> bytes:
     return encode_payload(socket.take_outbox(PACKETS_PER_POLL))
 
 
-async def post(socket: EngineSocket, request: web.Request, max_bytes: int) -> Answer:
+async def post(socket: EngineSocket, request: web.Request, max_bytes: int, turns: Turns) -> Answer:
     """Answers a POST once its packets are handled. Raises Ending, and ConnectionError if the client went away."""
     if socket.is_posting:
         raise Ending(BAD_REQUEST)
     socket.is_posting = True
     try:
-        body = await read_body(request, max_bytes)
+        body = await _read_body(socket, request, max_bytes)
         if body is None:
             raise Ending(TOO_LARGE)
-        await receive_payload(socket, body)
+        await receive_payload(socket, body, turns)
+    except TimeoutError as late:
+        raise Ending(UNKNOWN_SESSION) from late
     except MalformedPacket as wrong:
         log.debug("packet_malformed", reason=str(wrong))
         socket.end(Reason.TRANSPORT_ERROR, packet=None)
@@ -89,9 +98,26 @@ async def answer_and_end(
     return response
 
 
-async def receive_payload(socket: EngineSocket, body: bytes) -> None:
-    """Handles the packets of a payload, one after the other. Raises MalformedPacket."""
+async def _read_body(socket: EngineSocket, request: web.Request, max_bytes: int) -> bytes | None:
+    """The body, or None if it is too long or broken. Raises TimeoutError when that takes too long."""
+    try:
+        async with asyncio.timeout(POST_S) as socket.body_deadline:
+            return await read_body(request, max_bytes)
+    finally:
+        socket.body_deadline = None
+
+
+async def receive_payload(socket: EngineSocket, body: bytes, turns: Turns) -> None:
+    """Handles the packets of a payload, one after the other: a few at once, more in turns with other connections.
+    Raises MalformedPacket."""
+    rounds = 0
+    left, until_s = AT_ONCE if len(body) <= AT_ONCE_BYTES else 0, inf
     for opcode, data in decode_payload(body):
+        if left <= 0 or time.monotonic() > until_s:
+            await turns.come(rounds > TURNS_IN_A_ROW or socket.is_slow)
+            rounds += 1
+            left, until_s = TURN_MESSAGES, time.monotonic() + TURN_S
+        left -= 1
         if socket.closed:
             return
         waits = socket.received(opcode, data)

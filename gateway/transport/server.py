@@ -11,8 +11,8 @@ Every seam into a library is named here; `tests/socketio/test_seams.py` fails wh
                              AsyncSocket: send, receive, close, closed, closing, connected, upgraded, upgrading,
                              session, check_ping_timeout (library_socket.py); Packet: encode(b64=…), binary (codec.py)
     python-socketio 5.18.1   AsyncServer: _engineio_server_class, _handle_eio_message, _handle_connect,
-                             _handle_disconnect, _handle_event, _handle_ack, _send_packet, _binary_packet,
-                             packet_class, handlers, namespace_handlers, manager_initialized
+                             _handle_disconnect, _handle_event, _handle_ack, _send_packet, packet_class,
+                             handlers, namespace_handlers, manager_initialized
                              (socketio/server.py, socketio/client_manager.py)
                              Packet: json, _reconstruct_binary_internal (socketio/strict.py)
                              AsyncRedisManager: initialize, thread, channel, json, host_id, _thread, _publish,
@@ -23,7 +23,8 @@ Every seam into a library is named here; `tests/socketio/test_seams.py` fails wh
                              is_sid_room, sid_from_eio_sid, eio_sid_from_sid (socketio/client_manager.py)
                              parse_redis_sentinel_url (redis/sentinel.py)
     aiohttp 3.14.5           RequestHandler: transport, connection_lost, _message_tail; _messages, _parser,
-                             _upgraded (server/passing.py); a ConnectionError in
+                             _upgraded (server/passing.py); data_received, _reading_paused, _buffer_paused, and
+                             Server: _loop, _kwargs, AppRunner: _make_server (http_reading.py); a ConnectionError in
                              Response.prepare ends a request quietly (hijack.py: hijack, request_tail, Hijacked;
                              server/handoff.py)
                              GunicornWebWorker: _run, wsgi, _notify_waiter_done, _wait_next_notify, handle_exit,
@@ -36,7 +37,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Container
 from functools import partial
 from typing import Any
 
@@ -54,10 +54,11 @@ from gateway.transport.gate import OpenGate
 from gateway.transport.heartbeats import Heartbeats
 from gateway.transport.hijack import Hijacked, request_tail
 from gateway.transport.library_socket import SocketState
-from gateway.transport.paths import serve_path
+from gateway.transport.paths import serve_path, take_turns
 from gateway.transport.proxies import Proxies
 from gateway.transport.refusals import Refusals
 from gateway.transport.socket import EngineSocket
+from gateway.transport.turns import Turns
 from gateway.transport.upgrade import UpgradingListener, accept_websocket
 from gateway.websocket.close_codes import NORMAL
 from gateway.websocket.frames import text_frame
@@ -75,11 +76,9 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         *,
         gate: HandshakeGate | None = None,
         admission: AdmissionControl | None = None,
-        awaiting_attachments: Container[str] = (),
         **kwargs: Any,
     ) -> None:
-        """Without a `gate` every handshake is admitted; `awaiting_attachments` are the ids of the sessions of whose
-        packets binary attachments are still to come."""
+        """Without a `gate` every handshake is admitted."""
         self.options = options or EngineOptions()
         origins = self.options.origins
         kwargs.update(
@@ -93,7 +92,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         super().__init__(**kwargs)
         # What first packets and ends of sessions wait for, so that a storm of them holds up nobody else.
         self.admission = admission or AdmissionControl()
-        self.awaiting_attachments = awaiting_attachments
+        self.turns = Turns()  # whoever sent more than one moment holds waits here for the next
         self._gate = gate or OpenGate()
         self._proxies = Proxies(self.options.trusted_proxies)
         self._refusals = Refusals()
@@ -113,8 +112,11 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
     # -- requests
 
     def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
-        """Serves the engine at a path of an aiohttp application, for every method."""
-        serve_path(app, "*", f"/{engineio_path.strip('/')}", self.handle_request)
+        """Serves the engine at a path of an application, for every method. All its requests take turns, but for new
+        sessions, which have their own way in (`admission`)."""
+        path = f"/{engineio_path.strip('/')}"
+        serve_path(app, "*", path, self.handle_request)
+        take_turns(app, self.turns, path)
 
     def generate_id(self) -> str:
         """A session id: the worker's id, a dot, and 96 random bits."""
@@ -170,7 +172,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         else:
             listener = UpgradingListener(self.times, socket)
             first = text_frame(self._open_packet(socket, []))
-            websocket = accept_websocket(request, self.options, listener, first)
+            websocket = accept_websocket(request, self.options, self.turns, listener, first)
             if websocket is None:
                 return self._respond(request, answers.BAD_REQUEST)
             socket.open_over_websocket(websocket)
@@ -208,7 +210,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
 
     async def _polling(self, request: web.Request, socket: EngineSocket) -> Answer:
         if request.method == "POST":
-            return await polling.post(socket, request, self.options.max_payload_bytes)
+            return await polling.post(socket, request, self.options.max_payload_bytes, self.turns)
         if request.method != "GET":
             return answers.BAD_METHOD
         answer = await polling.poll(socket)
@@ -222,7 +224,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             return self._respond(request, answers.BAD_METHOD)
         is_second = socket.closed or socket.websocket is not None
         listener = UpgradingListener(self.times, None if is_second else socket)
-        websocket = accept_websocket(request, self.options, listener)
+        websocket = accept_websocket(request, self.options, self.turns, listener)
         if websocket is None:
             return self._respond(request, answers.BAD_REQUEST)
         if is_second:
@@ -257,10 +259,6 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         return self._proxies.client(request.remote or "", request.headers.getall("X-Forwarded-For", ()))
 
     # -- from the sockets
-
-    def expects_attachment(self, sid: str) -> bool:
-        """Whether a packet of that client waits for its binary attachments."""
-        return sid in self.awaiting_attachments
 
     async def message_up(self, socket: EngineSocket, data: str | bytes) -> None:
         """Hands a message to the handler above. Raises MalformedPacket if the handler finds it so."""

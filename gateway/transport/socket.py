@@ -9,18 +9,25 @@ Owns a session's state, what waits to be sent over polling, and the move from po
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
+import structlog
+
 from gateway.interfaces import Engine, SocketEvents
+from gateway.metrics import cut_off
 from gateway.transport.codec import MalformedPacket, decode_base64, decode_event
+from gateway.transport.conduct import CUT_OFF, ODD, REFUSED, Conduct
 from gateway.transport.connection import WebSocketConnection
 from gateway.transport.library_socket import CLOSE, NOOP, LibrarySocket, Reason, SocketState
 from gateway.transport.outbox import Outbox, Packet
 from gateway.websocket.close_codes import NORMAL
 from gateway.websocket.deflate import WINDOW_BITS
 from gateway.websocket.frames import BINARY
+
+log = structlog.get_logger("gateway.transport")
 
 # Read for every packet, and a global name is found faster than a member of an Enum.
 _OPENING, _UPGRADING = SocketState.OPENING, SocketState.UPGRADING
@@ -31,8 +38,11 @@ class EngineSocket(LibrarySocket):
     """An Engine.IO session, with the surface that python-engineio and python-socketio use."""
 
     __slots__ = (
+        "_conduct",
+        "attachments_of",
         "awaits_pong",
         "beat",
+        "body_deadline",
         "connects",
         "deadline_s",
         "events",
@@ -67,8 +77,13 @@ class EngineSocket(LibrarySocket):
         # More than the mark is unsent, and when (monotonic) that has lasted too long.
         self.is_behind = False
         self.stuck_due_s = 0.0
-        # A POST of the client is being handled.
+        # A POST of the client is being handled; and the deadline of its body, while that is being read.
         self.is_posting = False
+        self.body_deadline: asyncio.Timeout | None = None
+        self.attachments_of: Any = (
+            None  # a packet of python-socketio whose binary attachments are still to come
+        )
+        self._conduct: Conduct | None = None  # what it sent over polling that no honest client sends
 
     # -- sending
 
@@ -178,7 +193,7 @@ class EngineSocket(LibrarySocket):
         """An event of `/` goes straight to the listener, everything else up through python-socketio."""
         events = self.events
         if events is not None and data[1:2] == b"2" and data[2:3] != b"/":
-            if self.server.expects_attachment(self.sid):
+            if self.attachments_of is not None:
                 raise MalformedPacket("an attachment was announced and another packet came")
             name, arguments, ack = decode_event(data)
             return events.on_event(name, arguments, ack)
@@ -193,6 +208,30 @@ class EngineSocket(LibrarySocket):
             self.awaits_pong = False
             self.beat += 1
             self.server.times.schedule_ping(self)
+        else:
+            self.charge(ODD)
+
+    def charge_refusal(self) -> None:
+        """An event was refused, and through the client's own fault."""
+        self.charge(REFUSED)
+
+    def charge(self, points: int) -> None:
+        """The client sent something that costs it points; with too many of them the session is ended."""
+        if self.websocket is not None:
+            self.websocket.charge(points)
+            return
+        now_s = time.monotonic()
+        if self._conduct is None:
+            self._conduct = Conduct(now_s)
+        if self._conduct.charge(points, now_s) and self.state is not _CLOSED:
+            cut_off.add(1)
+            log.warning("connection_cut_off", reason=CUT_OFF)
+            self.end(Reason.TRANSPORT_ERROR)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether what it sends over polling has to wait for slow turns."""
+        return self._conduct is not None and self._conduct.is_bad(time.monotonic())
 
     def is_overdue(self) -> bool:
         """Whether a pong is late at this moment, even if its time-out has not been handled yet."""
@@ -249,6 +288,9 @@ class EngineSocket(LibrarySocket):
             return
         is_polling = self.state is not _WEBSOCKET
         self.state = SocketState.CLOSED
+        self.attachments_of = None
+        if self.body_deadline is not None and not self.body_deadline.expired():
+            self.body_deadline.reschedule(asyncio.get_running_loop().time())
         if is_polling:
             if packet is not None:
                 self._opened_outbox().add(packet)

@@ -18,6 +18,7 @@ from gateway.transport.connection import WebSocketConnection
 from gateway.transport.hijack import hijack
 from gateway.transport.library_socket import Reason, SocketState
 from gateway.transport.socket import EngineSocket
+from gateway.transport.turns import Turns
 from gateway.websocket.deflate import Inflater, negotiate
 from gateway.websocket.frames import TEXT, FrameParser
 from gateway.websocket.handshake import check_handshake
@@ -77,7 +78,11 @@ class UpgradingListener:
 
 
 def accept_websocket(
-    request: web.Request, options: EngineOptions, listener: UpgradingListener, first: bytes = b""
+    request: web.Request,
+    options: EngineOptions,
+    turns: Turns,
+    listener: UpgradingListener,
+    first: bytes = b"",
 ) -> WebSocketConnection | None:
     """Answers a WebSocket handshake and takes the connection out of aiohttp; None if it is no such handshake.
 
@@ -90,7 +95,7 @@ def accept_websocket(
     offers = ", ".join(request.headers.getall("Sec-WebSocket-Extensions", ()))
     deflate = negotiate(offers) if options.compression else None
     parser = FrameParser(options.max_payload_bytes, _INFLATER if deflate is not None else None)
-    websocket = WebSocketConnection(listener, parser, deflate, options.outbound_max_bytes)
+    websocket = WebSocketConnection(listener, parser, deflate, options.outbound_max_bytes, turns)
     transport = hijack(request, websocket)
     if transport is None:
         return None

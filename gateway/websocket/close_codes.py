@@ -12,6 +12,7 @@ PROTOCOL_ERROR = 1002
 NO_CODE = 1005
 """Never sent: stands for a CLOSE frame without a code."""
 BAD_PAYLOAD = 1007
+POLICY = 1008
 TOO_BIG = 1009
 INTERNAL_ERROR = 1011
 

@@ -19,6 +19,10 @@ COMPRESS_FROM_BYTES = 1024
 WINDOW_BITS = zlib.MAX_WBITS
 """The window of a message that is compressed once for many recipients."""
 
+BOMB_BYTES, BOMB_RATIO, BOMB_ODDITY = 16_384, 100, 5
+"""A message of more bytes that was compressed more than so many times is a bomb, and as odd as five tiny fragments, for
+what it costs. Text is compressed 3 to 20 times; nothing but one repeated character reaches 100."""
+
 _NAME = "permessage-deflate"
 _TAIL = b"\x00\x00\xff\xff"
 _LAST_BLOCK = b"\x01\x00\x00\xff\xff"
@@ -127,6 +131,11 @@ class Inflater:
         if not inflating.eof or inflating.unused_data.lstrip(b"\x00") not in _AFTER_LAST_BLOCK:
             raise FrameError(BAD_PAYLOAD, "the deflate stream stops early or late")
         return message
+
+
+def oddity(packed_bytes: int, whole_bytes: int) -> int:
+    """How odd a compressed message of these sizes is: 0 unless it is a bomb."""
+    return BOMB_ODDITY if whole_bytes > max(BOMB_BYTES, BOMB_RATIO * packed_bytes) else 0
 
 
 def compress(payload: bytes, window_bits: int = WINDOW_BITS) -> bytes:

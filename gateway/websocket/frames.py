@@ -2,20 +2,8 @@
 
 Owns the rules of the wire: masks, lengths, fragments, control frames, UTF-8. Promises that nothing a client
 sends raises anything but `FrameError`, that a broken frame loses none of the messages before it, and that the
-work is linear in the bytes that arrive, however they are cut. Does no I/O, knows no connection, has no clock.
-
-Measured before it was chosen (aiohttp 3.14.5, Python 3.11, one core of a 2-core virtual machine, best of 7),
-against aiohttp's compiled WebSocketReader with decode_text=False and a queue that only collects:
-
-    masked text frame of                       here         aiohttp
-    80 bytes ASCII, alone / 8 in one read      0.48 / 0.38  0.51 / 0.33 µs
-    80 bytes that are not ASCII                0.63 / 0.54  0.54 / 0.33 µs (which does not check UTF-8)
-    1,000 bytes ASCII                          0.68 / 0.62  0.61 / 0.45 µs
-    memory of an idle connection               56           440 bytes, 1,472 with its own queue
-
-As fast for what chat sends, an eighth of the memory, and strict: that reader takes frames without a mask,
-text that is not UTF-8 and the close codes 1006 and 5000, and forgets an empty first fragment. Its unmasking
-is used: 0.23 µs for 80 bytes where xor of Python's integers takes 0.35, and 0.29 against 1.8 for 1,000.
+work is linear in the bytes that arrive, however they are cut. Does no I/O, knows no connection, has no clock. Why it
+is our own, and what it costs: docs/decisions/0013.
 """
 
 from __future__ import annotations
@@ -36,7 +24,8 @@ from gateway.websocket.close_codes import (
     is_sendable,
     parse_close,
 )
-from gateway.websocket.deflate import Inflater
+from gateway.websocket.deflate import Inflater, oddity
+from gateway.websocket.unfinished import TINY_BYTES, Unfinished
 
 CONTINUATION = 0
 TEXT = 1
@@ -53,63 +42,49 @@ _CONTROL_MAX_BYTES = 125
 _FINAL_TEXT = _FINAL | TEXT
 _medium_head = Struct("!BBH").pack
 _long_head = Struct("!BBQ").pack
+ALL = 1 << 62  # no bound for what one call of `feed` may do
 _SHORT_TEXT_HEADS = tuple(bytes((_FINAL_TEXT, length)) for length in range(126))
 
 
-class _Unfinished:
-    """What a parser remembers between reads that end inside of a message; most of the time there is none.
-
-    rest           the start of a frame whose head (or control frame that) has not all arrived, at most 130 bytes
-    opcode         TEXT or BINARY while a message is open, else CONTINUATION
-    is_compressed  whether the open message is
-    payload        what has arrived of the open message, unmasked, over all its frames
-    valid          how many bytes of `payload` are whole UTF-8 characters
-    missing        bytes that the open data frame has announced and that have not arrived
-    is_last        whether the open data frame is the last of its message
-    mask           the open data frame's mask, rotated so that it fits the next byte to arrive
-    end            set when nothing more is read: code and reason of the error, NO_CODE after a CLOSE frame
-    """
-
-    __slots__ = ("end", "is_compressed", "is_last", "mask", "missing", "opcode", "payload", "rest", "valid")
-
-    def __init__(self) -> None:
-        self.rest = self.mask = b""
-        self.opcode = CONTINUATION
-        self.is_compressed = self.is_last = False
-        self.payload = bytearray()
-        self.valid = self.missing = 0
-        self.end: tuple[int, str] | None = None
-
-
 class FrameParser:
-    """Turns what one client sends into messages. Between whole messages it keeps three references and no bytes.
+    """Turns what one client sends into messages. Between whole messages it keeps four references and no bytes.
 
     `max_bytes` limits a message's payload, counted over its fragments and again after inflating. `inflater`
     is given when permessage-deflate was negotiated; it may be shared.
     """
 
-    __slots__ = ("_inflater", "_max_bytes", "_unfinished")
+    __slots__ = ("_inflater", "_max_bytes", "_unfinished", "oddity", "rest")
 
     def __init__(self, max_bytes: int, inflater: Inflater | None = None) -> None:
         self._max_bytes = max_bytes
         self._inflater = inflater
-        self._unfinished: _Unfinished | None = None
+        self._unfinished: Unfinished | None = None
+        # What a call of `feed` left for the next one, and where in it to go on; None if it took everything.
+        self.rest: tuple[bytes, int] | None = None
+        self.oddity = 0  # see `take_oddity`
 
-    def feed(self, data: bytes) -> list[Message]:
-        """All messages that `data` completes, in order, as (opcode, payload).
+    def feed(self, data: bytes, most: int = ALL, most_bytes: int = ALL) -> list[Message]:
+        """The messages that `data` completes, in order, as (opcode, payload).
 
         Data messages come whole, control frames as they come between fragments. TEXT is valid UTF-8, CLOSE
         has a payload that `parse_close` takes. Raises FrameError for the first violation; its `messages` came
         before it, and every later call raises it again without any. What follows a CLOSE frame is ignored.
+
+        One call takes about `most` frames, and stops after `most_bytes` of them, counted again after inflating:
+        one message may go beyond. What it leaves is in `rest`, and is taken by the next call, of `b""` perhaps.
         """
         messages: list[Message] = []
-        at, end = 0, len(data)
+        at = 0
+        if self.rest is not None:
+            data, at = self._with_rest(data)
         if self._unfinished is not None:
-            return self._feed_any(data, 0, messages)
+            return self._feed_any(data, at, messages, most, most_bytes)
         # Nearly all input is whole, final, masked text frames of less than 64 KiB. What is not exactly that, or is
         # wrong, is left to `_feed_any`.
+        end, begun = len(data), at
+        last = end - 6 if end - at <= most_bytes else at + most_bytes - 6
         try:
-            while end - at >= 6 and data[at] == _FINAL_TEXT:
+            while at <= last and data[at] == _FINAL_TEXT and most:
                 length = data[at + 1] - _MASKED
                 start = at + 6
                 if length > 125:
@@ -126,25 +101,43 @@ class FrameParser:
                     payload.decode()
                 messages.append((TEXT, bytes(payload)))
                 at = stop
+                most -= 1
         except UnicodeDecodeError:
             pass  # `at` is still in front of that frame
-        return messages if at == end else self._feed_any(data, at, messages)
+        if at == end:
+            return messages
+        return self._feed_any(data, at, messages, most, most_bytes - at + begun)
 
-    def _feed_any(self, data: bytes, at: int, messages: list[Message]) -> list[Message]:
+    def take_oddity(self) -> int:
+        """How many frames came, since this was asked, that no honest client sends."""
+        self.oddity, taken = 0, self.oddity
+        return taken
+
+    def keep(self, data: bytes) -> None:
+        """Leaves `data` for the next call of `feed`."""
+        self.rest = self._with_rest(data) if self.rest is not None else (data, 0)
+
+    def _with_rest(self, data: bytes) -> tuple[bytes, int]:
+        assert self.rest is not None
+        (rest, at), self.rest = self.rest, None
+        return (rest[at:] + data, 0) if data else (rest, at)
+
+    def _feed_any(
+        self, data: bytes, at: int, messages: list[Message], most: int, most_bytes: int
+    ) -> list[Message]:
         """Everything that `feed` may meet, at its own pace: fragments, control frames, long frames, errors."""
         unfinished = self._unfinished
         if unfinished is None:
-            unfinished = self._unfinished = _Unfinished()
+            unfinished = self._unfinished = Unfinished()
         elif unfinished.end is not None:
             if unfinished.end[0] == NO_CODE:
                 return messages
             raise FrameError(*unfinished.end)
         elif unfinished.rest:
-            data, unfinished.rest = unfinished.rest + data, b""
+            data, unfinished.rest = unfinished.rest + data[at:], b""
+            at = 0
         try:
-            while at < len(data):
-                take = self._take_payload if unfinished.missing else self._take_frame
-                at = take(unfinished, data, at, messages)
+            self._take(unfinished, data, at, messages, most, most_bytes)
         except FrameError as error:
             unfinished.end = error.code, error.reason
             error.messages = messages
@@ -153,7 +146,31 @@ class FrameParser:
             self._unfinished = None
         return messages
 
-    def _take_frame(self, unfinished: _Unfinished, data: bytes, at: int, messages: list[Message]) -> int:
+    def _take(
+        self,
+        unfinished: Unfinished,
+        data: bytes,
+        at: int,
+        messages: list[Message],
+        most: int,
+        most_bytes: int,
+    ) -> None:
+        """Takes frames until everything is taken, or as much as one call may; what is left then is the rest."""
+        end, taken = len(data), len(messages)
+        while at < end:
+            if most <= 0 or most_bytes < 0:
+                self.rest = data, at
+                return
+            begun = at
+            take = self._take_payload if unfinished.missing else self._take_frame
+            at = take(unfinished, data, at, messages)
+            most -= 1
+            most_bytes -= at - begun
+            if len(messages) > taken:
+                most_bytes -= len(messages[taken][1])
+                taken += 1
+
+    def _take_frame(self, unfinished: Unfinished, data: bytes, at: int, messages: list[Message]) -> int:
         """Reads one frame's head, and a control frame whole; returns where to go on."""
         first, opcode = data[at], data[at] & 0x0F
         length, start = self._head(unfinished, data, at)
@@ -172,11 +189,13 @@ class FrameParser:
             unfinished.opcode = opcode
             unfinished.is_compressed = bool(first & _RSV1)
         unfinished.is_last = bool(first & _FINAL)
+        if length < TINY_BYTES and not unfinished.is_last:
+            self.oddity += 1
         unfinished.missing = length
         unfinished.mask = data[start - 4 : start]
         return start if length else self._take_payload(unfinished, data, start, messages)
 
-    def _head(self, unfinished: _Unfinished, data: bytes, at: int) -> tuple[int, int]:
+    def _head(self, unfinished: Unfinished, data: bytes, at: int) -> tuple[int, int]:
         """A frame's payload length, and where its payload starts: beyond `data` if the head is not all there.
 
         Violations are raised as soon as the bytes that show them are there.
@@ -206,7 +225,7 @@ class FrameParser:
             self._check_length(unfinished, length, bool(first & _RSV1) or unfinished.is_compressed)
         return length, start
 
-    def _check_length(self, unfinished: _Unfinished, length: int, is_compressed: bool) -> None:
+    def _check_length(self, unfinished: Unfinished, length: int, is_compressed: bool) -> None:
         if length >> 63:
             raise FrameError(PROTOCOL_ERROR, "a length of 64 bits must not have its first bit set")
         most = self._max_bytes
@@ -215,7 +234,7 @@ class FrameParser:
         if len(unfinished.payload) + length > most:
             raise FrameError(TOO_BIG, f"a message may have {self._max_bytes} bytes")
 
-    def _take_payload(self, unfinished: _Unfinished, data: bytes, at: int, messages: list[Message]) -> int:
+    def _take_payload(self, unfinished: Unfinished, data: bytes, at: int, messages: list[Message]) -> int:
         """Takes what is there of a data frame's payload, and the message when that ends it."""
         stop = min(at + unfinished.missing, len(data))
         chunk = bytearray(data[at:stop])
@@ -235,10 +254,12 @@ class FrameParser:
             unfinished.is_compressed = False
         return stop
 
-    def _whole(self, unfinished: _Unfinished) -> bytes:
+    def _whole(self, unfinished: Unfinished) -> bytes:
         payload = bytes(unfinished.payload)
         if unfinished.is_compressed and self._inflater is not None:
+            packed_bytes = len(payload)
             payload = self._inflater.inflate(payload, self._max_bytes)
+            self.oddity += oddity(packed_bytes, len(payload))
             if unfinished.opcode == TEXT:
                 check_utf8(payload, True)
         return payload

@@ -115,6 +115,8 @@ SEAMS: list[tuple[Any, str, tuple[str, ...], bool]] = [
     (BaseManager, "sid_from_eio_sid", ("self", "eio_sid", "namespace"), False),
     (BaseManager, "eio_sid_from_sid", ("self", "sid", "namespace"), False),
     (web_protocol.RequestHandler, "connection_lost", ("self", "exc"), False),
+    (web_protocol.RequestHandler, "data_received", ("self", "data"), False),
+    (web.AppRunner, "_make_server", ("self",), True),
     (GunicornWebWorker, "_run", ("self",), True),
     (GunicornWebWorker, "_wait_next_notify", ("self",), False),
     (GunicornWebWorker, "_notify_waiter_done", ("self", "waiter"), False),
@@ -175,16 +177,16 @@ async def test_the_request_handlers_private_parts_are_there() -> None:
     assert handler._parser is not None
     ((message, _),), is_upgraded, tail = handler._parser.feed_data(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
     assert (message.path, is_upgraded, tail) == ("/x", False, b"")
+    assert (handler._reading_paused, handler._buffer_paused) == (False, False)
 
 
 async def _never(request: web.BaseRequest) -> web.StreamResponse:
     raise AssertionError("no request is made")
 
 
-async def test_a_socketio_server_makes_our_engine_and_keeps_binary_packets_by_session() -> None:
+async def test_a_socketio_server_makes_our_engine() -> None:
     server = SocketServer()
     assert isinstance(server.eio, EngineServer)
-    assert server._binary_packet is server.eio.awaiting_attachments
     assert isinstance(server.eio.sockets, dict)
     assert {"connect", "message", "disconnect"} <= set(server.eio.handlers)
     assert server.packet_class is StrictPacket

@@ -64,6 +64,11 @@ class ClientRecorder(Recorder):
     """A recorder as a chat session has it (`interfaces.ClientSocket`)."""
 
     events: SocketEvents | None = None
+    refusals_charged = 0
+
+    def charge_refusal(self) -> None:
+        """Counts it."""
+        self.refusals_charged += 1
 
 
 class Client:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from gateway.transport.connection import WebSocketConnection
+from gateway.transport.turns import Turns
 from gateway.websocket.close_codes import parse_close
 from gateway.websocket.frames import CLOSE, FrameParser
 from tests.support.client_frames import FIN
@@ -57,6 +58,7 @@ class Pair:
     websocket: WebSocketConnection
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    turns: Turns = field(default_factory=Turns)
 
     def sends(self, *frames: bytes) -> None:
         """The client sends frames in one write."""
@@ -81,18 +83,19 @@ class Pair:
 
 
 @asynccontextmanager
-async def pair_of() -> AsyncIterator[Pair]:
-    """An open WebSocket on a real connection."""
+async def pair_of(turns: Turns | None = None) -> AsyncIterator[Pair]:
+    """An open WebSocket on a real connection; it shares `turns` with others, if they are given."""
+    turns = turns or Turns()
     ours, theirs = socket.socketpair()
     listener = ListenerRecorder()
-    websocket = WebSocketConnection(listener, FrameParser(MAX_BYTES), None, OUTBOUND_BYTES)
+    websocket = WebSocketConnection(listener, FrameParser(MAX_BYTES), None, OUTBOUND_BYTES, turns)
     transport, _ = await asyncio.get_running_loop().create_connection(lambda: websocket, sock=ours)
     websocket.adopt(transport, MARK_BYTES)
     reader, writer = await asyncio.open_connection(sock=theirs)
     websocket.opened()
     websocket.start(b"")
     try:
-        yield Pair(listener, websocket, reader, writer)
+        yield Pair(listener, websocket, reader, writer, turns)
     finally:
         websocket.abort()
         writer.transport.abort()

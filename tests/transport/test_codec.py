@@ -11,18 +11,18 @@ from gateway.websocket.frames import BINARY, TEXT
 
 
 def test_a_payload_is_divided_into_packets_and_base64_is_undone() -> None:
-    assert decode_payload(b'42["a"]\x1ebAQID\x1e3') == [
+    assert list(decode_payload(b'42["a"]\x1ebAQID\x1e3')) == [
         (TEXT, b'42["a"]'),
         (BINARY, b"\x01\x02\x03"),
         (TEXT, b"3"),
     ]
-    assert decode_payload(b"3\x1e") == [(TEXT, b"3"), (TEXT, b"")]
+    assert list(decode_payload(b"3\x1e")) == [(TEXT, b"3"), (TEXT, b"")]
 
 
 @pytest.mark.parametrize("body", [b"", b"b***", b"bAQI", b"3\x1ebA"])
 def test_a_payload_that_is_none_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedPacket):
-        decode_payload(body)
+        list(decode_payload(body))
 
 
 @pytest.mark.parametrize(

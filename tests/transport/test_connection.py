@@ -10,6 +10,7 @@ import pytest
 
 from gateway.transport.codec import MalformedPacket
 from gateway.transport.connection import WebSocketConnection
+from gateway.transport.turns import Turns
 from gateway.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, FrameParser, close_frame
 from tests.support.client_frames import FIN, FINAL_BINARY, FINAL_TEXT, client_frame
 from tests.support.waiting import stays, until
@@ -47,7 +48,7 @@ async def test_messages_go_up_in_order_and_packets_go_down_in_order(pair: Pair) 
 async def test_what_had_arrived_before_the_connection_was_hijacked_comes_first() -> None:
     ours, theirs = socket.socketpair()
     listener = ListenerRecorder()
-    websocket = WebSocketConnection(listener, FrameParser(MAX_BYTES), None, OUTBOUND_BYTES)
+    websocket = WebSocketConnection(listener, FrameParser(MAX_BYTES), None, OUTBOUND_BYTES, Turns())
     transport, _ = await asyncio.get_running_loop().create_connection(lambda: websocket, sock=ours)
     transport.pause_reading()
     theirs.sendall(client_frame(FINAL_TEXT, b"second"))

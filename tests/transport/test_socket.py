@@ -14,6 +14,7 @@ from gateway.transport.codec import MalformedPacket, encode_payload, open_packet
 from gateway.transport.polling import next_payload, receive_payload
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
+from gateway.transport.turns import Turns
 from gateway.websocket.frames import BINARY, TEXT
 from tests.support.waiting import until
 from tests.support.websocket_pairs import Pair, pair_of
@@ -154,7 +155,7 @@ async def test_what_a_client_does_not_send_is_malformed(socket: EngineSocket, da
 
 
 async def test_posting_stops_at_the_end_of_the_session(socket: EngineSocket) -> None:
-    await receive_payload(socket, b'42["a"]\x1e1\x1e42["b"]')
+    await receive_payload(socket, b'42["a"]\x1e1\x1e42["b"]', Turns())
     assert [name for name, _, _ in recorder_of(socket).events] == ["a"]
     assert socket.closed
 

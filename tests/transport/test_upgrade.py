@@ -15,6 +15,7 @@ from gateway.transport.connection import WebSocketConnection
 from gateway.transport.polling import next_payload
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
+from gateway.transport.turns import Turns
 from gateway.transport.upgrade import UpgradingListener
 from gateway.websocket.frames import TEXT, FrameParser
 from tests.support.client_frames import FINAL_BINARY, FINAL_TEXT, client_frame
@@ -75,7 +76,7 @@ async def attempting(engine: EngineServer, session: EngineSocket) -> AsyncIterat
     engine.on("message", message)
     ours, theirs = sockets.socketpair()
     listener = UpgradingListener(engine.times, session)
-    websocket = WebSocketConnection(listener, FrameParser(1000), None, 4000)
+    websocket = WebSocketConnection(listener, FrameParser(1000), None, 4000, Turns())
     transport, _ = await asyncio.get_running_loop().create_connection(lambda: websocket, sock=ours)
     websocket.adopt(transport, 1000)
     session.websocket = websocket

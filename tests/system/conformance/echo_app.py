@@ -178,7 +178,7 @@ class RawEcho:
         offer = request.headers.get("Sec-WebSocket-Extensions")
         deflate = negotiate(offer) if self._engine.options.compression else None
         parser = FrameParser(RAW_MAX_BYTES, Inflater() if deflate is not None else None)
-        websocket = WebSocketConnection(self, parser, deflate, 2 * RAW_MAX_BYTES)
+        websocket = WebSocketConnection(self, parser, deflate, 2 * RAW_MAX_BYTES, self._engine.turns)
         transport = hijack(request, websocket)
         if transport is None:
             return Hijacked()
