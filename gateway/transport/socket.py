@@ -67,8 +67,7 @@ class EngineSocket(LibrarySocket):
         self.events: SocketEvents | None = None
         # What waits for a poll; made for the first packet that waits, as most sessions never poll.
         self.outbox: Outbox | None = None
-        # How many namespaces the client has entered.
-        self.connects = 0
+        self.connects = 0  # how many namespaces the client has entered
         # How many pings the client has answered; a time-out set for an earlier one is void.
         self.beat = 0
         # A ping is unanswered, and when (monotonic) its answer is too late.
@@ -77,9 +76,8 @@ class EngineSocket(LibrarySocket):
         # More than the mark is unsent, and when (monotonic) that has lasted too long.
         self.is_behind = False
         self.stuck_due_s = 0.0
-        # A POST of the client is being handled; and the deadline of its body, while that is being read.
-        self.is_posting = False
-        self.body_deadline: asyncio.Timeout | None = None
+        self.is_posting = False  # a POST of the client is being handled
+        self.body_deadline: asyncio.Timeout | None = None  # of that POST, while its body is being read
         self.attachments_of: Any = (
             None  # a packet of python-socketio whose binary attachments are still to come
         )
