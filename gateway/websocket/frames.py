@@ -51,6 +51,9 @@ class FrameParser:
 
     `max_bytes` limits a message's payload, counted over its fragments and again after inflating. `inflater`
     is given when permessage-deflate was negotiated; it may be shared.
+
+    Data messages come whole, control frames as they come between fragments. TEXT is valid UTF-8, CLOSE has a payload
+    that `parse_close` takes. What follows a CLOSE frame is ignored.
     """
 
     __slots__ = ("_inflater", "_max_bytes", "_unfinished", "oddity", "rest")
@@ -64,14 +67,11 @@ class FrameParser:
         self.oddity = 0  # see `take_oddity`
 
     def feed(self, data: bytes, most: int = ALL, most_bytes: int = ALL) -> list[Message]:
-        """The messages that `data` completes, in order, as (opcode, payload).
+        """The messages that `data` completes, in order, as (opcode, payload). Raises FrameError for the first violation;
+        its `messages` came before it, and every later call raises it again without any.
 
-        Data messages come whole, control frames as they come between fragments. TEXT is valid UTF-8, CLOSE
-        has a payload that `parse_close` takes. Raises FrameError for the first violation; its `messages` came
-        before it, and every later call raises it again without any. What follows a CLOSE frame is ignored.
-
-        One call takes about `most` frames, and stops after `most_bytes` of them, counted again after inflating:
-        one message may go beyond. What it leaves is in `rest`, and is taken by the next call, of `b""` perhaps.
+        One call takes about `most` frames and `most_bytes`, counted again after inflating: one message may go beyond.
+        What it leaves is in `rest`, and is taken by the next call, of `b""` perhaps.
         """
         messages: list[Message] = []
         at = 0
