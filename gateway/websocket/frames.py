@@ -67,11 +67,9 @@ class FrameParser:
         self.oddity = 0  # see `take_oddity`
 
     def feed(self, data: bytes, most: int = ALL, most_bytes: int = ALL) -> list[Message]:
-        """The messages that `data` completes, in order, as (opcode, payload). Raises FrameError for the first violation;
-        its `messages` came before it, and every later call raises it again without any.
-
-        One call takes about `most` frames and `most_bytes`, counted again after inflating: one message may go beyond.
-        What it leaves is in `rest`, and is taken by the next call, of `b""` perhaps.
+        """The messages that `data` completes, in order, as (opcode, payload). Raises FrameError for the first
+        violation: its `messages` came before it, and every later call raises it again. One call takes about `most` frames and
+        `most_bytes`, counted after inflating; what it leaves in `rest` is for the next call, of `b""` perhaps.
         """
         messages: list[Message] = []
         at = 0
