@@ -1,8 +1,7 @@
 """Where Redis is: URLs read, primaries found, connections opened.
 
-Owns what differs between a plain server, a TLS one and a Unix socket. Sentinels are asked in `sentinel.py`, a
-Cluster's nodes are in `cluster.py`. Raises `StoreUnavailable` when nothing answers and ValueError for a URL that
-cannot be meant.
+Owns what differs between a plain server, a TLS one and a Unix socket. URLs are read in `redis_url.py`, Sentinels are
+asked in `sentinel.py`, a Cluster's nodes are in `cluster/`. Raises `StoreUnavailable` when nothing answers.
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
-
-from redis.asyncio.connection import parse_url
 
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.redis.connection import CommandConnection, Connection
 from gateway.redis.subscriber_connection import SubscriberConnection
+from gateway.redis_url import RedisUrl, Topology, read_redis_url
 
 AnyConnection = TypeVar("AnyConnection", CommandConnection, SubscriberConnection)
 
@@ -34,7 +32,7 @@ class Endpoint:
     path: str | None = None
     database: int = 0
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
 
     def __str__(self) -> str:
@@ -58,38 +56,21 @@ class FixedFinder:
 
 
 def is_cluster(url: str) -> bool:
-    """Whether the URL names a Redis Cluster."""
-    return url.split("://", 1)[0] in ("redis+cluster", "rediss+cluster", "valkey+cluster")
+    """Whether the URL names a Redis Cluster. Raises UrlError."""
+    return read_redis_url(url).topology is Topology.CLUSTER
 
 
 def endpoint_of(url: str) -> Endpoint:
-    """Reads redis://, rediss://, valkey:// and unix:// URLs as redis-py does, its TLS options included."""
-    url = url.replace("valkeys://", "rediss://", 1).replace("valkey://", "redis://", 1)
-    found: dict[str, Any] = dict(parse_url(url))
-    return Endpoint(
-        host=found.get("host", "127.0.0.1"),
-        port=int(found.get("port", 6379)),
-        path=found.get("path"),
-        database=int(found.get("db", 0)),
-        username=found.get("username"),
-        password=found.get("password"),
-        tls=_tls(found) if url.startswith("rediss://") else None,
-    )
+    """The one server of a URL. Raises UrlError, as all readers do."""
+    return endpoints_of(read_redis_url(url))[0]
 
 
-def _tls(options: dict[str, Any]) -> ssl.SSLContext:
-    context = ssl.create_default_context(
-        cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path")
+def endpoints_of(url: RedisUrl) -> list[Endpoint]:
+    """The servers of a URL, each with the same way in."""
+    way_in = Endpoint(
+        path=url.path, database=url.database, username=url.username, password=url.password, tls=url.tls
     )
-    required = str(options.get("ssl_cert_reqs", "required")).lower()
-    if required in ("none", "optional"):
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE if required == "none" else ssl.CERT_OPTIONAL
-    elif "ssl_check_hostname" in options:
-        context.check_hostname = str(options["ssl_check_hostname"]).lower() not in ("false", "0", "no")
-    if options.get("ssl_certfile"):
-        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
-    return context
+    return [replace(way_in, host=host, port=port) for host, port in url.hosts] or [way_in]
 
 
 async def open_connection(

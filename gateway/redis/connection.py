@@ -234,7 +234,9 @@ def settle(future: asyncio.Future[Reply]) -> OnReply:
 
 
 def as_store_error(text: str) -> StoreError:
-    """Sorts an error reply of Redis by its first word."""
+    """Sorts an error reply of Redis by its first word. What the reply repeats of the command is left out: it may be a
+    password, or somebody's message."""
+    text = text.partition(", with args beginning with")[0]
     if text.startswith(("MOVED", "ASK ")):
         return StoreMoved(text)
     if text.startswith(_TRANSIENT) or " READONLY " in text or "-READONLY" in text:

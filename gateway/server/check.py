@@ -30,7 +30,6 @@ from gateway.server.findings import (
     parse_info,
     refuse_unfit,
     warnings,
-    without_secrets,
 )
 from gateway.settings import Settings
 
@@ -53,7 +52,7 @@ def check(settings: Settings) -> int:
     try:
         asyncio.run(_print_all(url, settings.presence.worker_dead_s))
     except Wrong as wrong:
-        click.echo(f"Error: {without_secrets(str(wrong), url)}", err=True)
+        click.echo(f"Error: {wrong}", err=True)
         return 1
     return 0
 

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from redis.crc import key_slot
 
@@ -21,7 +21,6 @@ from gateway.redis.address import (
     AnyConnection,
     Endpoint,
     endpoint_of,
-    is_cluster,
     open_connection,
     with_address,
 )
@@ -30,9 +29,8 @@ from gateway.redis.connection import CommandConnection, CommandOptions, settle
 from gateway.redis.script import Script
 from gateway.redis.sentinel import SentinelFinder
 from gateway.redis.subscriber_connection import SubscriberConnection
+from gateway.redis_url import Topology, read_redis_url
 from gateway.server.findings import Wrong, parse_info, wrong_with
-
-T = TypeVar("T")
 
 WAIT_S = 3.0
 """Longest wait for one server."""
@@ -112,30 +110,20 @@ class Store:
 
 async def open_store(url: str, stack: ExitStack) -> Store:
     """Connects to all servers that take writes; the stack closes the connections. Raises Wrong."""
-    if is_cluster(url):
-        return await _by_cluster(_read(seeds_of, url), stack)
-    if "+sentinel://" in url:
-        return await _by_sentinel(_read(SentinelFinder, url), url, stack)
-    server = await _connect(_read(endpoint_of, url), stack)
+    topology = read_redis_url(url).topology
+    if topology is Topology.CLUSTER:
+        return await _by_cluster(seeds_of(url), stack)
+    if topology is Topology.SENTINEL:
+        return await _by_sentinel(SentinelFinder(url), url, stack)
+    server = await _connect(endpoint_of(url), stack)
     return Store((server,), "standalone: one server, named by the URL")
-
-
-def _read(reader: Callable[[str], T], url: str) -> T:
-    try:
-        return reader(url)
-    except ValueError as error:  # its text may hold a part of the password
-        raise Wrong(
-            "The URL of Redis cannot be read: percent-encode the odd characters of its password."
-        ) from error
-    except OSError as error:
-        raise Wrong(f"The TLS files that the URL of Redis names cannot be read: {error}.") from error
 
 
 async def _by_sentinel(finder: SentinelFinder, url: str, stack: ExitStack) -> Store:
     try:
         endpoint = await finder.find()
     except StoreUnavailable as error:
-        named = url.partition("://")[2].rpartition("@")[2].partition("/")[0].replace(",", ", ")
+        named = ", ".join(f"{host}:{port}" for host, port in read_redis_url(url).hosts)
         raise Wrong(
             f"No Sentinel of {named} names a healthy primary for the service {finder.service}."
         ) from error

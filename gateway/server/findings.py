@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 from gateway.errors import StoreRefused
 
@@ -165,15 +164,6 @@ def wrong_with(place: str, error: BaseException, wait_s: float) -> Wrong:
     if isinstance(error, StoreRefused) or said != text:
         return Wrong(f"{place} refuses what the gateway needs: {said}.")
     return Wrong(f"{place} cannot be reached: {text}.")
-
-
-def without_secrets(text: str, url: str) -> str:
-    """A sentence about a URL without the password of that URL."""
-    credentials, found, _ = url.partition("://")[2].rpartition("@")
-    password = credentials.partition(":")[2]
-    for secret in {password, unquote(password)} - {""} if found else set():
-        text = text.replace(secret, "***")
-    return text
 
 
 def _persistence(facts: Facts) -> str:

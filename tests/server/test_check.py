@@ -175,17 +175,6 @@ def test_a_wrong_password_is_one_sentence_without_the_password(
     assert "right-word" not in "".join(capsys.readouterr())
 
 
-def test_a_url_that_cannot_be_read_is_one_sentence_without_its_password(capsys: Capture) -> None:
-    sentence = refusal("redis://:sec/ret-word@127.0.0.1:6379", capsys)
-    assert "cannot be read" in sentence
-    assert "sec" not in sentence
-
-
-def test_a_url_whose_tls_files_are_missing_is_one_sentence(capsys: Capture) -> None:
-    sentence = refusal("rediss://127.0.0.1:6379?ssl_ca_certs=/no/such/file", capsys)
-    assert "TLS files" in sentence
-
-
 def test_a_user_who_may_not_read_what_the_server_tells_is_refused(
     server: EmbeddedValkey, capsys: Capture
 ) -> None:

@@ -335,11 +335,41 @@ def _is_shown(terminal: int, shown: bytearray, word: bytes) -> bool:
         (
             ["check", "--redis", "http://h"],
             {},
-            "--redis='http://h' is not allowed: a URL that begins with redis://",
+            "--redis='http://…' is not allowed: a URL such as redis://",
         ),
         (["serve"], {"PORT": "chat"}, "PORT='chat' is not allowed: a whole number from 0 to 65535"),
         (["serve"], {"WEB_CONCURRENCY": "many"}, "WEB_CONCURRENCY='many' is not allowed"),
-        (["check"], {"REDIS_URL": "nowhere"}, "REDIS_URL='nowhere' is not allowed"),
+        (["check"], {"REDIS_URL": "nowhere"}, "REDIS_URL='…' is not allowed: a URL such as redis://"),
+        (
+            ["serve"],
+            {"REDIS_URL": "redis://:se/cret@h"},
+            "REDIS_URL='redis://…' is not allowed: percent-encode",
+        ),
+        (
+            ["serve"],
+            {"REDIS_URL": "redis+sentinel://h:x"},
+            "REDIS_URL='redis+sentinel://…' is not allowed: its port",
+        ),
+        (
+            ["serve"],
+            {"REDIS_URL": "rediss://h?ssl_ca_certs=/no"},
+            "REDIS_URL='rediss://…' is not allowed: its certi",
+        ),
+        (
+            ["serve"],
+            {"GATEWAY_TRUSTED_PROXIES": "foo"},
+            "GATEWAY_TRUSTED_PROXIES='foo' is not allowed: 'foo' is no",
+        ),
+        (
+            ["serve"],
+            {"GATEWAY_ORIGINS": "good.example"},
+            "GATEWAY_ORIGINS='good.example' is not allowed: 'good.ex",
+        ),
+        (
+            ["serve"],
+            {"GATEWAY_ORIGIN": "x"},
+            "GATEWAY_ORIGIN is no option of the gateway; did you mean GATEWAY_ORIG",
+        ),
         (["serve"], {"GATEWAY_PROBE_S": "9"}, "GATEWAY_PROBE_S must be below GATEWAY_DEAF_S"),
     ],
 )
