@@ -80,6 +80,18 @@ class RedisUrl:
     tls: ssl.SSLContext | None = None
     """How servers, and Sentinels, prove who they are; None for plain connections."""
 
+    @property
+    def place(self) -> str:
+        """Where the servers are, for people: without user and password."""
+        hosts = ", ".join(
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts
+        )
+        if self.topology is Topology.ALONE:
+            return self.path or hosts
+        if self.topology is Topology.SENTINEL:
+            return f"the primary of {self.service} that the Sentinels {hosts} name"
+        return f"the Cluster of {hosts}"
+
 
 def read_redis_url(url: str) -> RedisUrl:
     """Reads a URL of any topology. Raises UrlError."""

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from gateway.errors import StoreError, StoreUnavailable
+from gateway.errors import StoreDenied, StoreError, StoreRefused, StoreUnreachable, Trouble
 from gateway.redis.connection import CommandConnection, Connection
 from gateway.redis.subscriber_connection import SubscriberConnection
+from gateway.redis.troubles import trouble_with, unfit
 from gateway.redis_url import RedisUrl, Topology, read_redis_url
 
 AnyConnection = TypeVar("AnyConnection", CommandConnection, SubscriberConnection)
@@ -34,6 +35,8 @@ class Endpoint:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
+    is_node: bool = False
+    """Whether it must be a node of a Cluster."""
 
     def __str__(self) -> str:
         return self.path or f"{self.host}:{self.port}"
@@ -68,7 +71,12 @@ def endpoint_of(url: str) -> Endpoint:
 def endpoints_of(url: RedisUrl) -> list[Endpoint]:
     """The servers of a URL, each with the same way in."""
     way_in = Endpoint(
-        path=url.path, database=url.database, username=url.username, password=url.password, tls=url.tls
+        path=url.path,
+        database=url.database,
+        username=url.username,
+        password=url.password,
+        tls=url.tls,
+        is_node=url.topology is Topology.CLUSTER,
     )
     return [replace(way_in, host=host, port=port) for host, port in url.hosts] or [way_in]
 
@@ -86,9 +94,10 @@ async def open_connection(
                 connection.abort()
                 raise
             return connection
+    except StoreUnreachable:
+        raise
     except (OSError, TimeoutError, ValueError, StoreError) as error:
-        reason = str(error) or type(error).__name__
-        raise StoreUnavailable(f"{endpoint}: {reason}") from error
+        raise StoreUnreachable(trouble_with(str(endpoint), error)) from error
 
 
 async def open_with_scripts(
@@ -100,7 +109,7 @@ async def open_with_scripts(
     try:
         for reply in await connection.load_scripts():
             if isinstance(reply, BaseException):
-                raise StoreUnavailable(f"{endpoint} does not take scripts: {reply}") from reply
+                raise StoreUnreachable(trouble_with(str(endpoint), reply)) from reply
     except BaseException:
         connection.abort()
         raise
@@ -120,26 +129,43 @@ async def _connect(endpoint: Endpoint, make: Callable[[], AnyConnection]) -> Any
 
 
 async def _greet(connection: Connection, endpoint: Endpoint, name: str, must_be_primary: bool) -> None:
+    """Lets itself in, and learns which server this is. Only that is insisted on: a server, or a proxy before it, may
+    refuse to be asked who it is or to give the connection a name."""
     assert isinstance(connection, CommandConnection | SubscriberConnection)
-    waits = []
+    needed = []
     if endpoint.password is not None:
         user = (endpoint.username,) if endpoint.username else ()
-        waits.append(connection.call("AUTH", *user, endpoint.password))
+        needed.append(connection.call("AUTH", *user, endpoint.password))
     if endpoint.database:
-        waits.append(connection.call("SELECT", endpoint.database))
-    waits.append(connection.call("CLIENT", "SETNAME", name))
+        needed.append(connection.call("SELECT", endpoint.database))
+    wished = [connection.call("INFO", "server"), connection.call("CLIENT", "SETNAME", name)]
     if must_be_primary:
-        waits.append(connection.call("ROLE"))
-    answers: list[Any] = await asyncio.gather(
-        *waits, connection.call("INFO", "server"), return_exceptions=True
-    )
-    *replies, info = answers
-    for reply in replies:
+        wished.append(connection.call("ROLE"))
+    replies: list[Any] = await asyncio.gather(*needed, *wished, return_exceptions=True)
+    told = replies[len(needed) :]
+    for reply in (*replies[: len(needed)], *(each for each in told if not _is_unwilling(each))):
         if isinstance(reply, BaseException):
             raise reply
-    if must_be_primary and replies[-1][0] != b"master":
-        raise StoreUnavailable(f"{endpoint} is a {replies[-1][0].decode()}, not the primary")
-    connection.server = _run_id(info) or str(endpoint)
+    _judge(endpoint, *told)
+    connection.server = _run_id(told[0]) or str(endpoint)
+
+
+def _is_unwilling(reply: object) -> bool:
+    """Whether a server, asked about itself, rather would not say; one that lets nobody in is another matter."""
+    return isinstance(reply, StoreRefused) or (isinstance(reply, StoreDenied) and "NOPERM" in str(reply))
+
+
+def _judge(endpoint: Endpoint, info: object, _name: object, role: object = None) -> None:
+    """Raises StoreUnreachable for a server that says that it is another one than the URL means."""
+    if isinstance(role, list) and role[0] != b"master":
+        raise StoreUnreachable(
+            Trouble(
+                f"{endpoint} is a {role[0].decode()}, not the primary",
+                "waiting helps: the primary is asked for again until it is one",
+            )
+        )
+    if isinstance(info, bytes) and (trouble := unfit(str(endpoint), info, endpoint.is_node)) is not None:
+        raise StoreUnreachable(trouble)
 
 
 def _run_id(info: object) -> str:

@@ -19,7 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import StoreUnavailable, StoreUnreachable, Trouble
 from gateway.redis.address import Endpoint, with_address
 from gateway.redis_url import read_redis_url
 
@@ -30,6 +30,8 @@ WATCH_S = 0.25
 
 ASK_S = 0.5
 """Longest wait for one Sentinel."""
+
+_HELPS = "waiting helps: it takes seconds"
 
 LATE_S = 0.05
 """Longest wait for the other Sentinels once most of them have answered: one that is dead must not cost time."""
@@ -62,6 +64,8 @@ class SentinelFinder:
         self._way_in = Endpoint(
             database=read.database, username=read.username, password=read.password, tls=read.tls
         )
+        self._named = ", ".join(f"{host}:{port}" for host, port in read.hosts)
+        self._said = ""  # by the last Sentinel that named no primary
         self._last: Word | None = None  # whom the connections were led to
         self._epoch = -1
 
@@ -70,7 +74,7 @@ class SentinelFinder:
         another one the primary."""
         word = await self._ask()
         if word.is_moving:
-            raise StoreUnavailable(f"the Sentinels are replacing the primary of {self.service}")
+            raise _unreachable(f"the Sentinels are replacing the primary of {self.service}", _HELPS)
         self._last = word
         return with_address(self._way_in, word.host, word.port)
 
@@ -94,10 +98,16 @@ class SentinelFinder:
         """The newest word. Older than what was known before it counts only from a majority: the Sentinels were set up
         anew then."""
         if not words:
-            raise StoreUnavailable(f"no Sentinel names a primary for {self.service}")
+            said = f": {self._said}" if self._said else ""
+            raise _unreachable(
+                f"no Sentinel of {self._named} names a primary for the service {self.service}{said}",
+                "waiting helps if one comes back: they are asked again until one answers",
+            )
         newest = max(words)
         if newest.epoch < self._epoch and len(words) < majority:
-            raise StoreUnavailable(f"the Sentinels that answer do not know the primary of {self.service} yet")
+            raise _unreachable(
+                f"the Sentinels that answer do not know the primary of {self.service} yet", _HELPS
+            )
         self._epoch = newest.epoch
         return newest
 
@@ -107,7 +117,8 @@ class SentinelFinder:
             is_moving = "failover_in_progress" in str(told.get("flags", ""))
             return Word(int(told["config-epoch"]), str(told["ip"]), int(told["port"]), is_moving)
         except (RedisError, OSError, KeyError, ValueError) as error:
-            log.debug("sentinel_silent", reason=str(error))
+            self._said = " ".join(str(error).split()).rstrip(".")
+            log.debug("sentinel_silent", reason=self._said)
             return None
 
     async def watch(self, on_moved: Callable[[str], None]) -> None:
@@ -138,6 +149,10 @@ class SentinelFinder:
         """Ends the connections to the Sentinels."""
         for client in self._sentinels:
             await client.aclose()
+
+
+def _unreachable(sentence: str, advice: str) -> StoreUnreachable:
+    return StoreUnreachable(Trouble(sentence, advice))
 
 
 class _Connection(Connection):
