@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 import statistics
+import sys
+import textwrap
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack
@@ -65,9 +68,16 @@ async def _print_all(url: str, settings: Settings) -> None:
     with ExitStack() as stack:
         try:
             async for heading, text in look(url, settings.presence.worker_dead_s, stack):
-                click.echo(f"{heading:<12} {text}")
+                click.echo(_line(heading, text))
         except Wrong as untold:
-            click.echo(f"{'note':<12} {untold}")
+            click.echo(_line("note", str(untold)))
+
+
+def _line(heading: str, text: str) -> str:
+    """A heading and its text; on a terminal the text stays in its column."""
+    line = f"{heading:<12} {text}"
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else len(line) + 1
+    return textwrap.fill(line, max(width, 40), subsequent_indent=" " * 13, break_on_hyphens=False)
 
 
 async def judge(url: str, settings: Settings) -> None:

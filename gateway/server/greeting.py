@@ -59,8 +59,9 @@ def to_try(addresses: list[str], paths: ServerOptions) -> str:
     page = next((address for address in addresses if address.startswith("http")), "http://localhost:8006")
     return "\n".join(
         (
-            f"Ready. Try it: open {page}{paths.path_prefix}/healthz in a browser and paste into its console (F12):",
-            "  const { io } = await import('https://cdn.socket.io/4.8.1/socket.io.esm.min.js');",
+            f"Ready. Try it: open {page}{paths.path_prefix}/healthz in a browser, press F12, and paste:",
+            "  const cdn = 'https://cdn.socket.io/4.8.1/socket.io.esm.min.js';",
+            "  const { io } = await import(cdn);",
             f"  const chat = io({{ path: '{paths.path_prefix}{paths.path}' }}); chat.onAny(console.log);",
             "  chat.emit('join', { username: 'me', room: 'lobby' });",
             "  chat.emit('send', { username: 'me', room: 'lobby', message: 'Hello' });",
