@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from gateway.server import greeting
@@ -19,6 +20,12 @@ from tests.support.servers import Valkey
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.system
+
+
+@pytest.fixture(autouse=True)
+def fresh_logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A logger that has not logged yet can be listened to, whatever has run before in this process."""
+    monkeypatch.setattr("gateway.server.readiness.log", structlog.get_logger("gateway.server"))
 
 
 @pytest.fixture
