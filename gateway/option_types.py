@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from gateway.redis_url import ALLOWED, UrlError, read_redis_url, shown
+
 SHOWN_MAX = 80
 """So many characters of a value that is not allowed are shown; the rest helps nobody."""
 
@@ -54,9 +56,9 @@ class Option:
             return self.kind.read(text.strip())
         except (ValueError, KeyError) as wrong:
             why = str(wrong) if isinstance(wrong, NotAllowed) else self.kind.allowed
-            shown = self.kind.shown(text)[:SHOWN_MAX]
+            told = self.kind.shown(text)[:SHOWN_MAX]
             # No cause: its text may hold what must not be shown.
-            raise SettingsError(f"{self.variable}={shown!r} is not allowed: {why}") from None
+            raise SettingsError(f"{self.variable}={told!r} is not allowed: {why}") from None
 
 
 def option(variable: str, default: Any, kind: Kind, meaning: str, default_in_words: str = "") -> Any:
@@ -130,6 +132,19 @@ def switch() -> Kind:
         "0": False,
     }
     return Kind(lambda text: words[text.lower()], "on or off", "`on`, `off`")
+
+
+def redis_url() -> Kind:
+    """A URL of Redis, of any topology; nothing of it but its scheme is ever shown."""
+
+    def read(text: str) -> str:
+        try:
+            read_redis_url(text)
+        except UrlError as wrong:
+            raise NotAllowed(str(wrong)) from None
+        return text
+
+    return Kind(read, ALLOWED, "a URL", shown)
 
 
 def origins() -> Kind:

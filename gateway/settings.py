@@ -14,9 +14,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from gateway.cpus import usable_cpus
+from gateway.option_pairs import contradictions
 from gateway.option_types import (
-    Kind,
-    NotAllowed,
     Option,
     SettingsError,
     choice,
@@ -27,32 +26,20 @@ from gateway.option_types import (
     options_of,
     origins,
     path_of,
+    redis_url,
     seconds,
     short_text,
     switch,
     text_of,
     whole,
 )
-from gateway.redis_url import ALLOWED, Topology, UrlError, read_redis_url, shown
 from gateway.unknown_options import refuse_unknown
 
 DAY_S = 86_400
 MIB = 1024 * 1024
-CHARACTER_BYTES = 12
-"""What a character may take in JSON: an emoji that a client writes as two escapes, such as `\\ud83d\\ude00`."""
-AROUND_BYTES = 4096
-"""What else an event may take: 64 + 128 + 128 characters of names and keys, and what stands around them."""
 
 # An option per two or three lines, as a table: the formatter would make six of each.
 # fmt: off
-
-
-def _redis_url(text: str) -> str:
-    try:
-        read_redis_url(text)
-    except UrlError as wrong:
-        raise NotAllowed(str(wrong)) from None
-    return text
 
 
 def _system_name() -> Any:
@@ -103,7 +90,7 @@ class ServerOptions:
 class RedisOptions:
     """Which Redis, and when it counts as gone."""
 
-    url: str | None = option("REDIS_URL", None, Kind(_redis_url, ALLOWED, "a URL", shown),
+    url: str | None = option("REDIS_URL", None, redis_url(),
         "The Redis or Valkey of all gateways. Set it for anything but a first try: without it an embedded Valkey "
         "starts.")
     route: str = option("GATEWAY_ROUTE", "auto", choice("auto", "per-room", "shared", "cluster"),
@@ -264,50 +251,9 @@ class Settings:
     log: LogOptions = field(default_factory=LogOptions)
 
     def __post_init__(self) -> None:
-        for is_wrong, sentence in self._contradictions():
+        for is_wrong, sentence in contradictions(self):
             if is_wrong:
                 raise SettingsError(sentence)
-
-    def _contradictions(self) -> Iterator[tuple[bool, str]]:
-        """Options that cannot both hold: whether it is so, and the sentence."""
-        engine, redis, publish, presence = self.engine, self.redis, self.publish, self.presence
-        yield (
-            engine.outbound_mark_bytes > engine.outbound_max_bytes,
-            "GATEWAY_OUTBOUND_MARK_BYTES must not be above GATEWAY_OUTBOUND_MAX_BYTES",
-        )
-        yield redis.probe_s >= redis.unresponsive_s, "GATEWAY_PROBE_S must be below GATEWAY_DEAF_S"
-        yield (
-            redis.route == "cluster" and not self._is_on_a_cluster,
-            "GATEWAY_ROUTE=cluster needs a REDIS_URL that begins with redis+cluster://",
-        )
-        yield (
-            redis.is_prefix_historys_too and not redis.prefix,
-            "GATEWAY_PREFIX_HISTORY=on needs a GATEWAY_PREFIX",
-        )
-        yield (
-            self.server.path in ("", "/healthz", "/readyz", "/metrics"),
-            "GATEWAY_PATH must be a path of its own, such as /socket.io",
-        )
-        yield (
-            publish.position_ttl_s < publish.history_ttl_s,
-            "GATEWAY_POSITION_TTL_S must not be below GATEWAY_HISTORY_TTL_S: "
-            "a history without its position is numbered anew",
-        )
-        yield (
-            presence.worker_dead_s < 2 * presence.heartbeat_s,
-            "GATEWAY_WORKER_DEAD_S must be at least twice GATEWAY_HEARTBEAT_S: "
-            "workers that live would be presumed dead",
-        )
-        needed_bytes = CHARACTER_BYTES * self.limits.message_max + AROUND_BYTES
-        yield (
-            engine.max_payload_bytes < needed_bytes,
-            f"GATEWAY_FRAME_MAX_BYTES must be at least {needed_bytes} for messages of {self.limits.message_max} "
-            "characters (GATEWAY_MESSAGE_MAX)",
-        )
-
-    @property
-    def _is_on_a_cluster(self) -> bool:
-        return self.redis.url is not None and read_redis_url(self.redis.url).topology is Topology.CLUSTER
 
     @classmethod
     def from_environment(
