@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class StoreError(Exception):
     """Redis did not do what was asked."""
@@ -11,9 +13,36 @@ class StoreUnavailable(StoreError):
     """No answer in time, no connection, or a state that passes; whether the command ran is not known."""
 
 
+class StoreDenied(StoreUnavailable):
+    """This user may not do that, or is not let in; it passes when somebody changes the user's rights."""
+
+
 class StoreRefused(StoreError):
     """Redis answered with an error that trying again does not change."""
 
 
 class StoreMoved(StoreError):
     """A Cluster node answered MOVED or ASK: the command belongs to another node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why Redis cannot be used now, for whoever runs the gateway."""
+
+    sentence: str
+    """What is wrong and where, without a full stop; never a password."""
+    advice: str
+    """Whether waiting can help, and what to do; empty where the sentence says it."""
+    is_brief: bool = False
+    """It may be over in an instant: nothing has failed, a connection is just being opened."""
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+class StoreUnreachable(StoreUnavailable):
+    """There is no connection to Redis, or it is no server for the gateway; `trouble` says why."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.sentence)
+        self.trouble = trouble

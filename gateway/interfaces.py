@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 
+from gateway.errors import Trouble
+
 Reply = Any
 """What Redis answered, as hiredis reads it, or a `StoreError`."""
 
@@ -200,6 +202,13 @@ class CommandStore(Protocol):
 
     @property
     def is_up(self) -> bool: ...
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why commands do not reach Redis, or None."""
+
+    def homes(self, key_of: Callable[[int], bytes]) -> list[int]:
+        """Numbers whose keys together lie on every server that takes writes."""
+
     def server(self, key: bytes) -> str: ...
     def submit(self, key: bytes, command: bytes, on_reply: OnReply) -> None: ...
     def call(self, key: bytes, *arguments: Argument) -> asyncio.Future[Reply]: ...

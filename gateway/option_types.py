@@ -5,14 +5,24 @@ Owns the kinds of values (a whole number, seconds, a choice …). Which options 
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from gateway.redis_url import ALLOWED, UrlError, read_redis_url, shown
+
+SHOWN_MAX = 80
+"""So many characters of a value that is not allowed are shown; the rest helps nobody."""
+
 
 class SettingsError(ValueError):
     """An option has a value that is not allowed; the text names the option and what is."""
+
+
+class NotAllowed(ValueError):
+    """A text is not allowed; the error's own text says why, better than what is allowed does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +35,8 @@ class Kind:
     """What is allowed, as the end of a sentence."""
     in_short: str
     """The same for a column of a table."""
+    shown: Callable[[str], str] = str
+    """As much of a text that is not allowed as may be shown: a URL's password must not reach a log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +53,12 @@ class Option:
     def read(self, text: str) -> Any:
         """The value of a text; raises SettingsError with the variable, the text, and what is allowed."""
         try:
-            return self.kind.read(text)
+            return self.kind.read(text.strip())
         except (ValueError, KeyError) as wrong:
-            shown = re.sub("//.*@", "//…@", text)  # a URL's user and password must not reach a log
-            raise SettingsError(f"{self.variable}={shown!r} is not allowed: {self.kind.allowed}") from wrong
+            why = str(wrong) if isinstance(wrong, NotAllowed) else self.kind.allowed
+            told = self.kind.shown(text)[:SHOWN_MAX]
+            # No cause: its text may hold what must not be shown.
+            raise SettingsError(f"{self.variable}={told!r} is not allowed: {why}") from None
 
 
 def option(variable: str, default: Any, kind: Kind, meaning: str, default_in_words: str = "") -> Any:
@@ -98,24 +112,87 @@ def choice(*choices: str) -> Kind:
     """One of a few words."""
 
     def read(text: str) -> str:
-        if text not in choices:
+        if text.lower() not in choices:
             raise ValueError(text)
-        return text
+        return text.lower()
 
     return Kind(read, f"one of {', '.join(choices)}", ", ".join(f"`{each}`" for each in choices))
 
 
 def switch() -> Kind:
     """On or off."""
-    words = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
+    words = {
+        "on": True,
+        "true": True,
+        "yes": True,
+        "1": True,
+        "off": False,
+        "false": False,
+        "no": False,
+        "0": False,
+    }
     return Kind(lambda text: words[text.lower()], "on or off", "`on`, `off`")
 
 
-def words(allowed: str) -> Kind:
-    """Words divided by commas."""
-    return Kind(
-        lambda text: tuple(word.strip() for word in text.split(",") if word.strip()), allowed, allowed
-    )
+def redis_url() -> Kind:
+    """A URL of Redis, of any topology; nothing of it but its scheme is ever shown."""
+
+    def read(text: str) -> str:
+        try:
+            read_redis_url(text)
+        except UrlError as wrong:
+            raise NotAllowed(str(wrong)) from None
+        return text
+
+    return Kind(read, ALLOWED, "a URL", shown)
+
+
+def origins() -> Kind:
+    """Origins as browsers send them, divided by commas, or `*` for all."""
+    allowed = "origins such as https://chat.example.org, divided by commas, or * alone"
+    return Kind(lambda text: _alone_or_all(_words(text), _origin), allowed, allowed)
+
+
+def networks() -> Kind:
+    """Addresses or networks, divided by commas, or `*` for all."""
+    allowed = "addresses or networks such as 10.0.0.0/8, divided by commas, or * alone"
+    return Kind(lambda text: _alone_or_all(_words(text), _network), allowed, allowed)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _alone_or_all(found: list[str], read: Callable[[str], str]) -> tuple[str, ...]:
+    if "*" in found and len(found) > 1:
+        raise NotAllowed("* is all of them: write it alone, or name each")
+    return tuple(word if word == "*" else read(word) for word in found)
+
+
+def _origin(text: str) -> str:
+    """An origin in the form in which browsers send it: small letters, without the usual port. Raises NotAllowed."""
+    if "*" in text:
+        raise NotAllowed(f"{text!r} has a * inside: name each origin, or write * alone for all")
+    scheme, found, place = text.lower().partition("://")
+    if not found or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme):
+        raise NotAllowed(f"{text!r} has no scheme: write https://{text} or http://{text}")
+    host = re.split(r"[/?#]", place, maxsplit=1)[0]
+    if host != place:
+        raise NotAllowed(f"{text!r} is more than an origin: write {scheme}://{host}")
+    if not re.fullmatch(r"([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", host):
+        raise NotAllowed(
+            f"{text!r} has no host as browsers send it (no user, no blank, xn-- for other letters)"
+        )
+    usual_port = {"http": ":80", "https": ":443"}.get(scheme, "")
+    return f"{scheme}://{host.removesuffix(usual_port) if usual_port else host}"
+
+
+def _network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError as wrong:
+        raise NotAllowed(f"{text!r} is no address and no network such as 10.0.0.0/8") from wrong
+    return text
 
 
 def text_of(allowed: str) -> Kind:
@@ -143,17 +220,6 @@ def name_of(most: int) -> Kind:
         return text
 
     return Kind(read, f"1 to {most} letters and digits", f"1 to {most} letters and digits")
-
-
-def url_of(*schemes: str, allowed: str, in_short: str) -> Kind:
-    """A URL with one of these beginnings."""
-
-    def read(text: str) -> str:
-        if not text.startswith(schemes):
-            raise ValueError(text)
-        return text
-
-    return Kind(read, allowed, in_short)
 
 
 def path_of(default_in_short: str) -> Kind:

@@ -14,36 +14,32 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from gateway.cpus import usable_cpus
+from gateway.option_pairs import contradictions
 from gateway.option_types import (
     Option,
     SettingsError,
     choice,
     name_of,
     name_prefix,
+    networks,
     option,
     options_of,
+    origins,
     path_of,
+    redis_url,
     seconds,
     short_text,
     switch,
     text_of,
-    url_of,
     whole,
-    words,
 )
+from gateway.unknown_options import refuse_unknown
 
 DAY_S = 86_400
 MIB = 1024 * 1024
 
 # An option per two or three lines, as a table: the formatter would make six of each.
 # fmt: off
-
-_REDIS_URL = url_of(
-    "redis://", "rediss://", "unix://", "valkey://", "valkeys://", "redis+sentinel://", "redis+cluster://",
-    allowed="a URL that begins with redis://, rediss://, unix://, valkey://, "
-    "redis+sentinel:// or redis+cluster://",
-    in_short="a URL",
-)
 
 
 def _system_name() -> Any:
@@ -94,7 +90,7 @@ class ServerOptions:
 class RedisOptions:
     """Which Redis, and when it counts as gone."""
 
-    url: str | None = option("REDIS_URL", None, _REDIS_URL,
+    url: str | None = option("REDIS_URL", None, redis_url(),
         "The Redis or Valkey of all gateways. Set it for anything but a first try: without it an embedded Valkey "
         "starts.")
     route: str = option("GATEWAY_ROUTE", "auto", choice("auto", "per-room", "shared", "cluster"),
@@ -138,7 +134,7 @@ class Sizes:
     username_max: int = option("GATEWAY_USERNAME_MAX", 64, whole(1, 1024, "characters"),
         "The longest username. Raise it when your users have longer names.")
     message_max: int = option("GATEWAY_MESSAGE_MAX", 4096, whole(1, 1_000_000, "characters"),
-        "The longest message. When you raise it, raise `GATEWAY_FRAME_MAX_BYTES` to at least four times as much.")
+        "The longest message. When you raise it, raise `GATEWAY_FRAME_MAX_BYTES` to 12 times as much and 4,096 more.")
     idempotency_key_max: int = 128
     """No option: the wire contract says it."""
     history_max: int = _history_messages()
@@ -180,7 +176,7 @@ class PresenceOptions:
         "How often a worker tells Redis that it lives. Lower it together with `GATEWAY_WORKER_DEAD_S`.")
     worker_dead_s: float = option("GATEWAY_WORKER_DEAD_S", 15.0, seconds(1, 600),
         "Without a heartbeat for so long a worker is presumed dead, and its people leave. "
-        "Keep it at several times `GATEWAY_HEARTBEAT_S`.")
+        "Keep it at several times `GATEWAY_HEARTBEAT_S`; less than twice is refused.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +186,8 @@ class EngineOptions:
     worker: str = ""
     """No option: the worker's id, with which the ids of its sessions begin."""
     max_payload_bytes: int = option("GATEWAY_FRAME_MAX_BYTES", 65_536, whole(1024, 64 * MIB, "bytes"),
-        "The largest frame, or body of a polling request. Raise it with `GATEWAY_MESSAGE_MAX`.")
+        "The largest frame, or body of a polling request. Raise it with `GATEWAY_MESSAGE_MAX`: a character may take 12 "
+        "bytes.")
     outbound_mark_bytes: int = option("GATEWAY_OUTBOUND_MARK_BYTES", 262_144, whole(1024, 1024 * MIB, "bytes"),
         "With more unsent bytes a member gets no live messages until it has read them. "
         "Raise it for bursts that slow members should follow.")
@@ -207,10 +204,10 @@ class EngineOptions:
         "How long a client may take from its handshake to its CONNECT. Raise it for very slow networks.")
     compression: bool = option("GATEWAY_COMPRESSION", False, switch(),
         "Whether WebSocket messages may be compressed. Turn it on for long messages over narrow lines; it costs CPU.")
-    origins: tuple[str, ...] = option("GATEWAY_ORIGINS", ("*",), words("origins divided by commas, or *"),
+    origins: tuple[str, ...] = option("GATEWAY_ORIGINS", ("*",), origins(),
         "The pages whose scripts may connect, such as `https://chat.example.org`. Set it on every public gateway.")
     trusted_proxies: tuple[str, ...] = option("GATEWAY_TRUSTED_PROXIES", (),
-        words("addresses or networks divided by commas, or *"),
+        networks(),
         "The balancers whose `X-Forwarded-For` counts. Set it when one is in front; "
         "never `*` on a port that others can reach.")
 
@@ -254,24 +251,20 @@ class Settings:
     log: LogOptions = field(default_factory=LogOptions)
 
     def __post_init__(self) -> None:
-        if self.engine.outbound_mark_bytes > self.engine.outbound_max_bytes:
-            raise SettingsError("GATEWAY_OUTBOUND_MARK_BYTES must not be above GATEWAY_OUTBOUND_MAX_BYTES")
-        if self.redis.probe_s >= self.redis.unresponsive_s:
-            raise SettingsError("GATEWAY_PROBE_S must be below GATEWAY_DEAF_S")
-        if self.redis.is_prefix_historys_too and not self.redis.prefix:
-            raise SettingsError("GATEWAY_PREFIX_HISTORY=on needs a GATEWAY_PREFIX")
-        if self.server.path in ("", "/healthz", "/readyz", "/metrics"):
-            raise SettingsError("GATEWAY_PATH must be a path of its own, such as /socket.io")
-        if self.redis.route == "cluster" and self.redis.url and "+cluster" not in self.redis.url:
-            raise SettingsError("GATEWAY_ROUTE=cluster needs a REDIS_URL that begins with redis+cluster://")
+        for is_wrong, sentence in contradictions(self):
+            if is_wrong:
+                raise SettingsError(sentence)
 
     @classmethod
     def from_environment(
         cls, environment: Mapping[str, str] | None = None, given: Mapping[str, str] | None = None
     ) -> Settings:
         """Reads the environment (the process's own if none is given); variables in `given` win over it. An empty
-        variable counts as not set."""
+        variable counts as not set. A variable that looks like an option and is none is refused."""
         variables = {**(os.environ if environment is None else environment), **(given or {})}
+        refuse_unknown(
+            variables, {each.variable for _, _, options in grouped_options() for _, each in options}
+        )
         groups: dict[str, Any] = {}
         for group in fields(cls):
             kind: Callable[..., Any] = group.default_factory  # type: ignore[assignment]

@@ -1,8 +1,7 @@
 """Where Redis is: URLs read, primaries found, connections opened.
 
-Owns what differs between a plain server, a TLS one and a Unix socket. Sentinels are asked in `sentinel.py`, a
-Cluster's nodes are in `cluster.py`. Raises `StoreUnavailable` when nothing answers and ValueError for a URL that
-cannot be meant.
+Owns what differs between a plain server, a TLS one and a Unix socket. URLs are read in `redis_url.py`, Sentinels are
+asked in `sentinel.py`, a Cluster's nodes are in `cluster/`. Raises `StoreUnavailable` when nothing answers.
 """
 
 from __future__ import annotations
@@ -10,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from redis.asyncio.connection import parse_url
-
-from gateway.errors import StoreError, StoreUnavailable
+from gateway.errors import StoreDenied, StoreError, StoreRefused, StoreUnreachable, Trouble
 from gateway.redis.connection import CommandConnection, Connection
 from gateway.redis.subscriber_connection import SubscriberConnection
+from gateway.redis.troubles import trouble_with, unfit
+from gateway.redis_url import RedisUrl, Topology, read_redis_url
 
 AnyConnection = TypeVar("AnyConnection", CommandConnection, SubscriberConnection)
 
@@ -34,8 +33,10 @@ class Endpoint:
     path: str | None = None
     database: int = 0
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
+    is_node: bool = False
+    """Whether it must be a node of a Cluster."""
 
     def __str__(self) -> str:
         return self.path or f"{self.host}:{self.port}"
@@ -58,38 +59,26 @@ class FixedFinder:
 
 
 def is_cluster(url: str) -> bool:
-    """Whether the URL names a Redis Cluster."""
-    return url.split("://", 1)[0] in ("redis+cluster", "rediss+cluster", "valkey+cluster")
+    """Whether the URL names a Redis Cluster. Raises UrlError."""
+    return read_redis_url(url).topology is Topology.CLUSTER
 
 
 def endpoint_of(url: str) -> Endpoint:
-    """Reads redis://, rediss://, valkey:// and unix:// URLs as redis-py does, its TLS options included."""
-    url = url.replace("valkeys://", "rediss://", 1).replace("valkey://", "redis://", 1)
-    found: dict[str, Any] = dict(parse_url(url))
-    return Endpoint(
-        host=found.get("host", "127.0.0.1"),
-        port=int(found.get("port", 6379)),
-        path=found.get("path"),
-        database=int(found.get("db", 0)),
-        username=found.get("username"),
-        password=found.get("password"),
-        tls=_tls(found) if url.startswith("rediss://") else None,
-    )
+    """The one server of a URL. Raises UrlError, as all readers do."""
+    return endpoints_of(read_redis_url(url))[0]
 
 
-def _tls(options: dict[str, Any]) -> ssl.SSLContext:
-    context = ssl.create_default_context(
-        cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path")
+def endpoints_of(url: RedisUrl) -> list[Endpoint]:
+    """The servers of a URL, each with the same way in."""
+    way_in = Endpoint(
+        path=url.path,
+        database=url.database,
+        username=url.username,
+        password=url.password,
+        tls=url.tls,
+        is_node=url.topology is Topology.CLUSTER,
     )
-    required = str(options.get("ssl_cert_reqs", "required")).lower()
-    if required in ("none", "optional"):
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE if required == "none" else ssl.CERT_OPTIONAL
-    elif "ssl_check_hostname" in options:
-        context.check_hostname = str(options["ssl_check_hostname"]).lower() not in ("false", "0", "no")
-    if options.get("ssl_certfile"):
-        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
-    return context
+    return [replace(way_in, host=host, port=port) for host, port in url.hosts] or [way_in]
 
 
 async def open_connection(
@@ -105,9 +94,10 @@ async def open_connection(
                 connection.abort()
                 raise
             return connection
+    except StoreUnreachable:
+        raise
     except (OSError, TimeoutError, ValueError, StoreError) as error:
-        reason = str(error) or type(error).__name__
-        raise StoreUnavailable(f"{endpoint}: {reason}") from error
+        raise StoreUnreachable(trouble_with(str(endpoint), error)) from error
 
 
 async def open_with_scripts(
@@ -119,7 +109,7 @@ async def open_with_scripts(
     try:
         for reply in await connection.load_scripts():
             if isinstance(reply, BaseException):
-                raise StoreUnavailable(f"{endpoint} does not take scripts: {reply}") from reply
+                raise StoreUnreachable(trouble_with(str(endpoint), reply)) from reply
     except BaseException:
         connection.abort()
         raise
@@ -139,26 +129,43 @@ async def _connect(endpoint: Endpoint, make: Callable[[], AnyConnection]) -> Any
 
 
 async def _greet(connection: Connection, endpoint: Endpoint, name: str, must_be_primary: bool) -> None:
+    """Lets itself in, and learns which server this is. Only that is insisted on: a server, or a proxy before it, may
+    refuse to be asked who it is or to give the connection a name."""
     assert isinstance(connection, CommandConnection | SubscriberConnection)
-    waits = []
+    needed = []
     if endpoint.password is not None:
         user = (endpoint.username,) if endpoint.username else ()
-        waits.append(connection.call("AUTH", *user, endpoint.password))
+        needed.append(connection.call("AUTH", *user, endpoint.password))
     if endpoint.database:
-        waits.append(connection.call("SELECT", endpoint.database))
-    waits.append(connection.call("CLIENT", "SETNAME", name))
+        needed.append(connection.call("SELECT", endpoint.database))
+    wished = [connection.call("INFO", "server"), connection.call("CLIENT", "SETNAME", name)]
     if must_be_primary:
-        waits.append(connection.call("ROLE"))
-    answers: list[Any] = await asyncio.gather(
-        *waits, connection.call("INFO", "server"), return_exceptions=True
-    )
-    *replies, info = answers
-    for reply in replies:
+        wished.append(connection.call("ROLE"))
+    replies: list[Any] = await asyncio.gather(*needed, *wished, return_exceptions=True)
+    told = replies[len(needed) :]
+    for reply in (*replies[: len(needed)], *(each for each in told if not _is_unwilling(each))):
         if isinstance(reply, BaseException):
             raise reply
-    if must_be_primary and replies[-1][0] != b"master":
-        raise StoreUnavailable(f"{endpoint} is a {replies[-1][0].decode()}, not the primary")
-    connection.server = _run_id(info) or str(endpoint)
+    _judge(endpoint, *told)
+    connection.server = _run_id(told[0]) or str(endpoint)
+
+
+def _is_unwilling(reply: object) -> bool:
+    """Whether a server, asked about itself, rather would not say; one that lets nobody in is another matter."""
+    return isinstance(reply, StoreRefused) or (isinstance(reply, StoreDenied) and "NOPERM" in str(reply))
+
+
+def _judge(endpoint: Endpoint, info: object, _name: object, role: object = None) -> None:
+    """Raises StoreUnreachable for a server that says that it is another one than the URL means."""
+    if isinstance(role, list) and role[0] != b"master":
+        raise StoreUnreachable(
+            Trouble(
+                f"{endpoint} is a {role[0].decode()}, not the primary",
+                "waiting helps: the primary is asked for again until it is one",
+            )
+        )
+    if isinstance(info, bytes) and (trouble := unfit(str(endpoint), info, endpoint.is_node)) is not None:
+        raise StoreUnreachable(trouble)
 
 
 def _run_id(info: object) -> str:

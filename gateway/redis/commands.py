@@ -9,12 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import StoreUnavailable, Trouble
 from gateway.interfaces import Argument, CommandEvents, OnReply, PrimaryFinder, Reply, ScriptCommand
 from gateway.redis.address import Endpoint, open_with_scripts
 from gateway.redis.connection import CommandConnection, CommandOptions, pack, settle
 from gateway.redis.reconnect import ReconnectingConnection
 from gateway.redis.server_watch import ServerWatch
+from gateway.redis.troubles import trouble_of
+
+
+def no_connection(failure: StoreUnavailable | None) -> Trouble:
+    """That there is no connection, and why the last attempt failed."""
+    if failure is None:
+        return Trouble("no connection to the store", "waiting helps: it is being opened", is_brief=True)
+    trouble = trouble_of(failure)
+    return Trouble(f"no connection to the store: {trouble.sentence}", trouble.advice)
 
 
 class CommandCalls:
@@ -61,6 +70,15 @@ class PrimaryCommands(CommandCalls):
     def is_up(self) -> bool:
         """Whether a connection to the primary stands."""
         return self._reconnecting.connection is not None
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why there is no connection to the primary, or None."""
+        return None if self.is_up else no_connection(self._reconnecting.failure)
+
+    def homes(self, key_of: Callable[[int], bytes]) -> list[int]:
+        """One server holds all keys."""
+        return [0]
 
     def server(self, key: bytes) -> str:
         """Which server process holds a key; empty while there is no connection to it."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import hiredis
 
-from gateway.errors import StoreError, StoreMoved, StoreRefused, StoreUnavailable
+from gateway.errors import StoreDenied, StoreError, StoreMoved, StoreRefused, StoreUnavailable
 from gateway.interfaces import Argument, OnReply, Reply
 from gateway.redis.script import Script
 
@@ -43,6 +43,11 @@ _TRANSIENT = (
     "MISCONF",
     "NOSCRIPT",
 )
+_DENIED = ("NOPERM", "NOAUTH", "WRONGPASS")
+_DENIED_IN_A_SCRIPT = (
+    "ACL failure in script",
+    "The user executing the script can't",
+)  # since, and before, Redis 7.2
 _NOT_PRIMARY = ("READONLY", "MASTERDOWN")
 _ENDS_CONNECTION = (*_NOT_PRIMARY, "NOSCRIPT")
 
@@ -234,9 +239,13 @@ def settle(future: asyncio.Future[Reply]) -> OnReply:
 
 
 def as_store_error(text: str) -> StoreError:
-    """Sorts an error reply of Redis by its first word."""
+    """Sorts an error reply of Redis by its first word. What the reply repeats of the command is left out: it may be a
+    password, or somebody's message."""
+    text = text.partition(", with args beginning with")[0]
     if text.startswith(("MOVED", "ASK ")):
         return StoreMoved(text)
+    if text.startswith(_DENIED) or any(words in text for words in _DENIED_IN_A_SCRIPT):
+        return StoreDenied(text)
     if text.startswith(_TRANSIENT) or " READONLY " in text or "-READONLY" in text:
         return StoreUnavailable(text)
     return StoreRefused(text)

@@ -14,7 +14,7 @@ from typing import Generic
 import structlog
 
 from gateway.background import Background
-from gateway.errors import StoreRefused, StoreUnavailable
+from gateway.errors import StoreDenied, StoreRefused, StoreUnavailable
 from gateway.redis.address import AnyConnection
 
 log = structlog.get_logger("gateway.store")
@@ -52,6 +52,7 @@ class ReconnectingConnection(Generic[AnyConnection]):
         self._background = Background(f"connection {name}")
         self._retry_now = asyncio.Event()
         self.connection: AnyConnection | None = None
+        self.failure: StoreUnavailable | None = None  # of the last attempt; None when that succeeded
 
     def start(self) -> None:
         """Begins to connect in the background."""
@@ -84,14 +85,15 @@ class ReconnectingConnection(Generic[AnyConnection]):
             try:
                 connection = await self._connect(self._lost.set)
             except StoreUnavailable as error:
+                self.failure = error
                 if attempt == 0:
                     log.warning("store_unreachable", connection=self._name, reason=str(error))
-                is_refused = isinstance(error.__cause__, StoreRefused)
+                is_refused = isinstance(error.__cause__, StoreRefused | StoreDenied)
                 await self._pause(attempt, REFUSED_MOST_S if is_refused else BACKOFF_MOST_S)
                 attempt += 1
                 continue
             opened_s = time.monotonic()
-            self.connection = connection
+            self.connection, self.failure = connection, None
             if not refusal:
                 log.info("store_connected", connection=self._name)
             self._on_up(connection)

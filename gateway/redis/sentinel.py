@@ -8,20 +8,20 @@ that has not yet heard of a failover, or was cut off from the others, leads nobo
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import Connection, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from socketio.redis_manager import parse_redis_sentinel_url
 
-from gateway.errors import StoreUnavailable
-from gateway.redis.address import Endpoint
+from gateway.errors import StoreUnavailable, StoreUnreachable, Trouble
+from gateway.redis.address import Endpoint, with_address
+from gateway.redis_url import read_redis_url
 
 log = structlog.get_logger("gateway.store")
 
@@ -30,6 +30,8 @@ WATCH_S = 0.25
 
 ASK_S = 0.5
 """Longest wait for one Sentinel."""
+
+_HELPS = "waiting helps: it takes seconds"
 
 LATE_S = 0.05
 """Longest wait for the other Sentinels once most of them have answered: one that is dead must not cost time."""
@@ -52,19 +54,18 @@ class SentinelFinder:
     must_be_primary = True
 
     def __init__(self, url: str) -> None:
-        """`redis+sentinel://[user:password@]host:port[,host:port]/database/service`."""
-        hosts, service, options = parse_redis_sentinel_url(url)
-        self.service: str = service or "mymaster"
-        limits = {
-            "socket_timeout": ASK_S,
-            "socket_connect_timeout": ASK_S,
-            "retry": Retry(NoBackoff(), 0),  # redis-py's own would spend 4 s on each Sentinel that is dead
-        }
-        sentinel = Sentinel(hosts, sentinel_kwargs=limits)  # type: ignore[no-untyped-call]
-        self._sentinels: list[Redis] = sentinel.sentinels
-        self._database = int(options.get("db") or 0)
-        self._username: str | None = options.get("username")
-        self._password: str | None = options.get("password")
+        """`redis+sentinel://[user:password@]host:port[,host:port]/database/service`. Raises UrlError.
+
+        By `rediss+sentinel://` both Sentinels and servers are spoken to over TLS.
+        """
+        read = read_redis_url(url)
+        self.service = read.service
+        self._sentinels = [_client(host, port, read.tls) for host, port in read.hosts]
+        self._way_in = Endpoint(
+            database=read.database, username=read.username, password=read.password, tls=read.tls
+        )
+        self._named = ", ".join(f"{host}:{port}" for host, port in read.hosts)
+        self._said = ""  # by the last Sentinel that named no primary
         self._last: Word | None = None  # whom the connections were led to
         self._epoch = -1
 
@@ -73,15 +74,9 @@ class SentinelFinder:
         another one the primary."""
         word = await self._ask()
         if word.is_moving:
-            raise StoreUnavailable(f"the Sentinels are replacing the primary of {self.service}")
+            raise _unreachable(f"the Sentinels are replacing the primary of {self.service}", _HELPS)
         self._last = word
-        return Endpoint(
-            host=word.host,
-            port=word.port,
-            database=self._database,
-            username=self._username,
-            password=self._password,
-        )
+        return with_address(self._way_in, word.host, word.port)
 
     async def _ask(self) -> Word:
         asked = [asyncio.create_task(self._word_of(sentinel)) for sentinel in self._sentinels]
@@ -103,10 +98,16 @@ class SentinelFinder:
         """The newest word. Older than what was known before it counts only from a majority: the Sentinels were set up
         anew then."""
         if not words:
-            raise StoreUnavailable(f"no Sentinel names a primary for {self.service}")
+            said = f": {self._said}" if self._said else ""
+            raise _unreachable(
+                f"no Sentinel of {self._named} names a primary for the service {self.service}{said}",
+                "waiting helps if one comes back: they are asked again until one answers",
+            )
         newest = max(words)
         if newest.epoch < self._epoch and len(words) < majority:
-            raise StoreUnavailable(f"the Sentinels that answer do not know the primary of {self.service} yet")
+            raise _unreachable(
+                f"the Sentinels that answer do not know the primary of {self.service} yet", _HELPS
+            )
         self._epoch = newest.epoch
         return newest
 
@@ -116,7 +117,8 @@ class SentinelFinder:
             is_moving = "failover_in_progress" in str(told.get("flags", ""))
             return Word(int(told["config-epoch"]), str(told["ip"]), int(told["port"]), is_moving)
         except (RedisError, OSError, KeyError, ValueError) as error:
-            log.debug("sentinel_silent", reason=str(error))
+            self._said = " ".join(str(error).split()).rstrip(".")
+            log.debug("sentinel_silent", reason=self._said)
             return None
 
     async def watch(self, on_moved: Callable[[str], None]) -> None:
@@ -147,3 +149,33 @@ class SentinelFinder:
         """Ends the connections to the Sentinels."""
         for client in self._sentinels:
             await client.aclose()
+
+
+def _unreachable(sentence: str, advice: str) -> StoreUnreachable:
+    return StoreUnreachable(Trouble(sentence, advice))
+
+
+class _Connection(Connection):
+    """A connection to a Sentinel that takes TLS as `redis_url.py` has read it, or does without."""
+
+    def __init__(self, *, tls: ssl.SSLContext | None, **options: Any) -> None:
+        super().__init__(**options)
+        self._tls = tls
+
+    def _connection_arguments(self) -> dict[str, Any]:
+        """Private in redis-py, checked against 8.1; tests/redis/test_sentinel.py fails when it moves."""
+        return {**super()._connection_arguments(), "ssl": self._tls}
+
+
+def _client(host: str, port: int, tls: ssl.SSLContext | None) -> Redis:
+    """A client of one Sentinel that waits no longer than `ASK_S`."""
+    pool = ConnectionPool(
+        connection_class=_Connection,
+        host=host,
+        port=port,
+        tls=tls,
+        socket_timeout=ASK_S,
+        socket_connect_timeout=ASK_S,
+        retry=Retry(NoBackoff(), 0),  # redis-py's own would spend 4 s on each Sentinel that is dead
+    )
+    return Redis.from_pool(pool)

@@ -17,8 +17,10 @@ from gateway import keys
 from gateway.background import Background
 from gateway.interfaces import Listener, SubscriberEvents
 from gateway.metrics import deaf
+from gateway.redis.connection import as_store_error
 from gateway.redis.reconnect import ReconnectingConnection
 from gateway.redis.subscriber_connection import SubscriberConnection
+from gateway.redis.troubles import trouble_of
 
 log = structlog.get_logger("gateway.pubsub")
 
@@ -137,11 +139,9 @@ class Subscriber:
         """Why this connection does not hear everything, or None."""
         connection = self._reconnecting.connection
         if connection is None or not self._was_complete:
-            return (
-                f"the store refuses its channels: {self._refusal}"
-                if self._refusal
-                else "not subscribed to the store"
-            )
+            if self._refusal:
+                return f"the store refuses its channels: {trouble_of(as_store_error(self._refusal))}"
+            return "not subscribed to the store"
         if time.monotonic() - connection.heard_at_s > self._unresponsive_s:
             return "deaf: the store's channels are silent"
         return None

@@ -34,19 +34,21 @@ from gateway.rooms.hub import Hub
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.routes import route_for
 from gateway.rooms.snapshot_source import RedisSnapshots
-from gateway.server import logs
+from gateway.server import greeting, logs
 from gateway.server.connections import Connections, connections
 from gateway.server.drain import Drain
 from gateway.server.embedded import AGAIN_S, EmbeddedValkey
 from gateway.server.embedded_folder import state_folder
 from gateway.server.handoff import Handoff
 from gateway.server.health import Health
+from gateway.server.readiness import Readiness
 from gateway.settings import Settings
 from gateway.socketio.client_manager import ClientManager
 from gateway.socketio.server import SocketServer
 from gateway.state.history import Histories
 from gateway.state.presence import Presence
 from gateway.state.workers import Workers
+from gateway.state.write_check import WriteCheck
 from gateway.transport.answers import REASON
 from gateway.transport.paths import serve_path
 
@@ -80,6 +82,8 @@ class Gateway:
     """Heartbeats, and the clean-up after dead workers; made when the worker starts."""
     chat: Chat
     """The events of clients; made when the worker starts."""
+    readiness: Readiness
+    """Looks whether Redis takes writes; made when the worker starts."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -127,6 +131,8 @@ class Gateway:
         stack.push_async_callback(self.client_manager.close)
         stack.push_async_callback(self.tracker.close)
         stack.push_async_callback(self._background.close)
+        await self.readiness.look()
+        self._background.keep(self.readiness.run(), "readiness")
         self._background.keep(self.reaper.run(), "heartbeats")
         if redis.finder is not None:
             self._background.keep(redis.finder.watch(redis.drop), "watch for another primary")
@@ -156,6 +162,10 @@ class Gateway:
             settings.limits.rooms_per_connection, settings.redis.timeout_s * ANSWERED_WITHIN, self.engine.admission,
         )  # fmt: skip
         self.hub.start(self)
+        self.readiness = Readiness(
+            self.health, WriteCheck(store, worker, route.publish_verb), options.heartbeat_s,
+            lambda: greeting.say(settings.server.run_dir),
+        )  # fmt: skip
         return redis
 
     def _start_embedded(self, stack: AsyncExitStack) -> str:
@@ -194,6 +204,7 @@ class Gateway:
 
     def on_restored(self) -> None:
         """Redis was away: it may have forgotten who is here."""
+        self.readiness.look_soon()
         self.reaper.beat_soon()
         self.tracker.register_again()
 

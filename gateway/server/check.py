@@ -1,39 +1,43 @@
-"""`gateway check`: looks at Redis by the ways that the gateway takes, and at the workers that live.
+"""`gateway check`: judges Redis as the gateway does, and describes it and the workers that live.
 
-Owns the questions; what the answers mean is in `findings.py`. URLs are read, primaries are found and connections are
-opened by the gateway's own functions, so that what works here works there. Waits at most 3 s for a server. Writes one
-key that it takes away again, and publishes to itself. Never prints a password, and never changes a setting.
+Owns the order of what is told; what a server says of itself is put into words in `findings.py`. The verdict is the
+gateway's own: a worker's connections are opened, the writes that a worker asks for are asked for, and what it would
+say on `/readyz` is the answer. So the two agree. Waits at most `WAIT_S` for a server. What it writes it takes away
+again. Never prints a password, and never changes a setting.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
+import shutil
 import statistics
+import sys
+import textwrap
 import time
-import uuid
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 
 import click
 
 from gateway import keys
-from gateway.errors import StoreError, StoreRefused
+from gateway.errors import StoreDenied, StoreRefused, Trouble
+from gateway.redis.address import is_cluster
+from gateway.redis.sentinel import SentinelFinder
+from gateway.rooms.routes import route_for
 from gateway.server import logs
-from gateway.server.check_connections import ECHO, WAIT_S, Server, Store, open_listener, open_store
+from gateway.server.check_connections import WAIT_S, Server, Store, open_store
+from gateway.server.connections import Connections, connections
 from gateway.server.embedded_folder import running_url, state_folder
-from gateway.server.findings import (
-    Facts,
-    Wrong,
-    describe,
-    facts_of,
-    parse_info,
-    refuse_unfit,
-    warnings,
-    without_secrets,
-)
+from gateway.server.findings import Facts, Wrong, describe, facts_of, parse_info, warnings
+from gateway.server.health import Health
+from gateway.server.readiness import look_at_writes
 from gateway.settings import Settings
+from gateway.state.write_check import WriteCheck, room
 
+PLAIN_S, LOOK_S = 0.3, 0.02
+"""What Redis refuses is believed after so long: a few attempts, not one."""
 PINGS = 20
 """Round trips whose median is told: enough that one slow one does not count, few enough to wait for."""
 
@@ -51,48 +55,138 @@ def check(settings: Settings) -> int:
         click.echo(f"Error: no REDIS_URL is set and no embedded Valkey runs in {folder}.", err=True)
         return 1
     try:
-        asyncio.run(_print_all(url, settings.presence.worker_dead_s))
+        asyncio.run(_print_all(url, settings))
     except Wrong as wrong:
-        click.echo(f"Error: {without_secrets(str(wrong), url)}", err=True)
+        click.echo(f"Error: {wrong}", err=True)
         return 1
     return 0
 
 
-async def _print_all(url: str, worker_dead_s: float) -> None:
+async def _print_all(url: str, settings: Settings) -> None:
+    """The verdict first. What cannot be described after a good one is told, and changes nothing of it."""
+    await judge(url, settings)
     with ExitStack() as stack:
-        async for heading, text in look(url, worker_dead_s, stack):
-            click.echo(f"{heading:<12} {text}")
+        try:
+            async for heading, text in look(url, settings.presence.worker_dead_s, stack):
+                click.echo(_line(heading, text))
+        except Wrong as untold:
+            click.echo(_line("note", str(untold)))
+
+
+def _line(heading: str, text: str) -> str:
+    """A heading and its text; on a terminal the text stays in its column."""
+    line = f"{heading:<12} {text}"
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else len(line) + 1
+    return textwrap.fill(line, max(width, 40), subsequent_indent=" " * 13, break_on_hyphens=False)
+
+
+async def judge(url: str, settings: Settings) -> None:
+    """Raises Wrong if a worker would not be ready with this Redis: why, and whether waiting can help."""
+    worker = f"check-{secrets.token_hex(4)}"
+    route = route_for(settings.redis.route, is_cluster(url))
+    redis, health, ear = connections(url, worker, route, settings), Health(worker), Ear(keys.live(room(0)))
+    health.watch(redis.store, redis.pubsub)
+    async with AsyncExitStack() as stack:
+        if isinstance(redis.finder, SentinelFinder):
+            stack.push_async_callback(redis.finder.close)
+        stack.push_async_callback(redis.store.close)
+        stack.push_async_callback(redis.pubsub.close)
+        await _start(redis, health, ear)
+        if not health.deaf_or_cut_off:
+            await asyncio.wait([redis.pubsub.subscribe(ear.channel)], timeout=WAIT_S)
+        await look_at_writes(health, WriteCheck(redis.store, worker, route.publish_verb))
+        if troubles := health.troubles():
+            raise Wrong(_sentences(troubles))
+        if not await ear.has_heard(WAIT_S):
+            raise Wrong(f"A message published to a room did not come back within {WAIT_S:g} s.")
+
+
+def _sentences(troubles: list[Trouble]) -> str:
+    """What is wrong, then whether waiting can help."""
+    said = ["; ".join(trouble.sentence for trouble in troubles)]
+    said += dict.fromkeys(trouble.advice for trouble in troubles if trouble.advice)
+    return " ".join(f"{each[0].upper()}{each[1:]}." for each in said)
+
+
+async def _start(redis: Connections, health: Health, ear: Ear) -> None:
+    """Connects and listens. Returns when both stand, when it is plain that they will not, or after `WAIT_S`."""
+    until_s = time.monotonic() + WAIT_S
+    store = asyncio.create_task(redis.store.start(WAIT_S, redis.pubsub))
+    pubsub = asyncio.create_task(redis.pubsub.start(WAIT_S, ear))
+    waiting = {store, pubsub}
+    while (
+        waiting
+        and time.monotonic() < until_s
+        and not (time.monotonic() > until_s - WAIT_S + PLAIN_S and health.is_plain)
+    ):
+        _, waiting = await asyncio.wait(waiting, timeout=LOOK_S)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(store, pubsub, return_exceptions=True)
+
+
+class Ear:
+    """What the channels bring to a check: one message, published by the check's own write."""
+
+    def __init__(self, channel: bytes) -> None:
+        self.channel = channel
+        self._heard = asyncio.Event()
+
+    def on_messages(self, messages: list[tuple[bytes, bytes]]) -> None:
+        if any(channel == self.channel for channel, _ in messages):
+            self._heard.set()
+
+    def on_channels_lost(self, channels: list[bytes]) -> None:
+        """`Health` asks the subscriber itself."""
+
+    def on_failover(self, last_heard_s: float) -> None:
+        """A check keeps nothing of a room."""
+
+    def on_restored(self) -> None:
+        """A check keeps nothing of a room."""
+
+    async def has_heard(self, limit_s: float) -> bool:
+        """Waits for the message."""
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._heard.wait()
+        except TimeoutError:
+            return False
 
 
 async def look(url: str, worker_dead_s: float, stack: ExitStack) -> AsyncIterator[tuple[str, str]]:
-    """Lines (heading, text) as they are found; the stack closes the connections. Raises Wrong."""
+    """Lines (heading, text) about a Redis that is fit, as they are found; the stack closes the connections."""
     store = await open_store(url, stack)
-    seen = [await _facts(server, store.is_cluster) for server in store.servers]
+    seen = [facts for server in store.servers if (facts := await _facts(server)) is not None]
     yield "topology", store.topology
     for facts in seen:
         for line in describe(facts):
             yield line
+    if not seen:
+        yield "server", "does not tell what it is (INFO is refused)"
     yield "round trip", await _round_trip(store)
-    yield "scripts", await _scripts(store)
-    yield "pub/sub", await _publish_to_self(store, stack)
+    yield "scripts", "work"  # `judge` has seen both
+    yield "pub/sub", "works"
     yield "workers", await _workers(store, worker_dead_s)
     for facts in seen:
         for warning in warnings(facts):
             yield "warning", warning
 
 
-async def _facts(server: Server, expects_cluster: bool) -> Facts:
-    info = parse_info(await server.need("INFO", "everything"))
+async def _facts(server: Server) -> Facts | None:
+    """What a server says of itself; None where it refuses to."""
     config: dict[str, str] = {}
+    try:
+        info = parse_info(await server.ask("INFO", "everything"))
+    except (StoreRefused, StoreDenied):
+        return None
     try:
         for name in _ASKED:
             found = await server.ask("CONFIG", "GET", name)
             config |= {found[0].decode(): found[1].decode()} if found else {}
-    except StoreRefused:  # no permission, or a managed service without CONFIG
+    except (StoreRefused, StoreDenied):  # no permission, or a managed service without CONFIG
         config = {}
-    facts = facts_of(str(server.endpoint), info.values, config)
-    refuse_unfit(facts, expects_cluster)
-    return facts
+    return facts_of(str(server.endpoint), info.values, config)
 
 
 async def _round_trip(store: Store) -> str:
@@ -103,42 +197,6 @@ async def _round_trip(store: Store) -> str:
             await server.need("PING")
             times_ms.append((time.perf_counter() - begun) * 1000)
     return f"{statistics.median(times_ms):.2f} ms (median of {len(times_ms)} PINGs)"
-
-
-async def _scripts(store: Store) -> str:
-    word = uuid.uuid4().hex.encode()
-    key = keys.check(word)
-    server = store.holder(key)
-    answer = await server.run(ECHO, key, word)
-    if answer != word:
-        raise Wrong("A script did not read what it had written.")
-    return "work"
-
-
-async def _publish_to_self(store: Store, stack: ExitStack) -> str:
-    """Subscribes, publishes and waits for it; by the sharded commands on a Cluster."""
-    channel = keys.check(uuid.uuid4().hex.encode())
-    listen, tell = ("SSUBSCRIBE", "SPUBLISH") if store.is_cluster else ("SUBSCRIBE", "PUBLISH")
-    server = store.holder(channel)
-    heard = asyncio.Event()
-
-    def on_messages(messages: list[tuple[bytes, bytes]]) -> None:
-        if (channel, channel) in messages:
-            heard.set()
-
-    listener = await open_listener(server, on_messages, stack)
-    try:
-        async with asyncio.timeout(WAIT_S):
-            await listener.call(listen, channel)
-            await server.need(tell, channel, channel)
-            await heard.wait()
-    except StoreError as error:
-        raise server.wrong(error) from error
-    except TimeoutError as late:
-        raise Wrong(
-            f"A message published to the channel of this check did not come back within {WAIT_S:g} s."
-        ) from late
-    return "works"
 
 
 async def _workers(store: Store, worker_dead_s: float) -> str:

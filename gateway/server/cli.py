@@ -53,10 +53,17 @@ def main() -> None:
     """Chat over Socket.IO: many stateless workers, one Redis or Valkey, one order for everybody.
 
     Without a command it serves: `gateway --port 9000` is `gateway serve --port 9000`.
+
+    \b
+    gateway                                       with an embedded Valkey, to try it
+    gateway --redis redis://127.0.0.1:6379/0      with your own Redis or Valkey
+    gateway check                                 is that Redis fit? do workers live?
+
+    All other options are environment variables: docs/options.md has them.
     """
 
 
-@main.command()
+@main.command(short_help="Runs the gateway until Ctrl-C or SIGTERM (the default).")
 @click.option("--host", metavar="ADDRESS", help="Address to listen on; all by default.")
 @click.option("--port", metavar="NUMBER", help="Port to listen on; 8006 by default (PORT).")
 @click.option(
@@ -73,18 +80,21 @@ def serve(host: str | None, port: str | None, workers: str | None, redis_url: st
     os.execv(sys.executable, [sys.executable, *GUNICORN])
 
 
-@main.command()
+@main.command(short_help="Tells whether Redis is fit, and which workers live.")
 @click.option(
     "--redis", "redis_url", metavar="URL", help="Redis or Valkey (REDIS_URL); a running embedded one without."
 )
 def check(redis_url: str | None) -> None:
-    """Tells what it sees of Redis and of live workers; exit status 1 when something is wrong."""
+    """Tells whether Redis is fit for the gateway, as a worker would judge, and which workers live.
+
+    Exit status 1, with what is wrong and whether waiting can help, when a worker would not be ready.
+    """
     from gateway.server.check import check as look
 
     sys.exit(look(_with_options({"--redis": redis_url})))
 
 
-@main.command()
+@main.command(short_help="Prints the tables of options, error codes and metrics.")
 @click.option(
     "--write",
     "folder",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.interfaces import CommandStore, PrimaryFinder, PubSub
-from gateway.redis.address import Endpoint, FixedFinder, endpoint_of, is_cluster
+from gateway.redis.address import Endpoint, FixedFinder, endpoint_of
 from gateway.redis.cluster.commands import ClusterCommands
 from gateway.redis.cluster.pubsub import ClusterPubSub
 from gateway.redis.commands import PrimaryCommands
@@ -16,6 +16,7 @@ from gateway.redis.connection import STALE_S, CommandOptions
 from gateway.redis.pubsub import PrimaryPubSub
 from gateway.redis.sentinel import SentinelFinder
 from gateway.redis.server_watch import ServerWatch
+from gateway.redis_url import Topology, read_redis_url
 from gateway.rooms.routes import Route
 from gateway.settings import Settings
 from gateway.state.scripts import ALL
@@ -40,7 +41,8 @@ class Connections:
 def connections(url: str, worker: str, route: Route, settings: Settings) -> Connections:
     """Commands and channels for a URL of any topology, and what notices that another primary took over."""
     redis, name, watch = settings.redis, f"gateway-{worker}", ServerWatch()
-    is_alone = not is_cluster(url) and "+sentinel://" not in url
+    topology = read_redis_url(url).topology
+    is_alone = topology is Topology.ALONE
     options = CommandOptions(
         timeout_s=redis.timeout_s,
         unresponsive_s=redis.unresponsive_s,
@@ -48,7 +50,7 @@ def connections(url: str, worker: str, route: Route, settings: Settings) -> Conn
         stale_s=None if is_alone or settings.publish.wait_replicas else STALE_S,
         scripts=ALL,
     )
-    if is_cluster(url):
+    if topology is Topology.CLUSTER:
         cluster = ClusterCommands(url, watch, name, options)
         channels = ClusterPubSub(cluster, watch, worker, redis.probe_s, redis.unresponsive_s)
         return Connections(cluster, channels, watch)

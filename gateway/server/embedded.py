@@ -209,7 +209,9 @@ def _answers(process: subprocess.Popen[bytes], port: int, password: str) -> bool
     """Waits until this very process answers on the port; False when it ended or the limit has passed."""
     deadline = time.monotonic() + START_LIMIT_S
     retry = Retry(NoBackoff(), 0)
-    with redis.Redis(port=port, password=password, socket_timeout=1, protocol=2, retry=retry) as client:
+    with redis.Redis(
+        host="127.0.0.1", port=port, password=password, socket_timeout=1, protocol=2, retry=retry
+    ) as client:
         while process.poll() is None and time.monotonic() < deadline:
             try:
                 if client.info("server")["process_id"] == process.pid:

@@ -1,7 +1,7 @@
 """What a Redis or Valkey says of itself, and what that means for rooms. Pure: no connection, no clock.
 
-Owns the sentences of `gateway check`: what can be lost with this persistence and this replication, what is
-wrong, what deserves a warning. What cannot work raises `Wrong` with one sentence.
+Owns the sentences of `gateway check`: what can be lost with this persistence and this replication, and what deserves a
+warning. Whether it works at all is not judged here (`check.judge`).
 """
 
 from __future__ import annotations
@@ -10,12 +10,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
-
-from gateway.errors import StoreRefused
-
-OLDEST_MAJOR = 7
-"""Sharded pub/sub and what the scripts rely on came with Redis 7.0; every Valkey has them."""
 
 
 class Wrong(Exception):
@@ -105,25 +99,6 @@ def facts_of(address: str, info: Mapping[str, Any], config: Mapping[str, str]) -
     )
 
 
-def refuse_unfit(facts: Facts, expects_cluster: bool) -> None:
-    """Raises Wrong for a server that is too old, a replica, or of another kind than the URL says."""
-    major = facts.version.split(".", 1)[0]
-    if facts.product == "Redis" and (not major.isdigit() or int(major) < OLDEST_MAJOR):
-        raise Wrong(
-            f"{facts.address} is Redis {facts.version}; the gateway needs Redis {OLDEST_MAJOR}.0 or Valkey."
-        )
-    if facts.is_cluster and not expects_cluster:
-        raise Wrong(
-            f"{facts.address} is a node of a Redis Cluster: name it by redis+cluster://{facts.address}."
-        )
-    if expects_cluster and not facts.is_cluster:
-        raise Wrong(f"{facts.address} is not a node of a Redis Cluster: name it by redis://{facts.address}.")
-    if not facts.is_primary:
-        raise Wrong(
-            f"{facts.address} is a read-only replica of {facts.primary_address}: name the primary instead."
-        )
-
-
 def describe(facts: Facts) -> Iterator[tuple[str, str]]:
     """Lines about one server, each with its heading."""
     yield "server", f"{facts.product} {facts.version} at {facts.address}"
@@ -147,33 +122,6 @@ def warnings(facts: Facts) -> Iterator[str]:
             f"{facts.address} takes writes while cut off from its replicas, and a failover drops them: "
             "set min-replicas-to-write to 1."
         )
-
-
-def wrong_with(place: str, error: BaseException, wait_s: float) -> Wrong:
-    """Says in one sentence why a server cannot be used, from what its connection or its reply raised."""
-    text = str(error).rstrip(".") or type(error).__name__
-    word, _, rest = text.partition(" ")
-    said = rest if re.fullmatch("[A-Z]+", word) and rest else text
-    if isinstance(error, TimeoutError) or "not answer in time" in text:
-        return Wrong(f"{place} does not answer within {wait_s:g} s.")
-    if word in ("NOAUTH", "WRONGPASS") or "AUTH" in text:
-        return Wrong(f"{place} does not let this user in: {said}.")
-    if word == "NOPERM":
-        return Wrong(f"{place} does not allow this user what the gateway needs: {said}.")
-    if word == "READONLY":
-        return Wrong(f"{place} is read-only: {said}.")
-    if isinstance(error, StoreRefused) or said != text:
-        return Wrong(f"{place} refuses what the gateway needs: {said}.")
-    return Wrong(f"{place} cannot be reached: {text}.")
-
-
-def without_secrets(text: str, url: str) -> str:
-    """A sentence about a URL without the password of that URL."""
-    credentials, found, _ = url.partition("://")[2].rpartition("@")
-    password = credentials.partition(":")[2]
-    for secret in {password, unquote(password)} - {""} if found else set():
-        text = text.replace(secret, "***")
-    return text
 
 
 def _persistence(facts: Facts) -> str:

@@ -25,12 +25,12 @@ from functools import partial
 from typing import Any
 
 from gateway.option_types import SettingsError
-from gateway.server import logs
+from gateway.server import greeting, logs
 from gateway.server.embedded import EmbeddedValkey
 from gateway.server.embedded_folder import EmbeddedError, state_folder, url_of
 from gateway.server.refusals import WORKER_CLASS, refuse_what_cannot_work
 from gateway.server.run_folder import remove_if_ours, run_folder
-from gateway.settings import EmbeddedOptions, ServerOptions, Settings, variable_of
+from gateway.settings import EmbeddedOptions, Settings, variable_of
 
 # Until there is something to undo, Ctrl-C just ends the process; `gateway serve` has held it back for this moment.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -84,9 +84,11 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Says where the gateway listens and what to try next."""
-    addresses = [str(listener) for listener in server.LISTENERS]
-    print(greeting(addresses, server.num_workers, _settings.server), flush=True)
+    """Says where the gateway listens and keeps its rooms. What to try is left for the first worker that is
+    ready: until then it would not work."""
+    addresses = [greeting.shown(str(listener)) for listener in server.LISTENERS]
+    print(greeting.listening(addresses, server.num_workers, _settings), flush=True)
+    greeting.leave(os.environ[variable_of("server.run_dir")], addresses, _settings.server)
 
 
 def post_fork(server: Any, worker: Any) -> None:
@@ -121,26 +123,6 @@ def pre_exec(server: Any) -> None:
 def on_exit(server: Any) -> None:
     """Undoes `on_starting`; all workers have gone by now."""
     _release(os.getpid(), server)
-
-
-def greeting(addresses: list[str], worker_count: int, paths: ServerOptions) -> str:
-    """The few lines for the person who started the gateway; `addresses` as gunicorn writes them."""
-    shown = [
-        address.replace("//0.0.0.0:", "//localhost:").replace("//[::]:", "//localhost:")
-        for address in addresses
-    ]
-    page = next((address for address in shown if address.startswith("http")), "http://localhost:8006")
-    return "\n".join(
-        (
-            f"The chat gateway listens at {', '.join(shown)} ({worker_count} workers). Ctrl-C stops it.",
-            f"Try it: open {page}{paths.path_prefix}/healthz in a browser and paste into its console (F12):",
-            "  const { io } = await import('https://cdn.socket.io/4.8.1/socket.io.esm.min.js');",
-            f"  const chat = io({{ path: '{paths.path_prefix}{paths.path}' }}); chat.onAny(console.log);",
-            "  chat.emit('join', { username: 'me', room: 'lobby' });",
-            "  chat.emit('send', { username: 'me', room: 'lobby', message: 'Hello' });",
-            "`gateway check` tells what it sees of Redis and of the workers.",
-        )
-    )
 
 
 def _release(master_pid: int, server: Any) -> None:

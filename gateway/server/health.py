@@ -1,4 +1,7 @@
-"""Whether this worker is alive, and whether it should get work. Answers `/healthz`, `/readyz` and `/metrics`."""
+"""Whether this worker is alive, and whether it should get work. Answers `/healthz`, `/readyz` and `/metrics`.
+
+Ready means: commands reach Redis, its channels are heard, and a write of each kind that messages need has passed.
+"""
 
 from __future__ import annotations
 
@@ -8,46 +11,81 @@ from aiohttp import web
 
 from gateway import metrics
 from gateway.background import missing_loops
+from gateway.errors import Trouble
 from gateway.interfaces import CommandStore, PubSub
+
+UNTRIED = Trouble("no write has passed yet", "")
+"""Of a Redis that is connected and has not been asked yet."""
 
 
 class Health:
     """One worker's state, as a load balancer sees it. It exists before the connections to Redis do."""
 
     def __init__(self, worker: str) -> None:
-        self._worker = worker
+        self.worker = worker
         self._redis: tuple[CommandStore, PubSub] | None = None
         self._since_s = time.monotonic()
         self.is_draining = False
+        self.writes: Trouble | None = UNTRIED
+        """Why the last write that was asked for did not pass, or None. `readiness.py` sets it."""
 
     def watch(self, store: CommandStore, pubsub: PubSub) -> None:
-        """From now on readiness depends on these two."""
+        """From now on readiness depends on these two, and on `writes`."""
         self._redis = store, pubsub
 
-    def reasons(self) -> list[str]:
+    @property
+    def store_trouble(self) -> Trouble | None:
+        """Why commands do not reach Redis, or None."""
+        return self._redis[0].trouble if self._redis is not None else None
+
+    @property
+    def deaf_or_cut_off(self) -> bool:
+        """Whether commands or channels do not reach Redis."""
+        return (
+            self._redis is None
+            or self._redis[0].trouble is not None
+            or self._redis[1].unhealthy_reason is not None
+        )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether something has been refused, where waiting alone changes nothing within seconds."""
+        return any(
+            ": " in trouble.sentence and "in time" not in trouble.sentence for trouble in self.troubles()
+        )
+
+    def troubles(self) -> list[Trouble]:
         """Why this worker is not ready; empty if it is."""
-        found = ["draining"] if self.is_draining else []
-        found += [f"a background task has ended: {name}" for name in missing_loops()]
+        found = [Trouble("draining", "")] if self.is_draining else []
+        found += [
+            Trouble(f"a background task has ended: {name}", "restart the worker") for name in missing_loops()
+        ]
         if self._redis is None:
-            return [*found, "starting"]
+            return [*found, Trouble("starting", "")]
         store, pubsub = self._redis
-        if not store.is_up:
-            found.append("no connection to the store")
+        if store.trouble is not None:
+            found.append(store.trouble)
         if (unhealthy_reason := pubsub.unhealthy_reason) is not None:
-            found.append(unhealthy_reason)
+            found.append(Trouble(unhealthy_reason, ""))
+        if self.writes is not None and (store.trouble is None or self.writes is not UNTRIED):
+            found.append(self.writes)
         return found
+
+    def reasons(self) -> list[str]:
+        """The same as sentences."""
+        return [trouble.sentence for trouble in self.troubles()]
 
     async def healthz(self, request: web.Request) -> web.Response:
         """200 as long as the event loop turns."""
         up_s = round(time.monotonic() - self._since_s, 1)
-        return web.json_response({"status": "ok", "worker": self._worker, "up_s": up_s})
+        return web.json_response({"status": "ok", "worker": self.worker, "up_s": up_s})
 
     async def readyz(self, request: web.Request) -> web.Response:
         """200 when ready, else 503; with the worker's id and the reasons."""
         reasons = self.reasons()
-        body = {"ready": not reasons, "worker": self._worker, "reasons": reasons}
+        body = {"ready": not reasons, "worker": self.worker, "reasons": reasons}
         return web.json_response(body, status=503 if reasons else 200)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """This worker's counters in Prometheus' text format."""
-        return web.Response(text=metrics.text(self._worker))
+        return web.Response(text=metrics.text(self.worker))

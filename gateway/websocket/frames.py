@@ -68,8 +68,8 @@ class FrameParser:
 
     def feed(self, data: bytes, most: int = ALL, most_bytes: int = ALL) -> list[Message]:
         """The messages that `data` completes, in order, as (opcode, payload). Raises FrameError for the first
-        violation: its `messages` came before it, and every later call raises it again. One call takes about `most` frames and
-        `most_bytes`, counted after inflating; what it leaves in `rest` is for the next call, of `b""` perhaps.
+        violation: its `messages` came before it, and every later call raises it again. One call takes about `most`
+        frames and `most_bytes`, counted after inflating; what it leaves in `rest` is for the next call.
         """
         messages: list[Message] = []
         at = 0

@@ -222,13 +222,13 @@ async def test_the_loss_of_the_connection_answers_everything_once(server: Valkey
 async def test_more_commands_than_a_connection_holds_are_refused_at_once(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.redis.connection.IN_FLIGHT_MAX", 10)
+    monkeypatch.setattr("gateway.redis.connection.IN_FLIGHT_MAX", 20)
     async with opened(redis_url) as connection:
         ledger = Ledger()
-        for number in range(12):
+        for number in range(22):
             connection.submit(pack("ECHO", number), ledger.expects(number))
-        assert ledger.numbers() == [10, 11]
-        await until(lambda: len(ledger.answers) == 12, 2, "the others are answered")
+        assert ledger.numbers() == [20, 21]
+        await until(lambda: len(ledger.answers) == 22, 2, "the others are answered")
 
 
 async def test_a_look_at_very_many_commands_in_flight_takes_as_long_for_each_as_at_few(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.errors import StoreError, StoreMoved, StoreRefused, StoreUnavailable
+from gateway.errors import StoreDenied, StoreError, StoreMoved, StoreRefused, StoreUnavailable
 from gateway.redis.address import endpoint_of, open_connection
 from gateway.redis.connection import as_store_error
 from gateway.redis.subscriber_connection import SubscriberConnection
@@ -37,7 +37,10 @@ async def test_a_server_that_is_no_primary_any_more_is_given_up(server: Valkey) 
     [
         ("WRONGTYPE Operation against a key", StoreRefused),
         ("ERR unknown command", StoreRefused),
-        ("NOPERM this user", StoreRefused),
+        ("NOPERM this user", StoreDenied),
+        ("NOAUTH Authentication required.", StoreDenied),
+        ("WRONGPASS invalid username-password pair", StoreDenied),
+        ("ERR ACL failure in script: User tenant has no permissions to access the 'x' key", StoreDenied),
         ("READONLY You can't write against a read only replica.", StoreUnavailable),
         ("LOADING Redis is loading the dataset in memory", StoreUnavailable),
         ("MASTERDOWN Link with MASTER is down", StoreUnavailable),

@@ -81,7 +81,8 @@ async def test_a_worker_without_its_store_starts_and_says_why_it_is_not_ready(
     async with serving(build_app(settings("redis://127.0.0.1:1/0"))) as url:
         status, told = await fetch_json(f"{url}/readyz")
         assert (status, told["ready"]) == (503, False)
-        assert told["reasons"] == ["no connection to the store", "not subscribed to the store"]
+        refused = "no connection to the store: 127.0.0.1:1 cannot be reached: Connection refused"
+        assert told["reasons"] == [refused, "not subscribed to the store"]
         assert (await fetch_json(f"{url}/healthz"))[0] == 200
         async with await Member.connect(url) as ann:
             assert (await ann.join("ann", "r"))["code"] == "unavailable"
@@ -132,9 +133,16 @@ async def test_every_reason_for_not_being_ready_is_named(server: Valkey) -> None
         health = Health(uuid.uuid4().hex)
         assert health.reasons() == ["starting"]
         health.watch(worker.store, worker.pubsub)
+        assert health.reasons() == ["no write has passed yet"]
+        health.writes = None
         assert health.reasons() == []
         health.is_draining = True
         assert health.reasons() == ["draining"]
         server.kill()
-        await until(lambda: len(health.reasons()) == 3, what="the store is missed")
-        assert health.reasons()[1:] == ["no connection to the store", "not subscribed to the store"]
+        await until(lambda: "cannot be reached" in str(health.reasons()), what="the store is missed")
+        _, lost, deaf = health.reasons()
+        assert (
+            lost
+            == f"no connection to the store: 127.0.0.1:{server.port} cannot be reached: Connection refused"
+        )
+        assert deaf == "not subscribed to the store"

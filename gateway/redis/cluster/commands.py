@@ -18,15 +18,16 @@ import structlog
 from redis.crc import key_slot
 
 from gateway.background import Background
-from gateway.errors import StoreError, StoreMoved, StoreUnavailable
+from gateway.errors import StoreError, StoreMoved, StoreUnavailable, StoreUnreachable, Trouble
 from gateway.interfaces import CommandEvents, OnReply, Reply
 from gateway.redis.address import Endpoint, open_connection, open_with_scripts, with_address
 from gateway.redis.cluster.redirects import RedirectedCommand, SlotRedirect
 from gateway.redis.cluster.slot_map import SLOTS, Address, address_of, read_slots, seeds_of
-from gateway.redis.commands import CommandCalls
+from gateway.redis.commands import CommandCalls, no_connection
 from gateway.redis.connection import CommandConnection, CommandOptions, pack
 from gateway.redis.reconnect import ReconnectingConnection
 from gateway.redis.server_watch import ServerWatch
+from gateway.redis.troubles import trouble_with
 
 log = structlog.get_logger("gateway.store")
 
@@ -35,6 +36,9 @@ REFRESH_S = 1.0
 
 AGAIN_S = 0.02
 """Wait before a command is tried again whose keys are moving at this moment."""
+
+HOMES_TRIED = 1000
+"""Keys that are tried to find one on each primary: of 100 primaries with equal shares, one in 20,000 is missed."""
 
 ASKING = pack(b"ASKING")
 
@@ -62,6 +66,8 @@ class ClusterCommands(CommandCalls):
         self._nodes: dict[Address, Node] = {}
         self._under_way: dict[int, int] = {}  # slot -> commands without an answer
         self._redirects: dict[int, SlotRedirect] = {}
+        self._has_map = False
+        self._failure: StoreUnavailable | None = None  # of the last node that was asked for the map in vain
         self._look = asyncio.Event()
         self._first = asyncio.Event()
         self._background = Background("cluster")
@@ -73,6 +79,30 @@ class ClusterCommands(CommandCalls):
         return bool(self._nodes) and all(
             node.reconnecting.connection is not None for node in self._nodes.values()
         )
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why some slots cannot be reached, or None."""
+        for node in self._nodes.values():
+            if node.reconnecting.connection is None:
+                return no_connection(node.reconnecting.failure)
+        if not self._has_map:
+            return no_connection(self._failure)
+        if None in self._owners:
+            return Trouble(
+                "The Cluster is down: some slots have no primary",
+                "waiting helps when every slot has one again",
+            )
+        return None
+
+    def homes(self, key_of: Callable[[int], bytes]) -> list[int]:
+        """One number for each primary, in at most `HOMES_TRIED` tries."""
+        found: dict[Address | None, int] = {}
+        for number in range(HOMES_TRIED):
+            found.setdefault(self.owner(key_of(number)), number)
+            if len(found) >= len(self._nodes):
+                break
+        return list(found.values())
 
     def owner(self, key: bytes) -> Address | None:
         """The primary that holds a key, or a sharded channel."""
@@ -222,19 +252,20 @@ class ClusterCommands(CommandCalls):
         for seed in self._seeds:
             try:
                 connection = await open_connection(seed, self._new, self._name)
-            except StoreError:
+            except StoreUnavailable as error:
+                self._failure = error
                 continue
             try:
                 return read_slots(await connection.call("CLUSTER", "SLOTS"), (seed.host, seed.port))
-            except StoreError:
-                continue
+            except StoreError as error:
+                self._failure = StoreUnreachable(trouble_with(str(seed), error))
             finally:
                 connection.abort()
         raise StoreUnavailable("no node of the Cluster answers")
 
     def _adopt(self, owners: list[Address | None]) -> None:
         is_changed = owners != self._told
-        self._owners = owners
+        self._owners, self._has_map, self._failure = owners, True, None
         wanted = {owner for owner in owners if owner is not None}
         for address in wanted:
             self._node(address)

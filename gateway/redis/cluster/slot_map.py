@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gateway.interfaces import Reply
-from gateway.redis.address import Endpoint, endpoint_of
+from gateway.redis.address import Endpoint, endpoints_of
+from gateway.redis_url import read_redis_url
 
 Address = tuple[str, int]
 
@@ -12,14 +13,8 @@ SLOTS = 16384
 
 
 def seeds_of(url: str) -> list[Endpoint]:
-    """The nodes named in `redis+cluster://[user:password@]host:port[,host:port…]`. Raises ValueError."""
-    scheme, _, rest = url.partition("://")
-    credentials, at, hosts = rest.split("/", 1)[0].rpartition("@")
-    plain = "rediss" if scheme.startswith("rediss") else "redis"
-    seeds = [endpoint_of(f"{plain}://{credentials}{at}{host}") for host in hosts.split(",") if host]
-    if not seeds:
-        raise ValueError("a Cluster's URL names at least one node: redis+cluster://host:port")
-    return seeds
+    """The nodes named in `redis+cluster://[user:password@]host:port[,host:port…]`. Raises UrlError."""
+    return endpoints_of(read_redis_url(url))
 
 
 def read_slots(reply: Reply, asked: Address) -> list[Address | None]:

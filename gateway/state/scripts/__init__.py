@@ -28,6 +28,7 @@ PRESENCE_AWAY = _load("presence_away")
 PRESENCE_SWEEP = _load("presence_sweep")
 MEMBERS = _load("members")
 WORKER_BEAT = _load("worker_beat")
+READY = _load("ready")
 
 ALL = (
     PUBLISH,
@@ -38,4 +39,5 @@ ALL = (
     PRESENCE_SWEEP,
     MEMBERS,
     WORKER_BEAT,
+    READY,
 )

@@ -1,0 +1,58 @@
+"""Options that must fit each other: each pair that cannot, and the sentence that says so.
+
+Owns no option; `settings.py` does, and asks here. A pair that only works badly is described in docs/options.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.redis_url import Topology, read_redis_url
+
+CHARACTER_BYTES = 12
+"""What a character may take in JSON: an emoji that a client writes as two escapes, such as `\\ud83d\\ude00`."""
+AROUND_BYTES = 4096
+"""What else an event may take: 64 + 128 + 128 characters of names and keys, and what stands around them."""
+
+
+def contradictions(settings: Any) -> Iterator[tuple[bool, str]]:
+    """Options that cannot both hold: whether it is so, and the sentence."""
+    engine, redis, publish, presence = settings.engine, settings.redis, settings.publish, settings.presence
+    yield (
+        engine.outbound_mark_bytes > engine.outbound_max_bytes,
+        "GATEWAY_OUTBOUND_MARK_BYTES must not be above GATEWAY_OUTBOUND_MAX_BYTES",
+    )
+    yield redis.probe_s >= redis.unresponsive_s, "GATEWAY_PROBE_S must be below GATEWAY_DEAF_S"
+    yield (
+        redis.route == "cluster" and not _is_on_a_cluster(redis.url),
+        "GATEWAY_ROUTE=cluster needs a REDIS_URL that begins with redis+cluster://",
+    )
+    yield (
+        redis.is_prefix_historys_too and not redis.prefix,
+        "GATEWAY_PREFIX_HISTORY=on needs a GATEWAY_PREFIX",
+    )
+    yield (
+        settings.server.path in ("", "/healthz", "/readyz", "/metrics"),
+        "GATEWAY_PATH must be a path of its own, such as /socket.io",
+    )
+    yield (
+        publish.position_ttl_s < publish.history_ttl_s,
+        "GATEWAY_POSITION_TTL_S must not be below GATEWAY_HISTORY_TTL_S: "
+        "a history without its position is numbered anew",
+    )
+    yield (
+        presence.worker_dead_s < 2 * presence.heartbeat_s,
+        "GATEWAY_WORKER_DEAD_S must be at least twice GATEWAY_HEARTBEAT_S: "
+        "workers that live would be presumed dead",
+    )
+    needed_bytes = CHARACTER_BYTES * settings.limits.message_max + AROUND_BYTES
+    yield (
+        engine.max_payload_bytes < needed_bytes,
+        f"GATEWAY_FRAME_MAX_BYTES must be at least {needed_bytes} for messages of {settings.limits.message_max} "
+        "characters (GATEWAY_MESSAGE_MAX)",
+    )
+
+
+def _is_on_a_cluster(url: str | None) -> bool:
+    return url is not None and read_redis_url(url).topology is Topology.CLUSTER

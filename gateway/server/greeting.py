@@ -1,0 +1,88 @@
+"""What the person who started the gateway reads first.
+
+Owns two texts. The master says at once where it listens and where rooms are kept, because both are true then. What to
+try next is left in the workers' folder; the first worker that is ready takes it and says it, for all. So nobody is told
+to try what does not work yet. Never shows a password.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from gateway.redis_url import PORT, read_redis_url
+from gateway.server.embedded_folder import state_folder
+from gateway.settings import ServerOptions, Settings
+
+FILE = "greeting"
+"""In the workers' folder."""
+LISTENING_WITHIN_S = 0.2
+"""Longest wait for a Redis of this machine to accept."""
+
+
+def listening(addresses: list[str], worker_count: int, settings: Settings) -> str:
+    """What is true before any worker has reached Redis."""
+    workers = "1 worker" if worker_count == 1 else f"{worker_count} workers"
+    return f"The chat gateway listens at {', '.join(addresses)} ({workers}). Ctrl-C stops it.\n{_store(settings)}"
+
+
+def _store(settings: Settings) -> str:
+    """Where the rooms are kept, and how to have them elsewhere."""
+    if settings.redis.url is not None:
+        return f"Rooms are kept in Redis: {read_redis_url(settings.redis.url).place}."
+    folder = state_folder(settings.embedded.state_dir)
+    kept = f"Rooms are kept in an embedded Valkey, with its data in {folder}."
+    if is_listening(PORT):
+        return (
+            f"{kept}\nThe Redis at 127.0.0.1:{PORT} is NOT used, because REDIS_URL is not set. To use it:\n"
+            f"  gateway --redis redis://127.0.0.1:{PORT}/0"
+        )
+    return f"{kept}\nTo use a Redis of your own: gateway --redis redis://HOST:{PORT}/0"
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody accepts connections on that port of this machine."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), LISTENING_WITHIN_S):
+            return True
+    except OSError:
+        return False
+
+
+def shown(address: str) -> str:
+    """An address as gunicorn writes it, in the form that a browser of this machine can open."""
+    return address.replace("//0.0.0.0:", "//localhost:").replace("//[::]:", "//localhost:")
+
+
+def to_try(addresses: list[str], paths: ServerOptions) -> str:
+    """What to try once a worker is ready."""
+    page = next((address for address in addresses if address.startswith("http")), "http://localhost:8006")
+    return "\n".join(
+        (
+            f"Ready. Try it: open {page}{paths.path_prefix}/healthz in a browser, press F12, and paste:",
+            "  const cdn = 'https://cdn.socket.io/4.8.1/socket.io.esm.min.js';",
+            "  const { io } = await import(cdn);",
+            f"  const chat = io({{ path: '{paths.path_prefix}{paths.path}' }}); chat.onAny(console.log);",
+            "  chat.emit('join', { username: 'me', room: 'lobby' });",
+            "  chat.emit('send', { username: 'me', room: 'lobby', message: 'Hello' });",
+            "`gateway check` tells what it sees of Redis and of the workers.",
+        )
+    )
+
+
+def leave(folder: str, addresses: list[str], paths: ServerOptions) -> None:
+    """Leaves what to try for the first worker that is ready."""
+    (Path(folder) / FILE).write_text(to_try(addresses, paths), encoding="utf-8")
+
+
+def say(folder: str | None) -> None:
+    """Prints what the master left, unless another worker has done so."""
+    if folder is None:
+        return
+    left, mine = Path(folder) / FILE, Path(folder) / f"{FILE}-said"
+    try:
+        left.rename(mine)
+    except FileNotFoundError:
+        return
+    print(mine.read_text(encoding="utf-8"), flush=True)
+    mine.unlink()
