@@ -16,6 +16,7 @@ from gateway.server.health import Health
 GATEWAY = Path(__file__).parents[1] / "gateway"
 STARTERS = {"create_task", "ensure_future", "TaskGroup", "run_coroutine_threadsafe"}
 NOT_BACKGROUND = {
+    ("server/check.py", "create_task"): "awaited by the function that starts them",
     ("redis/sentinel.py", "create_task"): "awaited by the function that starts them",
     ("transport/connection.py", "ensure_future"): "its end is handled by `_resume`: the connection closes",
 }

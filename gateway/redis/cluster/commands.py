@@ -21,10 +21,18 @@ from gateway.background import Background
 from gateway.errors import StoreError, StoreMoved, StoreUnavailable, StoreUnreachable, Trouble
 from gateway.interfaces import CommandEvents, OnReply, Reply
 from gateway.redis.address import Endpoint, open_connection, open_with_scripts, with_address
-from gateway.redis.cluster.redirects import RedirectedCommand, SlotRedirect
+from gateway.redis.cluster.node import Node
+from gateway.redis.cluster.redirects import (
+    AGAIN_S,
+    ASKING,
+    RedirectedCommand,
+    SlotRedirect,
+    ignore,
+    is_redirect,
+)
 from gateway.redis.cluster.slot_map import SLOTS, Address, address_of, read_slots, seeds_of
 from gateway.redis.commands import CommandCalls, no_connection
-from gateway.redis.connection import CommandConnection, CommandOptions, pack
+from gateway.redis.connection import CommandConnection, CommandOptions
 from gateway.redis.reconnect import ReconnectingConnection
 from gateway.redis.server_watch import ServerWatch
 from gateway.redis.troubles import trouble_with
@@ -33,23 +41,6 @@ log = structlog.get_logger("gateway.store")
 
 REFRESH_S = 1.0
 """Time between two looks at the map of slots when nothing asks for one sooner."""
-
-AGAIN_S = 0.02
-"""Wait before a command is tried again whose keys are moving at this moment."""
-
-HOMES_TRIED = 1000
-"""Keys that are tried to find one on each primary: of 100 primaries with equal shares, one in 20,000 is missed."""
-
-ASKING = pack(b"ASKING")
-
-
-class Node:
-    """One primary and the connection to it."""
-
-    def __init__(self, address: Address, reconnecting: ReconnectingConnection[CommandConnection]) -> None:
-        self.address = address
-        self.reconnecting = reconnecting
-        self.last: CommandConnection | None = None
 
 
 class ClusterCommands(CommandCalls):
@@ -172,7 +163,7 @@ class ClusterCommands(CommandCalls):
             return
         self._under_way[slot] = self._under_way.get(slot, 0) + 1
         if waiting.ask is not None:
-            connection.submit(ASKING, _ignore)
+            connection.submit(ASKING, ignore)
         connection.submit(waiting.command, lambda reply: self._answered(slot, waiting, reply))
 
     def _answered(self, slot: int, waiting: RedirectedCommand, reply: Reply) -> None:
@@ -181,18 +172,12 @@ class ClusterCommands(CommandCalls):
             self._under_way[slot] = left
         else:
             del self._under_way[slot]
-        if self._is_turned(reply) and time.monotonic() < waiting.until_s:
+        if is_redirect(reply) and time.monotonic() < waiting.until_s:
             self._turn(slot, waiting, str(reply))
         else:
             waiting.answer(StoreUnavailable(str(reply)) if isinstance(reply, StoreMoved) else reply)
         if not left and slot in self._redirects:
             self._end_redirect(slot)
-
-    @staticmethod
-    def _is_turned(reply: Reply) -> bool:
-        return isinstance(reply, StoreMoved) or (
-            isinstance(reply, StoreError) and str(reply).startswith("TRYAGAIN")
-        )
 
     def _turn(self, slot: int, waiting: RedirectedCommand, words: str) -> None:
         redirect = self._redirects.setdefault(slot, SlotRedirect())
@@ -316,7 +301,3 @@ class ClusterCommands(CommandCalls):
 
     def _down(self) -> None:
         self._look.set()
-
-
-def _ignore(reply: Reply) -> None:
-    """Nobody waits for the answer to ASKING."""

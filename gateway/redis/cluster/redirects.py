@@ -6,9 +6,15 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import StoreError, StoreMoved, StoreUnavailable
 from gateway.interfaces import OnReply, Reply
 from gateway.redis.cluster.slot_map import Address
+from gateway.redis.connection import pack
+
+AGAIN_S = 0.02
+"""Wait before a command is tried again whose keys are moving at this moment."""
+
+ASKING = pack(b"ASKING")
 
 
 @dataclass(slots=True)
@@ -45,3 +51,14 @@ class SlotRedirect:
     turned: list[RedirectedCommand] = field(default_factory=list)
     held: list[RedirectedCommand] = field(default_factory=list)
     not_before_s: float = 0.0
+
+
+def is_redirect(reply: Reply) -> bool:
+    """Whether a node turned a command away because of its slot: MOVED, ASK or TRYAGAIN."""
+    return isinstance(reply, StoreMoved) or (
+        isinstance(reply, StoreError) and str(reply).startswith("TRYAGAIN")
+    )
+
+
+def ignore(reply: Reply) -> None:
+    """Nobody waits for the answer to ASKING."""
