@@ -30,7 +30,7 @@ from gateway.redis.cluster.redirects import (
     ignore,
     is_redirect,
 )
-from gateway.redis.cluster.slot_map import SLOTS, Address, address_of, read_slots, seeds_of
+from gateway.redis.cluster.slot_map import SLOTS, Address, address_of, one_for_each, read_slots, seeds_of
 from gateway.redis.commands import CommandCalls, no_connection
 from gateway.redis.connection import CommandConnection, CommandOptions
 from gateway.redis.reconnect import ReconnectingConnection
@@ -87,13 +87,8 @@ class ClusterCommands(CommandCalls):
         return None
 
     def homes(self, key_of: Callable[[int], bytes]) -> list[int]:
-        """One number for each primary, in at most `HOMES_TRIED` tries."""
-        found: dict[Address | None, int] = {}
-        for number in range(HOMES_TRIED):
-            found.setdefault(self.owner(key_of(number)), number)
-            if len(found) >= len(self._nodes):
-                break
-        return list(found.values())
+        """One number for each primary, of which `key_of` makes a key that it holds."""
+        return one_for_each(lambda number: self.owner(key_of(number)), len(self._nodes))
 
     def owner(self, key: bytes) -> Address | None:
         """The primary that holds a key, or a sharded channel."""

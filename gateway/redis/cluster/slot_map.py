@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.interfaces import Reply
 from gateway.redis.address import Endpoint, endpoints_of
 from gateway.redis_url import read_redis_url
@@ -30,3 +32,18 @@ def address_of(text: str, known: Address | None) -> Address:
     """Where MOVED or ASK points; without a host it is that of the node that is known."""
     host, _, port = text.rpartition(":")
     return host or (known[0] if known is not None else "127.0.0.1"), int(port)
+
+
+HOMES_TRIED = 1000
+"""Keys that are tried to find one on each primary: of 100 primaries with equal shares, one in 20,000 is missed."""
+
+
+def one_for_each(owner_of: Callable[[int], Address | None], primaries: int) -> list[int]:
+    """One number for each of so many primaries, by the owner of what is made of the number, in at most `HOMES_TRIED`
+    tries."""
+    found: dict[Address | None, int] = {}
+    for number in range(HOMES_TRIED):
+        found.setdefault(owner_of(number), number)
+        if len(found) >= primaries:
+            break
+    return list(found.values())
