@@ -38,6 +38,13 @@ def logs_can_be_caught() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def log_level_is_each_tests_own() -> Iterator[None]:
+    """A gateway that a test builds sets the level below which nothing is logged: not for the tests after it."""
+    yield
+    structlog.reset_defaults()
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """URL of a Redis: REDIS_URL if set, else a container when Docker answers, else the embedded Valkey.

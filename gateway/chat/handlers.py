@@ -136,6 +136,9 @@ class Chat:
             session.refuse(refusal, ack, event=name, **_about(event))
         except (StoreUnavailable, TimeoutError):
             session.refuse(Refusal("unavailable"), ack, event=name, **_about(event))
+        except StoreError as error:  # one that trying again does not change: a key of another type, say
+            log.error("event_refused", event_name=name, room=event.room, reason=str(error))
+            session.refuse(Refusal("internal"), ack, event=name, **_about(event))
         except Exception:
             log.exception("event_failed", session=session.sid, event_name=name, room=event.room)
             session.refuse(Refusal("internal"), ack, event=name, **_about(event))

@@ -20,10 +20,13 @@ from tests.support.gateways import REPOSITORY, Gateway, fetch_json
 from tests.support.opener import Opener
 from tests.support.waiting import until
 
-MASTERS_OWN = {"gateway", "gateway.server", "gateway.cpus", "gateway.option_types", "gateway.settings"} | {
+MASTERS_OWN = {
+    "gateway", "gateway.server", "gateway.cpus", "gateway.option_pairs", "gateway.option_types",
+    "gateway.redis_url", "gateway.settings", "gateway.unknown_options",
+} | {
     f"gateway.server.{name}"
     for name in (
-        "embedded", "embedded_folder", "fresh_worker", "gunicorn_conf", "logs", "refusals", "run_folder",
+        "embedded", "embedded_folder", "fresh_worker", "greeting", "gunicorn_conf", "logs", "refusals", "run_folder",
     )
 }  # fmt: skip
 
