@@ -6,6 +6,8 @@ import asyncio
 import time
 import uuid
 
+import pytest
+
 from tests.support.chat_worker import ChatWorker, Client, chat_worker
 from tests.support.waiting import HeldUp, in_time, tried_again, until
 
@@ -59,6 +61,7 @@ async def test_since_ahead_of_a_shared_snapshot_is_honoured_by_a_fresher_one(
     await until(lambda: ben.messages() == ["m1"], what="the message")
 
 
+@pytest.mark.system
 async def test_joining_again_goes_on_by_position_when_it_fails(redis_url: str, room: str) -> None:
     async with chat_worker(redis_url) as worker:
         await _fails_and_goes_on(worker, room)

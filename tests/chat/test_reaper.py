@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+import pytest
 from structlog.testing import capture_logs
 
 from gateway import keys
@@ -109,6 +110,7 @@ async def test_when_the_store_is_back_the_next_heartbeat_does_not_wait(worker: C
         await until(worker.has_beaten, what="a heartbeat long before it is due")
 
 
+@pytest.mark.system
 @tried_again(HeldUp)
 async def test_when_the_store_is_back_those_who_live_have_time_to_beat(redis_url: str) -> None:
     """While it was away nobody could beat: every heartbeat is old, until each worker is connected again."""
@@ -129,6 +131,7 @@ async def test_when_the_store_is_back_those_who_live_have_time_to_beat(redis_url
         assert await here.users(room) == ["ann", "ben"]
 
 
+@pytest.mark.system
 async def test_a_worker_that_died_while_the_store_was_away_is_cleaned_up_after(
     worker: ChatWorker, room: str
 ) -> None:

@@ -154,6 +154,7 @@ async def test_nobody_listening_is_unavailable() -> None:
         await ask("redis://127.0.0.1:1/0", "PING")
 
 
+@pytest.mark.system
 async def test_a_server_that_accepts_and_never_answers_is_unavailable_after_a_second(server: Valkey) -> None:
     endpoint = endpoint_of(server.url)
     server.freeze()

@@ -158,6 +158,7 @@ async def test_scripts_that_are_flushed_all_the_time_lose_no_answer(server: Valk
 # -- silence and loss
 
 
+@pytest.mark.system
 async def test_a_server_that_hangs_is_answered_for_in_time_and_once(server: Valkey) -> None:
     async with opened(server.url) as connection:
         assert await connection.call("PING") == b"PONG"
@@ -177,6 +178,7 @@ async def test_a_server_that_hangs_is_answered_for_in_time_and_once(server: Valk
         assert ledger.numbers() == list(range(50))
 
 
+@pytest.mark.system
 @tried_again(HeldUp)
 async def test_commands_sent_while_it_hangs_get_their_own_time(server: Valkey) -> None:
     async with opened(server.url) as connection:

@@ -254,6 +254,7 @@ async def test_a_wait_for_confirmation_outlives_a_break(server: Valkey, room: st
         await asyncio.wait_for(asyncio.shield(waiting), LIMIT_S)
 
 
+@pytest.mark.system
 @tried_again(HeldUp)
 async def test_a_silent_connection_is_probed_and_stays(server: Valkey) -> None:
     before = deaf.value
@@ -276,6 +277,7 @@ async def test_a_silent_connection_is_probed_and_stays(server: Valkey) -> None:
         assert (heard.backs, deaf.value) == (backs, before)
 
 
+@pytest.mark.system
 async def test_a_deaf_connection_is_found_out_and_replaced(server: Valkey, room: str) -> None:
     before = deaf.value
     async with pubsub_on(server) as (pubsub, _, heard):
