@@ -158,7 +158,11 @@ def _wants_snapshot(room: Room) -> bool:
 
 
 def wanted_from(room: Room) -> Position:
-    """The oldest entry that somebody needs, with the room where it is: whoever wants the whole history wants all."""
+    """The oldest entry that somebody needs, with the room where it is: whoever wants the whole history wants all. So
+    does a room after a failover, until it is settled: with newer entries only, members of a Cluster whose primary had
+    stood still got messages twice."""
+    if room.reading.is_unsure or room.detector.has_observations:
+        return NO_POSITION
     epoch, begun_at = room.epoch, room.reading.begun_at.position
     readers = [one.position for one in room.reading.waiting]
     readers += [one.position for one in room.members.values() if one.state is MemberState.LAGGING]
