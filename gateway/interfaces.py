@@ -210,6 +210,13 @@ class CommandStore(Protocol):
         """Numbers whose keys together lie on every server that takes writes."""
 
     def server(self, key: bytes) -> str: ...
+    @property
+    def has_origins(self) -> bool:
+        """Whether one server's messages are heard at others, so that each must say where it comes from."""
+
+    def origin(self, key: bytes) -> str:
+        """What the messages of the server that holds a key say they come from; empty where they say nothing."""
+
     def submit(self, key: bytes, command: bytes, on_reply: OnReply) -> None: ...
     def call(self, key: bytes, *arguments: Argument) -> asyncio.Future[Reply]: ...
     def run(

@@ -93,7 +93,7 @@ class Joining:
         room = member.room
         entries, recovered = since(self._since, snapshot)
         packets = numbered_packets(room.name_json, entries, snapshot.epoch, {})
-        packets += room.numbered_after(snapshot.seq)
+        packets += room.reading.packets_after(snapshot.position)
         if self._ack is not None:
             member.answers = [*member.answers, JoinAnswer(self._ack, change.count, recovered)]
         session.rooms[room.name] = member

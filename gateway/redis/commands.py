@@ -84,6 +84,15 @@ class PrimaryCommands(CommandCalls):
         """Which server process holds a key; empty while there is no connection to it."""
         return self._reconnecting.connection.server if self._reconnecting.connection is not None else ""
 
+    @property
+    def has_origins(self) -> bool:
+        """A server on its own brings its own messages only."""
+        return False
+
+    def origin(self, key: bytes) -> str:
+        """See `has_origins`."""
+        return ""
+
     def submit(self, key: bytes, command: bytes, on_reply: OnReply) -> None:
         connection = self._reconnecting.connection
         if connection is None:

@@ -123,8 +123,11 @@ class LossDetector:
         return is_other
 
     def _add(self, observation: Observation, last_heard_s: float) -> None:
-        if observation.position.epoch and observation not in self._observations:
-            self._observations[observation] = last_heard_s
+        """The connection that leaves first may have heard the server less recently than the other one, by which the
+        last acknowledgement came: the later time counts."""
+        if observation.position.epoch:
+            known_s = self._observations.get(observation, last_heard_s)
+            self._observations[observation] = max(known_s, last_heard_s)
             for oldest in list(self._observations)[:-OBSERVATIONS_MAX]:
                 del self._observations[oldest]
 

@@ -3,10 +3,31 @@ raised, because anybody who reaches Redis can publish on the channel."""
 
 from __future__ import annotations
 
-from gateway.protocol import Position, is_json
+from typing import NamedTuple
+
+from gateway.protocol import is_json
 
 DIGITS_MAX = 18
 """Of a seq: more than a room of a million messages a second has in ten thousand years."""
+
+
+class Arrived(NamedTuple):
+    """Where a message is by what its channel brought. `origin` names the server that stored it, where another one's
+    messages can come by the same channel (the bus of a Cluster brings them); else it is empty."""
+
+    epoch: str
+    seq: int
+    origin: str = ""
+
+    def is_from_elsewhere(self, origin: str) -> bool:
+        """Whether another server stored it than `origin`, where both are known. After a failover in a Cluster, what the
+        old primary still stores is heard by those who listen to the new one already, and the other way round."""
+        return bool(self.origin and origin) and self.origin != origin
+
+
+def channel_epoch(epoch: str, origin: str) -> bytes:
+    """The epoch as the messages bring it that this server stores; `origin` may be empty."""
+    return f"{epoch}@{origin}".encode() if origin else epoch.encode()
 
 
 def is_object(data: bytes) -> bool:
@@ -15,18 +36,20 @@ def is_object(data: bytes) -> bool:
     return data.startswith(b"{") and data.endswith(b"}") and (data.isascii() or _is_utf_8(data))
 
 
-def parse_payload(head: bytes, data: bytes) -> Position | str | None:
-    """What stands before the data: a position, or the session that does not get the notice. None if it is malformed."""
+def parse_payload(head: bytes, data: bytes) -> Arrived | str | None:
+    """What stands before the data: a position, `<epoch>:<seq>` or `<epoch>@<origin>:<seq>`, or the session that does
+    not get the notice. None if it is malformed."""
     if data and not (is_object(data) and is_json(data)):
         return None
     try:
         if head.startswith(b"-"):
             return head[1:].decode() if data else None
-        epoch, _, number = head.decode().partition(":")
+        place, _, number = head.decode().partition(":")
     except UnicodeDecodeError:
         return None
     is_number = number.isascii() and number.isdigit() and len(number) <= DIGITS_MAX
-    return Position(epoch, int(number)) if epoch and is_number else None
+    epoch, _, origin = place.partition("@")
+    return Arrived(epoch, int(number), origin) if epoch and is_number else None
 
 
 def _is_utf_8(data: bytes) -> bool:

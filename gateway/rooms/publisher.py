@@ -94,7 +94,7 @@ class Publisher:
             b"EVALSHA", PUBLISH.digest, b"%d" % len(names), *names,
             self._route.publish_verb, self._route.channel(name), *self._route.wrapping(name), room.name_json,
             b"%d" % options.history_messages, b"%d" % options.history_ttl_s, b"%d" % options.position_ttl_s,
-            b"%d" % options.idempotency_ttl_s, new_epoch().encode(),
+            b"%d" % options.idempotency_ttl_s, new_epoch().encode(), b"1" if self._store.has_origins else b"",
         ]  # fmt: skip
         head = b"*%d\r\n" % (len(arguments) + PER_MESSAGE) + b"".join(map(_bulk, arguments))
         if idempotency_key is None:

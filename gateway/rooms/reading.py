@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from gateway.errors import StoreError
 from gateway.protocol import Position
+from gateway.rooms.payloads import Arrived
 from gateway.rooms.position_check import Observation
+from gateway.rooms.replays import RECEIVE
 from gateway.state.history import NO_POSITION, Snapshot
 
 OnSnapshot = Callable[[Snapshot | StoreError], None]
@@ -22,8 +24,8 @@ class Waiting(NamedTuple):
     position: Position | None
 
 
-Buffered = tuple[str, int, bytes]
-"""Epoch, seq and data of a message that the channel brought."""
+Heard = tuple[Arrived, bytes]
+"""Where a message is, and its data."""
 
 
 class Reading:
@@ -37,7 +39,9 @@ class Reading:
     begun_at        the last message that live members had when this reading began
     before_loss     the position when the channel was lost: what it brings when it is back was published later
     failovers       how many servers were left; an answer counts only if none was since the question
-    buffer          what the channel brought since the reading began, at most for the time-out of one command
+    buffer          what the channel brought since the reading began and nobody has got, at most for the time-out of one
+                    command
+    delivered       what live members got since then
     waiting         who waits for the snapshot
     is_running      whether `resync.py` works on the room
     woken           set when a snapshot is wanted while it pauses
@@ -47,6 +51,7 @@ class Reading:
         "before_loss",
         "begun_at",
         "buffer",
+        "delivered",
         "failovers",
         "is_open",
         "is_refused",
@@ -62,7 +67,8 @@ class Reading:
         self.begun_at = Observation(NO_POSITION)
         self.before_loss = NO_POSITION
         self.failovers = 0
-        self.buffer: list[Buffered] = []
+        self.buffer: list[Heard] = []
+        self.delivered: list[tuple[Position, bytes]] = []
         self.waiting: list[Waiting] = []
         self.woken: asyncio.Event | None = None
 
@@ -70,14 +76,33 @@ class Reading:
         """A snapshot that is asked for from now on is wanted; live members have got this message last."""
         self.is_open, self.must_repeat = True, False
         self.begun_at = Observation(position, data)
-        self.buffer = []
+        self.buffer, self.delivered = [], []
         if self.woken is not None:
             self.woken.set()
+
+    def keep(self, arrived: Arrived, data: bytes) -> None:
+        """A message came that nobody gets now."""
+        if self.is_open:
+            self.buffer.append((arrived, data))
+
+    def follow(self, position: Position, data: bytes) -> None:
+        """Live members got a message."""
+        if self.is_open:
+            self.delivered.append((position, data))
+
+    def packets_after(self, position: Position) -> list[tuple[int, bytes]]:
+        """The `receive` packets of what live members got since the reading began, after a position that is the
+        snapshot's or later, with their seqs."""
+        return [
+            (at.seq, RECEIVE + data + b"]")
+            for at, data in self.delivered
+            if at.epoch == position.epoch and at.seq > position.seq
+        ]
 
     def end(self) -> None:
         """The snapshot has been dealt with."""
         self.is_open = False
-        self.buffer = []
+        self.buffer, self.delivered = [], []
 
     def was_delivered_before_loss(self, epoch: str, seq: int) -> bool:
         """Whether a message that the channel brings now has a number that was given before the channel was lost: Redis

@@ -49,11 +49,13 @@ class Answer(NamedTuple):
     """A snapshot, or why there is none.
 
     `is_settled` says that commands and channel lead to one server: the channel goes on from this snapshot, and what
-    was observed elsewhere has been told to the right server.
+    was observed elsewhere has been told to the right server. `origin` is what that server's messages say they come
+    from, where others' may come by the same channel.
     """
 
     snapshot: Snapshot | StoreError
     is_settled: bool = False
+    origin: str = ""
 
 
 class SnapshotSource(Protocol):
@@ -158,11 +160,7 @@ def _wants_snapshot(room: Room) -> bool:
 
 
 def wanted_from(room: Room) -> Position:
-    """The oldest entry that somebody needs, with the room where it is: whoever wants the whole history wants all. So
-    does a room after a failover, until it is settled: with newer entries only, members of a Cluster whose primary had
-    stood still got messages twice."""
-    if room.reading.is_unsure or room.detector.has_observations:
-        return NO_POSITION
+    """The oldest entry that somebody needs, with the room where it is: whoever wants the whole history wants all."""
     epoch, begun_at = room.epoch, room.reading.begun_at.position
     readers = [one.position for one in room.reading.waiting]
     readers += [one.position for one in room.members.values() if one.state is MemberState.LAGGING]
@@ -190,6 +188,7 @@ def apply(room: Room, answer: Answer, failovers: int) -> bool:
             return True
         if answer.is_settled:
             detector.confirm()
+            room.enter(room.epoch, answer.origin)
         is_old = reading.failovers != failovers  # another server was left since the question
         reading.is_unsure = not answer.is_settled or (reading.is_unsure and is_old)
         _align(room, snapshot)
@@ -209,14 +208,14 @@ def apply(room: Room, answer: Answer, failovers: int) -> bool:
     if reading.waiting or (answer.is_settled and detector.has_observations):
         return True
     is_late = isinstance(snapshot, Snapshot) and any(
-        judge(room.position, epoch, seq) is Arrival.HOLE for epoch, seq, _ in reading.buffer
+        judge(room.position, one.epoch, one.seq) is Arrival.HOLE for one, _ in reading.buffer
     )
     return (is_late or reading.must_repeat) and not room.is_idle
 
 
 def _align(room: Room, snapshot: Snapshot) -> None:
     """Brings the position and the live members to the snapshot, then over what the channel brought after it."""
-    found = _missed_by_live(room, snapshot) if room.epoch and room.members else None
+    found = _missed_by_live(room, snapshot) if room.epoch else None
     if found is not None and sum(len(entry) for _, entry in found.entries) > catching_up.PIECE_BYTES:
         for member in room.members.values():
             room.pause(member)  # each is brought up in pieces
@@ -227,14 +226,18 @@ def _align(room: Room, snapshot: Snapshot) -> None:
         room.move_to(snapshot)
     if packets:
         room.write(packets)  # behind the move: who is behind by this has all up to here
-    for epoch, seq, data in room.reading.buffer:
-        if not room.reading.is_unsure and judge(room.position, epoch, seq) is Arrival.NEXT:
-            room.deliver(seq, data)
+    if room.reading.is_unsure:
+        return
+    for arrived, data in room.reading.buffer:
+        if arrived.is_from_elsewhere(room.origin):
+            room.reading.must_repeat = True
+        elif judge(room.position, arrived.epoch, arrived.seq) is Arrival.NEXT:
+            room.deliver(arrived.seq, data)
 
 
 def _packets_of(room: Room, found: Missed | None, snapshot: Snapshot) -> list[bytes]:
     """What live members get of what they missed."""
-    if found is None:
+    if found is None or not room.members:
         return []
     packets = [gap_packet(room.name, found.trusted)] if found.is_gap else []
     return packets + history_packets(room.name_json, found.entries, snapshot.epoch)
@@ -262,7 +265,6 @@ def _bring_up(room: Room, member: Member[Room], snapshot: Snapshot, made: dict[i
     if found.is_gap:
         member.answers = [answer.with_gap() for answer in member.answers]
     first = [gap_packet(room.name, found.trusted)] if found.is_gap else []
-    packets = numbered_packets(room.name_json, found.entries, snapshot.epoch, made) + room.numbered_after(
-        after
-    )
+    packets = numbered_packets(room.name_json, found.entries, snapshot.epoch, made)
+    packets += room.reading.packets_after(Position(room.epoch, after))
     catching_up.catch_up(room, member, position, first, packets)

@@ -17,7 +17,7 @@ from gateway.protocol import Position, receive_json
 from gateway.rooms.fanout import Targets
 from gateway.rooms.loss_detector import LossDetector
 from gateway.rooms.member import Member, MemberState
-from gateway.rooms.payloads import is_object, parse_payload
+from gateway.rooms.payloads import Arrived, channel_epoch, is_object, parse_payload
 from gateway.rooms.position_check import Arrival, judge
 from gateway.rooms.reading import OnSnapshot, Reading, Waiting
 from gateway.rooms.replays import RECEIVE
@@ -28,12 +28,14 @@ StartResync = Callable[["Room"], None]
 
 
 class Room:
-    """One room on one worker.
+    """One room on one worker. It begins without an epoch, and has one from the first snapshot on.
 
     name, name_json   its name, and that as JSON
     channel           the one that its messages come by
-    epoch, seq        the position of the last message that live members got; no epoch before the first snapshot
-    epoch_bytes       the epoch as the channel brings it
+    epoch, seq        the position of the last message that live members got
+    epoch_bytes       the epoch as Redis is told it
+    origin            the server that stores the room's messages, where the channel can bring another's; else empty
+    channel_epoch     the epoch as that server's messages bring it
     last_data         the last message itself, as the channel brings it; None where it is not known
     members           by session
     joining           members that are on their way in
@@ -47,23 +49,10 @@ class Room:
     """
 
     __slots__ = (
-        "_start_resync",
-        "_targets",
-        "channel",
-        "detector",
-        "epoch",
-        "epoch_bytes",
-        "idle_due_s",
-        "is_following",
-        "joining",
-        "last_data",
-        "members",
-        "name",
-        "name_json",
-        "publish_head",
-        "reading",
+        "_start_resync", "_targets", "channel", "channel_epoch", "detector", "epoch", "epoch_bytes", "idle_due_s",
+        "is_following", "joining", "last_data", "members", "name", "name_json", "origin", "publish_head", "reading",
         "seq",
-    )
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -75,7 +64,8 @@ class Room:
         self.name = name
         self.name_json = orjson.dumps(name)
         self.channel = channel
-        self.epoch, self.epoch_bytes, self.seq = "", b"", 0
+        self.seq = 0
+        self.enter("", "")
         self.last_data: bytes | None = None
         self.members: dict[str, Member[Room]] = {}
         self.joining = 0
@@ -117,7 +107,7 @@ class Room:
         self._targets = None
 
     def take_answers(self, member: Member[Room]) -> list[bytes]:
-        """The acknowledgements of joins that waited for the history."""
+        """The answers to joins that waited for the history."""
         answers, member.answers = member.answers, ()
         return [answer.packet(self.name_json, self.position) for answer in answers]
 
@@ -162,13 +152,16 @@ class Room:
     # -- live messages
 
     def receive(self, payloads: Sequence[bytes]) -> None:
-        """Takes what the room's channel brought, in order: `<epoch>:<seq> <JSON>`; `-<session> <JSON>` for a notice
-        that this session does not get; `<epoch>:<seq>` alone where another worker tells the room's position. A payload
-        of another form is somebody else's: it is left out, and changes nothing for those beside it."""
+        """Takes what the room's channel brought, in order. A payload of a form that `payloads.py` does not know is
+        somebody else's: it is left out, and changes nothing for those beside it."""
         packets: list[bytes] = []
         for payload in payloads:
             head, _, data = payload.partition(b" ")
-            if self.is_following and head == b"%b:%d" % (self.epoch_bytes, self.seq + 1) and is_object(data):
+            if (
+                self.is_following
+                and head == b"%b:%d" % (self.channel_epoch, self.seq + 1)
+                and is_object(data)
+            ):
                 self.seq += 1
                 self.last_data = data
                 packets.append(RECEIVE + data + b"]")
@@ -188,9 +181,9 @@ class Room:
         elif isinstance(known, str):
             self._notice(known, RECEIVE + data + b"]")
         elif data:
-            self._unexpected(*known, data)
-        else:
-            self._told_position(*known)
+            self._unexpected(known, data)
+        elif known.epoch != self.epoch or known.seq > self.seq:
+            self.request_again()  # another worker tells where the room is, because Redis had lost something of it
 
     def write(self, packets: Sequence[bytes]) -> None:
         """Writes Engine.IO packets to all live members."""
@@ -204,57 +197,66 @@ class Room:
     def deliver(self, seq: int, data: bytes) -> None:
         """Writes the message that follows the position."""
         self.seq, self.last_data = seq, data
+        self.reading.follow(self.position, data)
         self.write((RECEIVE + data + b"]",))
 
     def move_to(self, snapshot: Snapshot) -> None:
         """Takes over the position of a snapshot."""
         if snapshot.epoch != self.epoch:
             self.publish_head = None  # its spare epoch may be the one that was taken
-        self.epoch, self.epoch_bytes, self.seq = snapshot.epoch, snapshot.epoch.encode(), snapshot.seq
+        self.enter(snapshot.epoch, self.origin)
+        self.seq = snapshot.seq
         newest = snapshot.entry_at(snapshot.seq)
         self.last_data = None
         if newest is not None:
             self.last_data = receive_json(newest, self.name_json, snapshot.position)
+
+    def enter(self, epoch: str, origin: str) -> None:
+        """What this server numbers in this epoch follows from now on."""
+        self.epoch, self.epoch_bytes, self.origin = epoch, epoch.encode(), origin
+        self.channel_epoch = channel_epoch(epoch, origin)
 
     def _notice(self, skipped: str, packet: bytes) -> None:
         for member in list(self.members.values()):
             if member.state is MemberState.LIVE and member.session != skipped:
                 member.socket.send_text(packet)
 
-    def _unexpected(self, epoch: str, seq: int, data: bytes) -> None:
+    def _unexpected(self, arrived: Arrived, data: bytes) -> None:
         """A message that does not follow the position, or comes while the room does not follow."""
         reading = self.reading
         if reading.is_refused and not reading.is_open:
             self.request()  # that it comes shows that somebody could store it
-        if reading.is_open:
-            reading.buffer.append((epoch, seq, data))
-        if reading.was_delivered_before_loss(epoch, seq):
-            self.detector.renumbered(epoch)
+        if not reading.is_unsure and arrived.is_from_elsewhere(self.origin):
             self.request_again()
             return
-        if reading.is_unsure:
-            return  # the number may be another message's: the snapshot will show it
-        arrival = judge(self.position, epoch, seq)
-        if arrival is Arrival.NEXT:
-            self.deliver(seq, data)
-        elif arrival is Arrival.HOLE and not reading.is_open:
-            if self.is_idle:
-                self.epoch, self.epoch_bytes = "", b""  # nobody misses it; the next join begins anew
-            else:
-                holes.add(1)
-                self.request()
-
-    def _told_position(self, epoch: str, seq: int) -> None:
-        """Another worker tells where the room is, because Redis had lost something of it."""
-        if epoch != self.epoch or seq > self.seq:
+        if reading.was_delivered_before_loss(arrived.epoch, arrived.seq):
+            reading.keep(arrived, data)
+            self.detector.renumbered(arrived.epoch)
             self.request_again()
+            return
+        arrival = judge(self.position, arrived.epoch, arrived.seq)
+        if reading.is_unsure:
+            reading.keep(arrived, data)  # the number may be another message's: the snapshot will show it
+        elif arrival is Arrival.NEXT:
+            self.deliver(arrived.seq, data)
+        elif arrival is Arrival.HOLE and reading.is_open:
+            reading.keep(arrived, data)
+        elif arrival is Arrival.HOLE:
+            self._missing()
+
+    def _missing(self) -> None:
+        """A message came, and something before it did not."""
+        if self.is_idle:
+            self.enter("", self.origin)  # nobody misses it; the next join begins anew
+        else:
+            holes.add(1)
+            self.request()
 
     # -- reading
 
     def with_snapshot(self, on_snapshot: OnSnapshot, position: Position | None = None) -> None:
         """For who has all up to `position`, or None of it: calls `on_snapshot` with a snapshot that was asked for after
-        this moment or, shared, shortly before it: what the channel brought since then is kept and follows by
-        `numbered_after`."""
+        this moment or, shared, shortly before it: `reading.packets_after` has what live members got since then."""
         self.reading.waiting.append(Waiting(on_snapshot, position))
         self.request()
 
@@ -266,29 +268,20 @@ class Room:
             self._start_resync(self)
 
     def request_again(self) -> None:
-        """Asks for a snapshot that is asked for from now on: the channel, or Redis, was away. What was observed here,
-        others may have to be told, though nobody is in the room any more."""
+        """Asks for a snapshot from now on: the channel, or Redis, was away. Others may have to be told what was seen
+        here, though nobody is in the room any more."""
         if self.reading.is_open:
             self.reading.must_repeat = True
         elif not self.is_idle or self.detector.has_observations:
             self.request()
-
-    def numbered_after(self, after: int) -> list[tuple[int, bytes]]:
-        """The `receive` packets of what the channel brought, and live members got, after a seq of the snapshot's or
-        later, with their seqs."""
-        return [
-            (seq, RECEIVE + data + b"]")
-            for epoch, seq, data in self.reading.buffer
-            if epoch == self.epoch and after < seq <= self.seq
-        ]
 
     def channel_lost(self) -> None:
         """The channel is gone. If it brings a number again that was given by now, Redis has lost data."""
         self.reading.before_loss = self.position
 
     def server_left(self, last_heard_s: float) -> None:
-        """Failover: commands or channel lead to another server than before, which was last heard at `last_heard_s`. The
-        caller asks for a snapshot."""
+        """Failover: commands or channel lead to another server than that, last heard at `last_heard_s`. The caller asks
+        for a snapshot."""
         self.detector.server_left(self.position, self.last_data, last_heard_s)
         self.reading.is_unsure = bool(self.epoch)
         self.reading.failovers += 1

@@ -47,8 +47,9 @@ class RedisSnapshots:
         except Exception as error:
             log.exception("snapshot_not_understood", room=room.name)
             raise StoreRefused(f"not understood: {error}") from error
-        is_settled = before == self._servers(room) and self._watch.is_settled(*before)
-        return Answer(snapshot, is_settled)
+        commands, channel, origin = before
+        is_settled = before == self._servers(room) and self._watch.is_settled(commands, channel)
+        return Answer(snapshot, is_settled, origin)
 
     async def pause(self, pause_s: float, woken: asyncio.Event) -> None:
         """Returns after `pause_s`, or when `woken` is set."""
@@ -58,7 +59,12 @@ class RedisSnapshots:
         except TimeoutError:
             pass
 
-    def _servers(self, room: Room) -> tuple[str, str]:
-        """Where the room is numbered, or where the one channel of all rooms belongs; and what brings its messages."""
+    def _servers(self, room: Room) -> tuple[str, str, str]:
+        """Where the room is numbered, or where the one channel of all rooms belongs; what brings its messages; and what
+        they say they come from."""
         key = keys.history(room.name) if self._route.is_per_room else room.channel
-        return self._histories.server(key), self._pubsub.server(room.channel)
+        return (
+            self._histories.server(key),
+            self._pubsub.server(room.channel),
+            self._histories.origin(room.name),
+        )

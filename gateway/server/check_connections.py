@@ -117,7 +117,7 @@ async def _by_sentinel(finder: SentinelFinder, url: str, stack: ExitStack) -> St
 async def _by_cluster(seeds: list[Endpoint], stack: ExitStack) -> Store:
     seed = await _first_that_answers(seeds, stack)
     reply = await seed.need("CLUSTER", "SLOTS")
-    owners = tuple(read_slots(reply, (seed.endpoint.host, seed.endpoint.port)))
+    owners = tuple(read_slots(reply, (seed.endpoint.host, seed.endpoint.port)).owners)
     addresses = list(dict.fromkeys(owner for owner in owners if owner is not None))
     servers = [await _connect(with_address(seed.endpoint, *address), stack) for address in addresses]
     names = ", ".join(str(server.endpoint) for server in servers)

@@ -111,6 +111,10 @@ class Histories:
         """Which server process holds a key; empty while there is no connection to it."""
         return self._store.server(key)
 
+    def origin(self, room: str) -> str:
+        """What the messages of the server that numbers a room say they come from; empty where they say nothing."""
+        return self._store.origin(keys.history(room))
+
     async def snapshot(
         self, room: str, observed: Observed = NOTHING, wanted: Position = NO_POSITION
     ) -> Snapshot:

@@ -31,13 +31,14 @@ def test_seeds_carry_the_way_in() -> None:
 
 def test_the_map_names_each_slots_primary() -> None:
     node = [b"10.0.0.1", 7000, b"id", []]
-    owners = read_slots([[0, 5460, node, node], [5461, 16383, [b"", 7001, b"id", []]]], ("asked", 1))
+    owners, names = read_slots([[0, 5460, node, node], [5461, 16383, [b"", 7001, b"id", []]]], ("asked", 1))
     assert (owners[0], owners[5460], owners[5461]) == (
         ("10.0.0.1", 7000),
         ("10.0.0.1", 7000),
         ("asked", 7001),
     )
-    assert read_slots([[1, 1, node]], ("asked", 1))[0] is None
+    assert names == {("10.0.0.1", 7000): "id", ("asked", 7001): "id"}
+    assert read_slots([[1, 1, node]], ("asked", 1)).owners[0] is None
 
 
 async def test_without_nodes_commands_are_answered_at_once() -> None:

@@ -76,13 +76,15 @@ def test_what_is_claimed_after_the_store_was_told_stays() -> None:
     assert known.ask(HERE) == Observed(Position("a", 5), age_ms=8000)
 
 
-def test_a_claim_made_again_is_as_old_as_it_was_and_nothing_is_claimed_without_an_epoch() -> None:
+def test_a_claim_made_again_is_as_old_as_it_was_last_and_nothing_is_claimed_without_an_epoch() -> None:
+    """The channel may leave a server long after it heard it last, and commands after one more acknowledgement."""
     known = detector()
     known.server_left(Position("", 0), None, 1.0)
     assert not known.has_observations
     known.server_left(HERE, None, 1.0)
     known.server_left(HERE, None, 9.0)
-    assert known.observed(HERE) == Observed(HERE, age_ms=9000)
+    known.server_left(HERE, None, 5.0)
+    assert known.observed(HERE) == Observed(HERE, age_ms=1000)
 
 
 def test_claims_are_bounded_and_the_newest_stay() -> None:

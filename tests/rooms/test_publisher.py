@@ -32,6 +32,8 @@ Outcomes = list[str | StoreError]
 class HandStore(CommandCalls):
     """Keeps commands until the test answers them."""
 
+    has_origins = False
+
     def __init__(self) -> None:
         self.commands: list[list[bytes]] = []
         self.waiting: list[OnReply] = []
@@ -67,7 +69,7 @@ def test_one_script_call_names_the_rooms_keys_and_what_was_seen() -> None:
     assert command[3:6] == [keys.history("tea"), keys.meta("tea"), keys.idempotency("tea", "k1")]
     assert command[6:8] == [b"PUBLISH", keys.live("tea")]
     assert command[11:16] == [b'"tea"', b"50", b"2592000", b"5184000", b"300"]
-    assert command[17:] == [b"a", b"4", b"", b"", HEAD]
+    assert command[17:] == [b"", b"a", b"4", b"", b"", HEAD]
     store.answer(b"a:5 7")
     assert outcomes == ["a:5"]
 

@@ -10,7 +10,7 @@ from tests.support.rooms_model import Person, Truth, World
 
 STEPS = 400
 SEEDS, BLOCK = 500, 50
-"""Worlds of each of the four kinds, and how many a test runs."""
+"""Worlds of each of the five kinds, and how many a test runs."""
 
 
 def judge(person: Person, truth: Truth) -> list[str]:
@@ -49,19 +49,19 @@ SMALL_BYTES = 130
 """A piece of one or two of the messages here, so that who catches up often stops half-way."""
 
 
-def run(seed: int, loses_data: bool, splits: bool = False) -> World:
+def run(seed: int, loses_data: bool, splits: bool = False, has_bus: bool = False) -> World:
     usual_bytes, catching_up.PIECE_BYTES = (
         catching_up.PIECE_BYTES,
         SMALL_BYTES if seed % 2 else catching_up.PIECE_BYTES,
     )
     try:
-        return _run(seed, loses_data, splits)
+        return _run(seed, loses_data, splits, has_bus)
     finally:
         catching_up.PIECE_BYTES = usual_bytes
 
 
-def _run(seed: int, loses_data: bool, splits: bool) -> World:
-    world = World(seed, loses_data, splits)
+def _run(seed: int, loses_data: bool, splits: bool, has_bus: bool) -> World:
+    world = World(seed, loses_data, splits, has_bus)
     for worker in world.workers:
         worker.come()
     for _ in range(STEPS):
@@ -72,13 +72,20 @@ def _run(seed: int, loses_data: bool, splits: bool) -> World:
 
 @pytest.mark.parametrize("block", range(SEEDS // BLOCK))
 @pytest.mark.parametrize(
-    ("loses_data", "splits"), [(False, False), (True, False), (False, True), (True, True)]
+    ("loses_data", "splits", "has_bus"),
+    [
+        (False, False, False),
+        (True, False, False),
+        (False, True, False),
+        (True, True, False),
+        (False, True, True),
+    ],
 )
 def test_nothing_is_missing_doubled_or_misordered_unless_a_gap_says_so(
-    block: int, loses_data: bool, splits: bool
+    block: int, loses_data: bool, splits: bool, has_bus: bool
 ) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        world = run(seed, loses_data, splits)
+        world = run(seed, loses_data, splits, has_bus)
         for worker in world.workers:
             assert worker.room.joining == 0
             for person in worker.people:

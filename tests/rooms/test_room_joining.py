@@ -24,7 +24,7 @@ def join(room: Room, session: str, position: Position | None = None) -> tuple[Re
             return
         entries, _ = since(position, snapshot)
         packets = history_packets(room.name_json, entries, snapshot.epoch)
-        packets += [packet for _, packet in room.numbered_after(snapshot.seq)]
+        packets += [packet for _, packet in room.reading.packets_after(snapshot.position)]
         room.add(member)
         recorder.send_texts(packets)
 
@@ -202,6 +202,6 @@ def test_the_buffer_is_empty_when_no_snapshot_is_under_way() -> None:
     live_member(hand.room)
     hand.room.request()
     hand.hears(1, 2)
-    assert len(hand.room.numbered_after(0)) == 2
+    assert len(hand.room.reading.packets_after(Position("a", 0))) == 2
     hand.comes(stored(2))
-    assert hand.room.numbered_after(0) == []
+    assert hand.room.reading.packets_after(Position("a", 0)) == []

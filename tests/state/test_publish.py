@@ -34,7 +34,7 @@ async def publish(
         names.append(keys.idempotency(room, key))
     reply = await store.run(
         PUBLISH, tuple(names), "PUBLISH", keys.live(room), "", " ", "", f'"{room}"', kept, TTL_S, META_TTL_S,
-        IDEMPOTENCY_TTL_S, epoch, *observed.arguments(), entry_head(text, "ann"),
+        IDEMPOTENCY_TTL_S, epoch, "", *observed.arguments(), entry_head(text, "ann"),
     )  # fmt: skip
     return Position.parse(reply.removeprefix(b"=").partition(b" ")[0].decode())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.errors import StoreError
 from gateway.protocol import Position, receive_json
+from gateway.rooms.payloads import channel_epoch
 from gateway.rooms.resync import Answer
 from gateway.rooms.room import Room
 from gateway.state.history import Observed, Snapshot
@@ -32,17 +33,19 @@ class RoomByHand:
         self.source.reads = 0
         return self
 
-    def hears(self, *seqs: int, epoch: str = "a") -> None:
+    def hears(self, *seqs: int, epoch: str = "a", origin: str = "") -> None:
         """The channel brings messages, all in one read."""
-        self.room.receive([live(seq, epoch) for seq in seqs])
+        self.room.receive([live(seq, epoch, origin=origin) for seq in seqs])
 
     def asks(self) -> Observed:
         """What the reading under way says of what was observed."""
         return self.source.ask()
 
-    def comes(self, snapshot: Snapshot | StoreError, is_settled: bool = True) -> None:
+    def comes(self, snapshot: Snapshot | StoreError, is_settled: bool = True, origin: str = "") -> None:
         """The snapshot that was asked for."""
-        self.source.answer(snapshot if isinstance(snapshot, StoreError) else Answer(snapshot, is_settled))
+        self.source.answer(
+            snapshot if isinstance(snapshot, StoreError) else Answer(snapshot, is_settled, origin)
+        )
 
     def is_paused(self) -> bool:
         """Whether the reading waits before it tries again."""
@@ -53,9 +56,11 @@ def text(seq: int, epoch: str = "a", mark: str = "") -> bytes:
     return b'{"message":"%b%d%b","username":"u","__createdtime__":1}' % (epoch.encode(), seq, mark.encode())
 
 
-def live(seq: int, epoch: str = "a", mark: str = "") -> bytes:
+def live(seq: int, epoch: str = "a", mark: str = "", origin: str = "") -> bytes:
     where = Position(epoch, seq)
-    return f"{where} ".encode() + receive_json(text(seq, epoch, mark), b'"tea"', where)
+    return (
+        channel_epoch(epoch, origin) + b":%d " % seq + receive_json(text(seq, epoch, mark), b'"tea"', where)
+    )
 
 
 def stored(seq: int, count: int = 100, epoch: str = "a", mark: str = "") -> Snapshot:

@@ -15,6 +15,7 @@ from gateway.errors import StoreError, StoreUnavailable
 from gateway.protocol import Position, receive_json
 from gateway.rooms.catching_up import catch_up
 from gateway.rooms.member import Member
+from gateway.rooms.payloads import channel_epoch
 from gateway.rooms.position_check import since
 from gateway.rooms.replays import numbered_packets
 from gateway.rooms.resync import Answer
@@ -50,6 +51,7 @@ class Server:
     seq: int = 0
     texts: list[str] = field(default_factory=list)
     begun_ms: int = 0
+    name: str = ""
 
     def _check(self, observed: Observed) -> bool:
         """epoch.lua; returns whether an epoch began because something was lost."""
@@ -83,7 +85,8 @@ class Server:
 
     def replica(self) -> Server:
         """Another server with the same data."""
-        return Server(self.truth, self.epoch, self.seq, list(self.texts), self.begun_ms)
+        name = f"n{int(self.name[1:]) + 1}" if self.name else ""
+        return Server(self.truth, self.epoch, self.seq, list(self.texts), self.begun_ms, name)
 
     def lose(self, count: int) -> None:
         """Comes back without its last messages."""
@@ -173,7 +176,7 @@ class Worker:
         else:
             found, self.found = self.found, None
             is_settled = self.servers == self._servers() and self.store is self.heard
-            self.source.go_on(Answer(found, is_settled))
+            self.source.go_on(Answer(found, is_settled, self.store.name))
 
     def retry(self) -> None:
         """The pause after a reading that failed is over."""
@@ -250,7 +253,7 @@ class Worker:
                 return
             entries, recovered = since(position, snapshot)
             packets = numbered_packets(ROOM_JSON, entries, snapshot.epoch, {})
-            packets += self.room.numbered_after(snapshot.seq)
+            packets += self.room.reading.packets_after(snapshot.position)
             person.joins.append((len(person.recorder.packets), recovered is True))
             catch_up(self.room, person.member, position if recovered else None, (), packets)
 
@@ -281,12 +284,13 @@ class Acknowledged:
 
 class World:
     """Workers on one store. Where it `splits`, another server takes over now and then, without the last messages
-    perhaps, while the old one goes on for those who have not heard of it."""
+    perhaps, while the old one goes on for those who have not heard of it. Where it `has_bus`, as a Cluster, what one of
+    the two stores may be heard by those who listen to the other."""
 
-    def __init__(self, seed: int, loses_data: bool, splits: bool = False) -> None:
+    def __init__(self, seed: int, loses_data: bool, splits: bool = False, has_bus: bool = False) -> None:
         self.random = Random(seed)
         self.truth = Truth()
-        self.store = Server(self.truth)
+        self.store = Server(self.truth, name="n0" if has_bus else "")
         names = ("w1", "w2", "w3")[: 3 if splits else 2]
         self.workers = [Worker(self.store, self.random, name, self._tell_position) for name in names]
         self.acknowledged: list[Acknowledged] = []
@@ -320,7 +324,8 @@ class World:
         if not worker.room.members:
             return
         position, text = worker.store.publish(worker.room.observed)
-        self._tell(worker.store, f"{position} ".encode() + receive_json(entry(text), ROOM_JSON, position))
+        head = channel_epoch(position.epoch, worker.store.name) + b":%d " % position.seq
+        self._tell(worker.store, head + receive_json(entry(text), ROOM_JSON, position))
         if self.random.random() < 0.5:
             worker.answered_s = self.truth.now_ms / 1000
             worker.room.detector.acknowledged(*position, entry(text))
@@ -330,7 +335,8 @@ class World:
 
     def _tell(self, store: Server, payload: bytes) -> None:
         for one in self.workers:
-            if one.is_subscribed and one.heard is store:
+            by_bus = bool(store.name) and self.random.random() < 0.7
+            if one.is_subscribed and (one.heard is store or by_bus):
                 one.channel.append(payload)
 
     def _tell_position(self, worker: Worker) -> None:

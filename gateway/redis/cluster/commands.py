@@ -18,10 +18,10 @@ import structlog
 from redis.crc import key_slot
 
 from gateway.background import Background
-from gateway.errors import StoreError, StoreMoved, StoreUnavailable, StoreUnreachable, Trouble
+from gateway.errors import StoreMoved, StoreUnavailable, Trouble
 from gateway.interfaces import CommandEvents, OnReply, Reply
-from gateway.redis.address import Endpoint, open_connection, open_with_scripts, with_address
-from gateway.redis.cluster.node import Node
+from gateway.redis.address import Endpoint, open_with_scripts, with_address
+from gateway.redis.cluster.node import Node, read_map
 from gateway.redis.cluster.redirects import (
     AGAIN_S,
     ASKING,
@@ -30,12 +30,18 @@ from gateway.redis.cluster.redirects import (
     ignore,
     is_redirect,
 )
-from gateway.redis.cluster.slot_map import SLOTS, Address, address_of, one_for_each, read_slots, seeds_of
+from gateway.redis.cluster.slot_map import (
+    SLOTS,
+    Address,
+    SlotMap,
+    address_of,
+    one_for_each,
+    seeds_of,
+)
 from gateway.redis.commands import CommandCalls, no_connection
 from gateway.redis.connection import CommandConnection, CommandOptions
 from gateway.redis.reconnect import ReconnectingConnection
 from gateway.redis.server_watch import ServerWatch
-from gateway.redis.troubles import trouble_with
 
 log = structlog.get_logger("gateway.store")
 
@@ -53,6 +59,7 @@ class ClusterCommands(CommandCalls):
         self._name = name
         self._options = options
         self._owners: list[Address | None] = [None] * SLOTS
+        self._names: dict[Address, str] = {}
         self._told = self._owners.copy()  # as the channels know it: MOVED changes single owners before that
         self._nodes: dict[Address, Node] = {}
         self._under_way: dict[int, int] = {}  # slot -> commands without an answer
@@ -109,6 +116,16 @@ class ClusterCommands(CommandCalls):
             self._nodes[owner].reconnecting.connection if owner is not None and owner in self._nodes else None
         )
         return connection.server if connection is not None else ""
+
+    @property
+    def has_origins(self) -> bool:
+        """The nodes of a shard bring each other's messages, also while two of them take themselves for the primary."""
+        return True
+
+    def origin(self, key: bytes) -> str:
+        """The node that holds a key; empty while it is not known."""
+        owner = self.owner(key)
+        return self._names.get(owner, "") if owner is not None else ""
 
     def submit(self, key: bytes, command: bytes, on_reply: OnReply) -> None:
         slot = key_slot(key)
@@ -211,8 +228,9 @@ class ClusterCommands(CommandCalls):
         while True:
             self._look.clear()
             try:
-                self._adopt(await self._read_map())
-            except StoreError as error:
+                self._adopt(await read_map(list(self._nodes.values()), self._seeds, self._new, self._name))
+            except StoreUnavailable as error:
+                self._failure = error
                 log.debug("cluster_map_unread", reason=str(error))
             try:
                 async with asyncio.timeout(REFRESH_S):
@@ -221,29 +239,8 @@ class ClusterCommands(CommandCalls):
             except TimeoutError:
                 pass
 
-    async def _read_map(self) -> list[Address | None]:
-        """The owner of each slot, by the first node that answers. Raises StoreUnavailable when none does."""
-        for node in list(self._nodes.values()):
-            if (connection := node.reconnecting.connection) is not None:
-                try:
-                    return read_slots(await connection.call("CLUSTER", "SLOTS"), node.address)
-                except StoreError:
-                    continue
-        for seed in self._seeds:
-            try:
-                connection = await open_connection(seed, self._new, self._name)
-            except StoreUnavailable as error:
-                self._failure = error
-                continue
-            try:
-                return read_slots(await connection.call("CLUSTER", "SLOTS"), (seed.host, seed.port))
-            except StoreError as error:
-                self._failure = StoreUnreachable(trouble_with(str(seed), error))
-            finally:
-                connection.abort()
-        raise StoreUnavailable("no node of the Cluster answers")
-
-    def _adopt(self, owners: list[Address | None]) -> None:
+    def _adopt(self, slots: SlotMap) -> None:
+        owners, self._names = slots
         is_changed = owners != self._told
         self._owners, self._has_map, self._failure = owners, True, None
         wanted = {owner for owner in owners if owner is not None}

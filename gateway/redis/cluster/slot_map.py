@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from gateway.interfaces import Reply
 from gateway.redis.address import Endpoint, endpoints_of
@@ -19,13 +20,27 @@ def seeds_of(url: str) -> list[Endpoint]:
     return endpoints_of(read_redis_url(url))
 
 
-def read_slots(reply: Reply, asked: Address) -> list[Address | None]:
-    """The owner of each slot from CLUSTER SLOTS; a node without a host name is the one that was asked."""
+NAME_CHARACTERS = 8
+"""Of a node's id (40 hexadecimal digits), by which messages say where they come from; publish.lua cuts it alike. They
+tell the few nodes of one shard apart."""
+
+
+class SlotMap(NamedTuple):
+    """The owner of each slot, and the name of each owner."""
+
+    owners: list[Address | None]
+    names: dict[Address, str]
+
+
+def read_slots(reply: Reply, asked: Address) -> SlotMap:
+    """The map from CLUSTER SLOTS; a node without a host name is the one that was asked."""
     owners: list[Address | None] = [None] * SLOTS
+    names: dict[Address, str] = {}
     for first, last, primary, *_ in reply:
-        host = primary[0].decode() if primary[0] else asked[0]
-        owners[first : last + 1] = [(host, int(primary[1]))] * (last + 1 - first)
-    return owners
+        address = primary[0].decode() if primary[0] else asked[0], int(primary[1])
+        owners[first : last + 1] = [address] * (last + 1 - first)
+        names[address] = primary[2].decode()[:NAME_CHARACTERS]
+    return SlotMap(owners, names)
 
 
 def address_of(text: str, known: Address | None) -> Address:

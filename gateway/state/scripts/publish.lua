@@ -9,8 +9,9 @@ local before_position, before_data, after_data = ARGV[3], ARGV[4], ARGV[5] -- wh
 local room_json = ARGV[6]
 local entries_max, history_ttl_s, meta_ttl_s, idempotency_ttl_s = tonumber(ARGV[7]), ARGV[8], ARGV[9], ARGV[10]
 local spare_epoch = ARGV[11]
-local seen_epoch, seen_seq, seen_other, seen_ms_ago = ARGV[12], ARGV[13], ARGV[14], ARGV[15]
-local entry_head = ARGV[16] -- the stored JSON up to its time
+local has_origin = ARGV[12] -- '1' in a Cluster: its nodes bring each other's messages
+local seen_epoch, seen_seq, seen_other, seen_ms_ago = ARGV[13], ARGV[14], ARGV[15], ARGV[16]
+local entry_head = ARGV[17] -- the stored JSON up to its time
 
 if idempotency_key then
   local known = redis.call('GET', idempotency_key)
@@ -53,6 +54,11 @@ if must_expire or length == 1 then
   redis.call('EXPIRE', history_key, history_ttl_s)
 end
 if idempotency_key then redis.call('SET', idempotency_key, position, 'EX', idempotency_ttl_s) end
-redis.call(publish_command, channel, before_position .. position .. before_data
+local told = position
+if has_origin ~= '' then
+  local node = redis.pcall('CLUSTER', 'MYID') -- a user who may not ask tells nothing
+  if type(node) == 'string' then told = epoch .. '@' .. string.sub(node, 1, 8) .. ':' .. number end
+end
+redis.call(publish_command, channel, before_position .. told .. before_data
   .. entry_head .. time .. ',"room":' .. room_json .. ',"id":"' .. position .. '"}' .. after_data)
 return position .. ' ' .. time
