@@ -1,6 +1,6 @@
 """Options that must fit each other: each pair that cannot, and the sentence that says so.
 
-Owns no option; `settings.py` does, and asks here. A pair that only works badly is described in docs/options.md.
+Owns no option; `option_groups.py` does, and asks here. A pair that only works badly is described in docs/options.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What one option is: its variable, what it means, what it may be, and how its text is read.
 
-Owns the kinds of values (a whole number, seconds, a choice …). Which options there are is in `settings.py`.
+Owns the kinds of values (a whole number, seconds, a choice …). Which options there are is in `option_groups.py`.
 """
 
 from __future__ import annotations

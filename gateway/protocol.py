@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.settings import Sizes
+from gateway.option_groups import Sizes
 
 
 class Position(NamedTuple):

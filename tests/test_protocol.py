@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.option_groups import Sizes
 from gateway.protocol import (
     ERRORS,
     EVENTS,
@@ -28,7 +29,6 @@ from gateway.protocol import (
     readable_entry,
     receive_json,
 )
-from gateway.settings import Sizes
 
 SIZES = Sizes()
 HERE = Position("a1b2", 7)

@@ -22,6 +22,7 @@ from gateway.chat.session import Session
 from gateway.chat.sessions import Sessions
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import ClientSocket
+from gateway.option_groups import Sizes
 from gateway.protocol import (
     EVENTS,
     History,
@@ -38,7 +39,6 @@ from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member, MemberState
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
-from gateway.settings import Sizes
 from gateway.state.history import Histories
 from gateway.state.presence import Change
 

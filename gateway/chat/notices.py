@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import orjson
 
+from gateway.option_groups import PresenceOptions
 from gateway.protocol import notice_json
 from gateway.rooms.publisher import Publisher
-from gateway.settings import PresenceOptions
 from gateway.state.presence import Change
 
 

@@ -25,7 +25,7 @@ from gateway.chat.retries import Retries, note_refused, until_stored
 from gateway.chat.sessions import Membership, Sessions
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import Reply
-from gateway.settings import PresenceOptions
+from gateway.option_groups import PresenceOptions
 from gateway.state.batches import batched
 from gateway.state.presence import Change, Presence
 from gateway.state.workers import Workers

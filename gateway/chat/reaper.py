@@ -21,7 +21,7 @@ import structlog
 from gateway.chat.notices import Notices
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.errors import StoreError, StoreRefused, StoreUnavailable
-from gateway.settings import PresenceOptions
+from gateway.option_groups import PresenceOptions
 from gateway.state.batches import batched
 from gateway.state.presence import Change, Presence, Swept
 from gateway.state.workers import DeadWorker, Workers

@@ -13,11 +13,11 @@ from gateway import keys
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import CommandStore, Reply
 from gateway.metrics import acknowledged, published, unavailable
+from gateway.option_groups import PublishOptions
 from gateway.protocol import whole_entry
 from gateway.redis.connection import pack
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
-from gateway.settings import PublishOptions
 from gateway.state.history import new_epoch
 from gateway.state.scripts import PUBLISH
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+from gateway.option_groups import ServerOptions
 from gateway.redis_url import PORT, read_redis_url
 from gateway.server.embedded_folder import state_folder
-from gateway.settings import ServerOptions, Settings
+from gateway.settings import Settings
 
 FILE = "greeting"
 """In the workers' folder."""

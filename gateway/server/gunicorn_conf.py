@@ -24,13 +24,14 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
+from gateway.option_groups import EmbeddedOptions
 from gateway.option_types import SettingsError
 from gateway.server import greeting, logs
 from gateway.server.embedded import EmbeddedValkey
 from gateway.server.embedded_folder import EmbeddedError, state_folder, url_of
 from gateway.server.refusals import WORKER_CLASS, refuse_what_cannot_work
 from gateway.server.run_folder import remove_if_ours, run_folder
-from gateway.settings import EmbeddedOptions, Settings, variable_of
+from gateway.settings import Settings, variable_of
 
 # Until there is something to undo, Ctrl-C just ends the process; `gateway serve` has held it back for this moment.
 signal.signal(signal.SIGINT, signal.SIG_DFL)

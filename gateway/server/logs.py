@@ -20,7 +20,8 @@ from gunicorn.glogging import Logger
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from gateway.settings import LogOptions, Settings
+from gateway.option_groups import LogOptions
+from gateway.settings import Settings
 
 ACCESS_FIELDS = ("method", "path", "transport", "status", "bytes", "duration_ms", "remote", "agent")
 """What a line of the access log has; other records of the standard library show nothing but their message."""

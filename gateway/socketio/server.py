@@ -12,7 +12,7 @@ from socketio import packet as socketio_packet
 
 from gateway.admission import AdmissionControl
 from gateway.interfaces import HandshakeGate
-from gateway.settings import EngineOptions
+from gateway.option_groups import EngineOptions
 from gateway.socketio.strict import StrictPacket
 from gateway.transport.codec import ATTACHMENTS_MAX, MalformedPacket, check_event
 from gateway.transport.conduct import ODD

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from gateway.settings import EngineOptions
+from gateway.option_groups import EngineOptions
 from gateway.timers import Timers
 from gateway.transport.connection import WebSocketConnection
 from gateway.transport.library_socket import PING, Reason

@@ -46,7 +46,7 @@ from aiohttp import web
 from gateway.admission import AdmissionControl
 from gateway.background import Background
 from gateway.interfaces import HandshakeGate
-from gateway.settings import EngineOptions
+from gateway.option_groups import EngineOptions
 from gateway.transport import answers, polling
 from gateway.transport.answers import Answer
 from gateway.transport.codec import open_packet

@@ -12,7 +12,7 @@ from collections.abc import Awaitable
 from aiohttp import web
 
 from gateway.interfaces import Deadlines
-from gateway.settings import EngineOptions
+from gateway.option_groups import EngineOptions
 from gateway.transport.codec import MalformedPacket
 from gateway.transport.connection import WebSocketConnection
 from gateway.transport.hijack import hijack

@@ -10,9 +10,9 @@ import pytest
 
 from gateway import keys
 from gateway.chat.reaper import Reaper
+from gateway.option_groups import PresenceOptions
 from gateway.rooms.member import Member
 from gateway.rooms.room import Room
-from gateway.settings import PresenceOptions
 from tests.support.chat_worker import ChatWorker, chat_worker
 from tests.support.servers import Valkey
 from tests.support.waiting import Stopwatch, until

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from gateway import keys
 from gateway.chat.reaper import SETTLE_S, Reaper
-from gateway.settings import PresenceOptions
+from gateway.option_groups import PresenceOptions
 from gateway.state.presence import Presence
 from gateway.state.workers import Workers
 from tests.support.chat_worker import ChatWorker, chat_worker

@@ -7,6 +7,7 @@ import redis.asyncio as redis
 
 from gateway import keys
 from gateway.errors import StoreError
+from gateway.option_groups import PublishOptions
 from gateway.protocol import Position, entry_head
 from gateway.redis.cluster.commands import ClusterCommands
 from gateway.redis.server_watch import ServerWatch
@@ -14,7 +15,6 @@ from gateway.rooms.payloads import Arrived, parse_payload
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import ClusterRoute
-from gateway.settings import PublishOptions
 from gateway.state.history import Histories, Snapshot
 from tests.support import topologies
 from tests.support.recorder import live_member

@@ -12,6 +12,7 @@ import pytest
 from gateway import keys
 from gateway.errors import StoreError, StoreRefused, StoreUnavailable
 from gateway.interfaces import OnReply, Reply
+from gateway.option_groups import PublishOptions
 from gateway.protocol import Position, entry_head, whole_entry
 from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import CommandCalls, PrimaryCommands
@@ -19,7 +20,6 @@ from gateway.redis.server_watch import ServerWatch
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import RoomRoute
-from gateway.settings import PublishOptions
 from gateway.state.history import Histories, Snapshot
 from gateway.state.scripts import PUBLISH
 from tests.support.redis_limits import LIMITS

@@ -12,6 +12,7 @@ import redis.asyncio as redis
 
 from gateway import keys
 from gateway.errors import StoreError
+from gateway.option_groups import PublishOptions
 from gateway.protocol import Position, entry_head, notice_json, receive_json, whole_entry
 from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
@@ -19,7 +20,6 @@ from gateway.redis.server_watch import ServerWatch
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import ClusterRoute, RoomRoute, Route, SharedRoute, route_for
-from gateway.settings import PublishOptions
 from tests.support.redis_limits import LIMITS
 from tests.support.waiting import until
 

@@ -6,6 +6,7 @@ import pytest
 
 from gateway import keys
 from gateway.errors import StoreUnavailable
+from gateway.option_groups import PublishOptions
 from gateway.protocol import entry_head
 from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
@@ -13,7 +14,6 @@ from gateway.redis.server_watch import ServerWatch
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import RoomRoute
-from gateway.settings import PublishOptions
 from tests.support.redis_limits import LIMITS
 from tests.support.servers import Valkey
 from tests.support.waiting import until

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from gateway.option_groups import EngineOptions
 from gateway.server.drain import GOODBYE, Drain, batch_size
-from gateway.settings import EngineOptions
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
 from tests.support.waiting import Stopwatch, until

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.settings import EngineOptions
+from gateway.option_groups import EngineOptions
 from gateway.socketio.server import SocketServer
 from gateway.socketio.strict import StrictPacket
 from gateway.transport.codec import MalformedPacket

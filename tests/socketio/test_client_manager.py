@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 
 from gateway import keys
 from gateway.metrics import emits_refused
+from gateway.option_groups import EngineOptions
 from gateway.rooms.member import Member
 from gateway.rooms.routes import SharedRoute
-from gateway.settings import EngineOptions
 from gateway.socketio.client_manager import ClientManager
 from gateway.socketio.server import SocketServer
 from tests.support.chat_worker import ChatWorker, ClientRecorder, chat_worker

@@ -20,6 +20,7 @@ from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.reaper import Reaper
 from gateway.chat.sessions import Sessions
 from gateway.interfaces import PrimaryFinder, SocketEvents
+from gateway.option_groups import PresenceOptions, PublishOptions, Sizes
 from gateway.protocol import Position
 from gateway.redis.address import Endpoint, FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
@@ -30,7 +31,6 @@ from gateway.rooms.hub import Hub
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.routes import route_for
 from gateway.rooms.snapshot_source import RedisSnapshots
-from gateway.settings import PresenceOptions, PublishOptions, Sizes
 from gateway.socketio.client_manager import ClientManager
 from gateway.state.history import NO_POSITION, NOTHING, Histories, Observed, Snapshot
 from gateway.state.presence import Presence

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gateway.settings import EngineOptions
+from gateway.option_groups import EngineOptions
 from gateway.transport.heartbeats import HELD_UP_S
 from gateway.transport.library_socket import PING
 from gateway.transport.server import EngineServer

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from gateway.settings import EngineOptions
+from gateway.option_groups import EngineOptions
 from gateway.socketio.server import SocketServer
 from gateway.transport import polling
 from gateway.transport.outbox import Outbox

@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from structlog.testing import capture_logs
 
 from gateway.metrics import requests_refused
-from gateway.settings import EngineOptions
+from gateway.option_groups import EngineOptions
 from gateway.transport.answers import COMPRESSED_FROM_BYTES, REASON, accepts_gzip, response
 from gateway.transport.gate import OpenGate
 from gateway.transport.refusals import LINES_PER_S, Refusals

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from gateway.option_groups import EngineOptions
 from gateway.rooms.fanout import Targets
-from gateway.settings import EngineOptions
 from gateway.transport.codec import MalformedPacket, encode_payload, open_packet
 from gateway.transport.polling import next_payload, receive_payload
 from gateway.transport.server import EngineServer

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.settings import EngineOptions
+from gateway.option_groups import EngineOptions
 from gateway.transport.connection import WebSocketConnection
 from gateway.transport.polling import next_payload
 from gateway.transport.server import EngineServer

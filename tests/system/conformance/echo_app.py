@@ -29,9 +29,9 @@ from typing import Any
 from aiohttp import web
 
 from gateway.interfaces import HandshakeGate
+from gateway.option_groups import EngineOptions, LogOptions
 from gateway.protocol import acknowledgement_packet, event_packet
 from gateway.server import logs
-from gateway.settings import EngineOptions, LogOptions
 from gateway.socketio.server import SocketServer
 from gateway.transport.connection import WebSocketConnection
 from gateway.transport.hijack import Hijacked, hijack, request_tail
