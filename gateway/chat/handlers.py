@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from gateway.admission import AdmissionControl
-from gateway.chat.joining import Joining
+from gateway.chat.memberships import Memberships
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.sending import Sending
 from gateway.chat.session import Session
@@ -40,7 +40,6 @@ from gateway.rooms.member import Member, MemberState
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.state.history import Histories
-from gateway.state.presence import Change
 
 log = structlog.get_logger("gateway.chat")
 
@@ -81,7 +80,7 @@ class Chat:
         self._tracker = tracker  # presence of this worker's sessions
         self._histories = histories  # what was stored
         self._sizes = sizes  # how long names and messages may be
-        self._rooms_max = rooms_max  # rooms of one connection
+        self._memberships = Memberships(hub, tracker, rooms_max)
         self._limit_s = limit_s  # the longest that an event may wait for the store
         self._admission = admission or AdmissionControl()  # how many joins are begun at once
         self._handles: dict[type, Handle] = {
@@ -161,71 +160,13 @@ class Chat:
         session.has_joined = True
         if (turn := self._admission.acquire()) is not None:
             await turn
-        await self._answered("join", self._join, session, event, ack)
-
-    async def _join(self, session: Session, event: Join, ack: int | None) -> None:
-        known = session.rooms.get(event.room)
-        if known is not None and known.username != event.username:
-            await self._leave_room(session, known)
-            known = None
-        if known is not None:
-            await self._join_again(session, known, event, ack)
-        elif len(session.rooms) >= self._rooms_max:
-            raise Refusal("room_limit", f"A connection may be in {self._rooms_max} rooms.")
-        else:
-            await self._join_anew(session, event, ack)
-
-    async def _join_anew(self, session: Session, event: Join, ack: int | None) -> None:
-        """Joins a room that the session is not in, and announces it. A join that failed may have reached the store:
-        the session is taken out after the grace period, unless the client tries again."""
-        name, sid, username = event.room, session.sid, event.username
-        member = Member(self._hub.room(name), sid, session.socket, username)
-        try:
-            change = await self._enter(session, member, event, ack)
-        except BaseException:
-            self._tracker.drop(name, sid, username)
-            raise
-        if not session.is_over:
-            log.info("member_joined", session=sid, room=name, user=username, count=change.count)
-            self._tracker.announce_joined(name, sid, username, change)
-
-    async def _join_again(self, session: Session, member: Member[Room], event: Join, ack: int | None) -> None:
-        """Joins a room that the session is in: it gets history again. If that fails, it goes on from where it was."""
-        member.room.begin_rejoin(member)
-        try:
-            await self._enter(session, member, event, ack)
-        except BaseException:
-            if not session.is_over:
-                member.room.abandon_rejoin(member)
-            raise
-
-    async def _enter(self, session: Session, member: Member[Room], event: Join, ack: int | None) -> Change:
-        room = member.room
-        room.joining += 1
-        try:
-            return await Joining(session, member, event, ack).run(self._hub, self._tracker)
-        finally:
-            room.joining -= 1
-            self._hub.release(room)
+        await self._answered("join", self._memberships.join, session, event, ack)
 
     # -- leave, members, history
 
     async def _leave(self, session: Session, event: Leave, ack: int | None) -> None:
-        await self._leave_room(session, _member(session, event.room))
+        await self._memberships.leave(session, _member(session, event.room))
         session.acknowledge(ack, {"ok": True})
-
-    async def _leave_room(self, session: Session, member: Member[Room]) -> None:
-        """Leaves at once for this client. A store that did not take it is told again after the grace period."""
-        room = member.room.name
-        del session.rooms[room]
-        member.room.remove(member)
-        self._hub.release(member.room)
-        log.info("member_left", session=session.sid, room=room, user=member.username)
-        try:
-            await self._tracker.leave(room, session.sid, member.username)
-        except BaseException:
-            self._tracker.drop(room, session.sid, member.username)
-            raise
 
     async def take_out(self, sid: str, room: str) -> None:
         """Another process takes a session out of a room: it leaves as if it had asked to, and is told. A session that
@@ -237,7 +178,7 @@ class Chat:
         session.tell(Refusal("not_joined", "You were taken out of this room."), room=room)
         try:
             async with asyncio.timeout(self._limit_s):
-                await self._leave_room(session, member)
+                await self._memberships.leave(session, member)
         except (StoreError, TimeoutError) as error:  # the store is told again after the grace period
             log.warning("leave_not_stored", session=sid, room=room, reason=str(error) or "no answer in time")
 

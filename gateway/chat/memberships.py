@@ -1,0 +1,87 @@
+"""Which rooms a session is in: the ways in and out, for itself, for the other members, and for the store.
+
+Owns that a join or a leave that failed half-way is put right: the store is told again after the grace period.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from gateway.chat.joining import Joining
+from gateway.chat.presence_tracker import PresenceTracker
+from gateway.chat.session import Session
+from gateway.protocol import Join, Refusal
+from gateway.rooms.hub import Hub
+from gateway.rooms.member import Member
+from gateway.rooms.room import Room
+from gateway.state.presence import Change
+
+log = structlog.get_logger("gateway.chat")
+
+
+class Memberships:
+    """Joins and leaves of this worker's sessions."""
+
+    def __init__(self, hub: Hub, tracker: PresenceTracker, rooms_max: int) -> None:
+        self._hub = hub  # the rooms of this worker
+        self._tracker = tracker  # presence of this worker's sessions
+        self._rooms_max = rooms_max  # rooms of one connection
+
+    async def join(self, session: Session, event: Join, ack: int | None) -> None:
+        """A client joins a room, or joins it again. Raises Refusal or a StoreError."""
+        known = session.rooms.get(event.room)
+        if known is not None and known.username != event.username:
+            await self.leave(session, known)
+            known = None
+        if known is not None:
+            await self._join_again(session, known, event, ack)
+        elif len(session.rooms) >= self._rooms_max:
+            raise Refusal("room_limit", f"A connection may be in {self._rooms_max} rooms.")
+        else:
+            await self._join_anew(session, event, ack)
+
+    async def _join_anew(self, session: Session, event: Join, ack: int | None) -> None:
+        """Joins a room that the session is not in, and announces it. A join that failed may have reached the store:
+        the session is taken out after the grace period, unless the client tries again."""
+        name, sid, username = event.room, session.sid, event.username
+        member = Member(self._hub.room(name), sid, session.socket, username)
+        try:
+            change = await self._enter(session, member, event, ack)
+        except BaseException:
+            self._tracker.drop(name, sid, username)
+            raise
+        if not session.is_over:
+            log.info("member_joined", session=sid, room=name, user=username, count=change.count)
+            self._tracker.announce_joined(name, sid, username, change)
+
+    async def _join_again(self, session: Session, member: Member[Room], event: Join, ack: int | None) -> None:
+        """Joins a room that the session is in: it gets history again. If that fails, it goes on from where it was."""
+        member.room.begin_rejoin(member)
+        try:
+            await self._enter(session, member, event, ack)
+        except BaseException:
+            if not session.is_over:
+                member.room.abandon_rejoin(member)
+            raise
+
+    async def _enter(self, session: Session, member: Member[Room], event: Join, ack: int | None) -> Change:
+        room = member.room
+        room.joining += 1
+        try:
+            return await Joining(session, member, event, ack).run(self._hub, self._tracker)
+        finally:
+            room.joining -= 1
+            self._hub.release(room)
+
+    async def leave(self, session: Session, member: Member[Room]) -> None:
+        """Leaves at once for this client. A store that did not take it is told again after the grace period."""
+        room = member.room.name
+        del session.rooms[room]
+        member.room.remove(member)
+        self._hub.release(member.room)
+        log.info("member_left", session=session.sid, room=room, user=member.username)
+        try:
+            await self._tracker.leave(room, session.sid, member.username)
+        except BaseException:
+            self._tracker.drop(room, session.sid, member.username)
+            raise
