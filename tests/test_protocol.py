@@ -10,22 +10,16 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.client_events import EVENTS, History, Join, Leave, Members, Send, parse
 from gateway.option_groups import Sizes
 from gateway.protocol import (
     ERRORS,
-    EVENTS,
-    History,
-    Join,
-    Leave,
-    Members,
     Position,
     Refusal,
-    Send,
     acknowledgement_packet,
     entry,
     event_packet,
     notice_json,
-    parse,
     readable_entry,
     receive_json,
 )

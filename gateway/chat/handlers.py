@@ -20,21 +20,11 @@ from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.sending import Sending
 from gateway.chat.session import Session
 from gateway.chat.sessions import Sessions
+from gateway.client_events import EVENTS, History, Join, Leave, Members, Send, parse
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import ClientSocket
 from gateway.option_groups import Sizes
-from gateway.protocol import (
-    EVENTS,
-    History,
-    Join,
-    Leave,
-    Members,
-    Position,
-    Refusal,
-    Send,
-    parse,
-    receive_json,
-)
+from gateway.protocol import Position, Refusal, receive_json
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member, MemberState
 from gateway.rooms.publisher import Publisher

@@ -21,8 +21,8 @@ import asyncio
 
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
+from gateway.client_events import Join
 from gateway.errors import StoreError
-from gateway.protocol import Join
 from gateway.rooms.catching_up import catch_up
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member

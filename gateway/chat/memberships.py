@@ -10,7 +10,8 @@ import structlog
 from gateway.chat.joining import Joining
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
-from gateway.protocol import Join, Refusal
+from gateway.client_events import Join
+from gateway.protocol import Refusal
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
 from gateway.rooms.room import Room

@@ -17,8 +17,9 @@ import structlog
 
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
+from gateway.client_events import Send
 from gateway.errors import StoreError, StoreUnavailable
-from gateway.protocol import Refusal, Send, entry_head
+from gateway.protocol import Refusal, entry_head
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
 from gateway.rooms.publisher import Publisher

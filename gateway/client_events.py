@@ -1,0 +1,150 @@
+"""What a client may say: its events, read from what came.
+
+Owns parsing. Promises that bad input raises `Refusal` and nothing else. Does no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.option_groups import Sizes
+from gateway.protocol import Position, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    username: str
+    room: str
+    since: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    username: str | None
+    room: str
+    message: str
+    idempotency_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    username: str | None
+    room: str
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    room: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    room: str
+    before: Position | None
+    limit: int
+
+
+Event = Join | Send | Leave | Members | History
+
+
+def parse(name: object, arguments: list[Any], sizes: Sizes) -> Event:
+    """Turns an event's name and arguments into what it asks for; raises Refusal for all that is not understood."""
+    parser = _PARSERS.get(name) if isinstance(name, str) else None
+    if parser is None:
+        raise Refusal("bad_request", f"Unknown event {str(name)[:64]!r}; known are {', '.join(_PARSERS)}.")
+    data = arguments[0] if arguments else None
+    if not isinstance(data, dict):
+        raise Refusal("bad_request", f"The data of '{name}' must be one JSON object.")
+    return parser(data, sizes)
+
+
+def _parse_join(data: dict[str, Any], sizes: Sizes) -> Join:
+    room, username = _room(data, sizes), _username(data, sizes)
+    if username == sizes.system_name:
+        raise Refusal("name_taken_by_system", room=room)
+    return Join(username, room, _position(data, "since"))
+
+
+def _parse_send(data: dict[str, Any], sizes: Sizes) -> Send:
+    key = data.get("idempotency_key")
+    if key is not None:
+        key = _text(data, "idempotency_key", sizes.idempotency_key_max)
+    username = data.get("username")
+    if username is not None:
+        username = _username(data, sizes)
+    return Send(username, _room(data, sizes), _text(data, "message", sizes.message_max), key)
+
+
+def _parse_leave(data: dict[str, Any], sizes: Sizes) -> Leave:
+    username = None if data.get("username") is None else _username(data, sizes)
+    return Leave(username, _room(data, sizes))
+
+
+def _parse_members(data: dict[str, Any], sizes: Sizes) -> Members:
+    return Members(_room(data, sizes))
+
+
+def _parse_history(data: dict[str, Any], sizes: Sizes) -> History:
+    limit = data.get("limit", sizes.history_max)
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= sizes.history_max:
+        raise Refusal("bad_request", f"'limit' must be a whole number from 1 to {sizes.history_max}.")
+    return History(_room(data, sizes), _position(data, "before"), limit)
+
+
+_PARSERS: dict[str, Callable[[dict[str, Any], Sizes], Event]] = {
+    "join": _parse_join,
+    "send": _parse_send,
+    "leave": _parse_leave,
+    "members": _parse_members,
+    "history": _parse_history,
+}
+EVENTS = tuple(_PARSERS)
+
+
+def _text(data: dict[str, Any], field: str, most: int) -> str:
+    value = data.get(field)
+    if not isinstance(value, str):
+        raise Refusal("bad_request", f"'{field}' must be a string.")
+    if not value:
+        raise Refusal("bad_request", f"'{field}' must not be empty.")
+    if len(value) > most:
+        raise Refusal("too_large", f"'{field}' has {len(value)} characters; {most} are allowed.")
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise Refusal("bad_request", f"'{field}' holds half a surrogate pair, which is no character.")
+    return value
+
+
+def _room(data: dict[str, Any], sizes: Sizes) -> str:
+    room = _text(data, "room", sizes.room_max)
+    if not room.isprintable() and any(_is_control(letter) for letter in room):
+        raise Refusal("bad_request", "'room' must not contain control characters.")
+    if "{" in room or "}" in room:
+        raise Refusal("bad_request", "'room' must not contain '{' or '}'.")
+    return room
+
+
+def _username(data: dict[str, Any], sizes: Sizes) -> str:
+    username = _text(data, "username", sizes.username_max)
+    if not username.isprintable() and any(_is_control(letter) for letter in username):
+        raise Refusal("bad_request", "'username' must not contain control characters.")
+    return username
+
+
+def _is_control(letter: str) -> bool:
+    return letter < " " or "\x7f" <= letter <= "\x9f"
+
+
+def _position(data: dict[str, Any], field: str) -> Position | None:
+    text = data.get(field)
+    if text is None:
+        return None
+    try:
+        if not isinstance(text, str):
+            raise ValueError("not a string")
+        return Position.parse(text)
+    except ValueError as wrong:
+        raise Refusal(
+            "bad_request", f"'{field}' must be the 'id' of a message, as '<epoch>:<seq>'."
+        ) from wrong
