@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.option_groups import Sizes
 from gateway.protocol import Position, Refusal
@@ -15,9 +15,12 @@ from gateway.protocol import Position, Refusal
 
 @dataclass(frozen=True, slots=True)
 class Join:
+    """`is_from_connect`: it came with CONNECT, and the event `joined` answers it."""
+
     username: str
     room: str
     since: Position | None
+    is_from_connect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +49,67 @@ class History:
     limit: int
 
 
-Event = Join | Send | Leave | Members | History
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    token: str
 
 
-def parse(name: object, arguments: list[Any], sizes: Sizes) -> Event:
+Event = Join | Send | Leave | Members | History | Refresh
+
+EVENTS = ("join", "send", "leave", "members", "history")
+"""The events of every client."""
+
+EVENTS_WITH_TOKENS = (*EVENTS, "refresh")
+"""The same where tokens count."""
+
+TOKEN_BYTES_MAX = 8192
+"""Longest token (the contract of identity, docs/identity.md)."""
+
+
+class Voice(NamedTuple):
+    """Which events a client has, and under which names it may speak.
+
+    fixed_name     the only name that it may join with; None if it chooses
+    default_name   the name that it joins with if it says none; None if it must say one
+    """
+
+    events: tuple[str, ...] = EVENTS
+    fixed_name: str | None = None
+    default_name: str | None = None
+
+
+ANYBODY = Voice()
+
+
+def parse(name: object, arguments: list[Any], sizes: Sizes, voice: Voice = ANYBODY) -> Event:
     """Turns an event's name and arguments into what it asks for; raises Refusal for all that is not understood."""
-    parser = _PARSERS.get(name) if isinstance(name, str) else None
-    if parser is None:
-        raise Refusal("bad_request", f"Unknown event {str(name)[:64]!r}; known are {', '.join(_PARSERS)}.")
+    if not isinstance(name, str) or name not in voice.events:
+        raise Refusal(
+            "bad_request", f"Unknown event {str(name)[:64]!r}; known are {', '.join(voice.events)}."
+        )
     data = arguments[0] if arguments else None
     if not isinstance(data, dict):
         raise Refusal("bad_request", f"The data of '{name}' must be one JSON object.")
-    return parser(data, sizes)
+    return _PARSERS[name](data, sizes, voice)
 
 
-def _parse_join(data: dict[str, Any], sizes: Sizes) -> Join:
-    room, username = _room(data, sizes), _username(data, sizes)
+def _parse_join(data: dict[str, Any], sizes: Sizes, voice: Voice) -> Join:
+    room, default = _room(data, sizes), voice.default_name
+    said = default is None or data.get("username") is not None
+    username = _username(data, sizes) if said else default
+    assert username is not None
+    if voice.fixed_name is not None and username != voice.fixed_name:
+        raise Refusal("forbidden", f"Your token names you {voice.fixed_name!r}.", room=room)
     if username == sizes.system_name:
         raise Refusal("name_taken_by_system", room=room)
     return Join(username, room, _position(data, "since"))
 
 
-def _parse_send(data: dict[str, Any], sizes: Sizes) -> Send:
+def _parse_refresh(data: dict[str, Any], sizes: Sizes, voice: Voice) -> Refresh:
+    return Refresh(_text(data, "token", TOKEN_BYTES_MAX))
+
+
+def _parse_send(data: dict[str, Any], sizes: Sizes, voice: Voice) -> Send:
     key = data.get("idempotency_key")
     if key is not None:
         key = _text(data, "idempotency_key", sizes.idempotency_key_max)
@@ -77,30 +119,30 @@ def _parse_send(data: dict[str, Any], sizes: Sizes) -> Send:
     return Send(username, _room(data, sizes), _text(data, "message", sizes.message_max), key)
 
 
-def _parse_leave(data: dict[str, Any], sizes: Sizes) -> Leave:
+def _parse_leave(data: dict[str, Any], sizes: Sizes, voice: Voice) -> Leave:
     username = None if data.get("username") is None else _username(data, sizes)
     return Leave(username, _room(data, sizes))
 
 
-def _parse_members(data: dict[str, Any], sizes: Sizes) -> Members:
+def _parse_members(data: dict[str, Any], sizes: Sizes, voice: Voice) -> Members:
     return Members(_room(data, sizes))
 
 
-def _parse_history(data: dict[str, Any], sizes: Sizes) -> History:
+def _parse_history(data: dict[str, Any], sizes: Sizes, voice: Voice) -> History:
     limit = data.get("limit", sizes.history_max)
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= sizes.history_max:
         raise Refusal("bad_request", f"'limit' must be a whole number from 1 to {sizes.history_max}.")
     return History(_room(data, sizes), _position(data, "before"), limit)
 
 
-_PARSERS: dict[str, Callable[[dict[str, Any], Sizes], Event]] = {
+_PARSERS: dict[str, Callable[[dict[str, Any], Sizes, Voice], Event]] = {
     "join": _parse_join,
     "send": _parse_send,
     "leave": _parse_leave,
     "members": _parse_members,
     "history": _parse_history,
+    "refresh": _parse_refresh,
 }
-EVENTS = tuple(_PARSERS)
 
 
 def _text(data: dict[str, Any], field: str, most: int) -> str:

@@ -43,6 +43,10 @@ class Recipient(Protocol):
 class SocketEvents(Protocol):
     """Who takes the events of `/` from a socket (a chat session)."""
 
+    def on_connected(self, data: Any) -> Awaitable[None] | None:
+        """CONNECT was answered; `data` came with it. What it returns must end before the client's first event is
+        handled."""
+
     def on_event(self, name: Any, arguments: list[Any], ack: int | None) -> Awaitable[None] | None:
         """Handles an event; what it returns must end before the client's next one is handled."""
 
@@ -121,6 +125,9 @@ class ClientSocket(Recipient, Protocol):
 
     def charge_refusal(self) -> None:
         """An event of the client was refused, and through its own fault; too many of them end it."""
+
+    def end(self, reason: str) -> None:
+        """Ends the connection after what was written; stock clients come back by themselves."""
 
 
 class RedisEvents(Protocol):

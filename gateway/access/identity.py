@@ -7,10 +7,10 @@ and where it cannot be decided now, `Undecided`. Values only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Reason(StrEnum):
@@ -39,6 +39,20 @@ class NotAdmitted(Exception):
         self.sentence = sentence
         self.cause = cause or reason.value
         self.retry_after_ms = retry_after_ms
+
+    @property
+    def code(self) -> str:
+        """The code of the error table."""
+        return "forbidden" if self.reason in _FORBIDDEN else "unauthorized"
+
+    def as_data(self) -> dict[str, Any]:
+        """The data of the `connect_error` event of a client."""
+        data = {"code": self.code, "reason": self.reason.value, "retryable": self.retry_after_ms is not None}
+        return data if self.retry_after_ms is None else {**data, "retry_after_ms": self.retry_after_ms}
+
+
+_FORBIDDEN = (Reason.BANNED, Reason.TOO_MANY_CONNECTIONS)
+"""Who these clients are is known."""
 
 
 class Undecided(Exception):
@@ -76,5 +90,27 @@ GUEST = Identity()
 class Identifier(Protocol):
     """Who decides who a client is."""
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether a token says anything; where it does not, nobody is asked for one, and nothing is said of them."""
+
     async def identify(self, token: str | None) -> Identity:
         """The identity of who shows this token, or none. Raises NotAdmitted or Undecided."""
+
+
+FindToken = Callable[[object, Mapping[str, str]], str | None]
+"""Where a client's token is: takes the data of CONNECT, and the handshake's environ. None if there is none."""
+
+
+class Open:
+    """Everybody is a guest; tokens are not looked at."""
+
+    counts_tokens = False
+
+    async def identify(self, token: str | None) -> Identity:
+        """A guest, whatever the token."""
+        return GUEST
+
+
+def nowhere(auth: object, environ: Mapping[str, str]) -> None:
+    """Where nobody looks for a token."""

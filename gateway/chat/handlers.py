@@ -8,19 +8,23 @@ code from the table, never an exception that reaches the connection.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import structlog
 
+from gateway.access.identity import GUEST, Identity
 from gateway.admission import AdmissionControl
+from gateway.chat.identities import Identities
 from gateway.chat.memberships import Memberships
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.sending import Sending
 from gateway.chat.session import Session
 from gateway.chat.sessions import Sessions
-from gateway.client_events import EVENTS, History, Join, Leave, Members, Send, parse
+from gateway.client_events import EVENTS, History, Join, Leave, Members, Refresh, Send, parse
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import ClientSocket
 from gateway.option_groups import Sizes
@@ -38,6 +42,12 @@ MEMBERS_MAX = 200
 
 REPEATED_MAX = 128
 """Longest text of a refused event that its `error` repeats: as long as a room's name and an idempotency key may be."""
+
+CONNECT_JOINS_MAX = 100
+"""Rooms that CONNECT may name: as many as a connection may be in by default."""
+
+CONNECT_JOINS_S = 10.0
+"""For so long the rooms of one CONNECT are joined. The client's pongs wait meanwhile; it has 20 s for one."""
 
 PAGE_BYTES = 262_144
 """Largest answer to `history`, unless one message is larger: much less than a socket may hold unsent."""
@@ -62,6 +72,7 @@ class Chat:
         sizes: Sizes,
         rooms_max: int,
         limit_s: float,
+        identities: Identities,
         admission: AdmissionControl | None = None,
     ) -> None:
         self.sessions = sessions
@@ -72,6 +83,7 @@ class Chat:
         self._sizes = sizes  # how long names and messages may be
         self._memberships = Memberships(hub, tracker, rooms_max)
         self._limit_s = limit_s  # the longest that an event may wait for the store
+        self.identities = identities
         self._admission = admission or AdmissionControl()  # how many joins are begun at once
         self._handles: dict[type, Handle] = {
             Send: self._send,
@@ -79,13 +91,14 @@ class Chat:
             Leave: partial(self._answered, "leave", self._leave),
             Members: partial(self._answered, "members", self._members),
             History: partial(self._answered, "history", self._history),
+            Refresh: partial(self._answered, "refresh", identities.refresh),
         }
 
     # -- connections
 
-    def open(self, sid: str, socket: ClientSocket) -> Session:
+    def open(self, sid: str, socket: ClientSocket, identity: Identity = GUEST) -> Session:
         """A client connected."""
-        session = Session(self, sid, socket)
+        session = Session(self, sid, socket, identity, self.identities.voice(identity))
         self.sessions.add(session)
         socket.events = session
         return session
@@ -96,12 +109,39 @@ class Chat:
         if session is None:
             return
         session.is_over = True
+        self.identities.forget(session)
         session.socket.events = None
         for room, member in session.rooms.items():
             member.room.remove(member)
             self._tracker.drop(room, sid, member.username)
             self._hub.release(member.room)
             log.info("member_disconnected", session=sid, room=room, user=member.username, reason=reason)
+
+    def on_connected(self, session: Session, data: Any) -> Awaitable[None] | None:
+        """CONNECT was answered; the rooms that it names are joined before the client's first event."""
+        self.identities.welcome(session)
+        joins = data.get("join") if isinstance(data, dict) else None
+        return self._join_all(session, joins) if joins is not None else None
+
+    async def _join_all(self, session: Session, joins: Any) -> None:
+        """Joins rooms in their order, each answered by `joined` or `error`. A store that is away costs the client the
+        time of one event, not of each."""
+        if not isinstance(joins, list) or len(joins) > CONNECT_JOINS_MAX:
+            sentence = f"'join' in CONNECT must be a list of at most {CONNECT_JOINS_MAX} rooms."
+            session.refuse(Refusal("bad_request", sentence), None, event="join")
+            return
+        until_s = time.monotonic() + CONNECT_JOINS_S
+        for data in joins:
+            if session.is_over:
+                return
+            try:
+                if time.monotonic() > until_s:
+                    raise Refusal("unavailable")
+                event = parse("join", [data], self._sizes, session.voice)
+                assert isinstance(event, Join)
+                await self._join_in_turn(session, replace(event, is_from_connect=True), None)
+            except Refusal as refusal:
+                session.refuse(refusal, None, **_known("join", [data]))
 
     # -- events
 
@@ -110,7 +150,7 @@ class Chat:
     ) -> Awaitable[None] | None:
         """Handles an event; what it returns must end before the same client's next event."""
         try:
-            event = parse(name, arguments, self._sizes)
+            event = parse(name, arguments, self._sizes, session.voice)
             return self._handles[type(event)](session, event, ack)
         except Refusal as refusal:
             session.refuse(refusal, ack, **_known(name, arguments))
@@ -126,10 +166,10 @@ class Chat:
         except (StoreUnavailable, TimeoutError):
             session.refuse(Refusal("unavailable"), ack, event=name, **_about(event))
         except StoreError as error:  # one that trying again does not change: a key of another type, say
-            log.error("event_refused", event_name=name, room=event.room, reason=str(error))
+            log.error("event_refused", event_name=name, reason=str(error), **_about(event))
             session.refuse(Refusal("internal"), ack, event=name, **_about(event))
         except Exception:
-            log.exception("event_failed", session=session.sid, event_name=name, room=event.room)
+            log.exception("event_failed", session=session.sid, event_name=name, **_about(event))
             session.refuse(Refusal("internal"), ack, event=name, **_about(event))
 
     # -- send
@@ -213,7 +253,8 @@ def _member(session: Session, room: str) -> Member[Room]:
 
 def _about(event: Any) -> dict[str, Any]:
     """What an `error` repeats of an event that was understood."""
-    return {"room": event.room, "idempotency_key": getattr(event, "idempotency_key", None)}
+    fields = ("room", "idempotency_key")
+    return {field: getattr(event, field) for field in fields if hasattr(event, field)}
 
 
 def _known(name: Any, arguments: list[Any]) -> dict[str, Any]:

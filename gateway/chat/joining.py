@@ -36,13 +36,16 @@ from gateway.state.presence import Change
 class Joining:
     """A session on its way into a room."""
 
-    __slots__ = ("_ack", "_change", "_has_read_again", "_live", "_member", "_session", "_since")
+    __slots__ = (
+        "_ack", "_change", "_has_read_again", "_is_answered", "_live", "_member", "_session", "_since",
+    )  # fmt: skip
 
     def __init__(self, session: Session, member: Member[Room], event: Join, ack: int | None) -> None:
         self._session = session
         self._member = member
         self._since = event.since  # the last position that the client has, if it says so
         self._ack = ack
+        self._is_answered = ack is not None or event.is_from_connect
         self._change: Change | StoreError | None = None  # what presence answered; None until it has
         self._live: asyncio.Future[Change] = asyncio.get_running_loop().create_future()
         self._has_read_again = False
@@ -94,7 +97,7 @@ class Joining:
         entries, recovered = since(self._since, snapshot)
         packets = numbered_packets(room.name_json, entries, snapshot.epoch, {})
         packets += room.reading.packets_after(snapshot.position)
-        if self._ack is not None:
+        if self._is_answered:
             member.answers = [*member.answers, JoinAnswer(self._ack, change.count, recovered)]
         session.rooms[room.name] = member
         catch_up(room, member, self._since if recovered else None, (), packets)

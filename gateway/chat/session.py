@@ -6,11 +6,14 @@ client as an `error` event, and as the acknowledgement if one was asked for.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
 import orjson
 
+from gateway.access.identity import Identity
+from gateway.client_events import Voice
 from gateway.interfaces import ClientSocket
 from gateway.metrics import refusals
 from gateway.protocol import Refusal, acknowledgement_packet, event_packet
@@ -30,19 +33,41 @@ class EventHandler(Protocol):
         """Handles an event; `ack` is the number of the acknowledgement asked for, None if none was. What it returns
         must end before the same client's next event."""
 
+    def on_connected(self, session: Session, data: Any) -> Awaitable[None] | None:
+        """CONNECT was answered; `data` came with it. What it returns must end before the client's first event."""
+
 
 class Session:
-    """A connected client; the listener of its socket (`interfaces.SocketEvents`)."""
+    """A connected client; the listener of its socket (`interfaces.SocketEvents`).
 
-    __slots__ = ("_handler", "has_joined", "is_over", "rooms", "sid", "socket")
+    sid         the session's id
+    socket      what is written to
+    identity    who the client is
+    voice       which events it has, and under which names it may speak
+    rooms       where it is a member, by name
+    has_joined  whether it has asked to join some room, whatever came of it
+    is_over     whether the connection is gone; joins under way may still end
+    expiry      rings when something is to be said of its token; None without one
+    """
 
-    def __init__(self, handler: EventHandler, sid: str, socket: ClientSocket) -> None:
+    __slots__ = (
+        "_handler", "expiry", "has_joined", "identity", "is_over", "rooms", "sid", "socket", "voice",
+    )  # fmt: skip
+
+    def __init__(
+        self, handler: EventHandler, sid: str, socket: ClientSocket, identity: Identity, voice: Voice
+    ) -> None:
         self._handler = handler
         self.sid = sid
         self.socket = socket
+        self.identity = identity
+        self.voice = voice
         self.rooms: dict[str, Member[Room]] = {}
-        self.has_joined = False  # it has asked to join some room, whatever came of it
-        self.is_over = False  # the connection is gone; joins under way may still end
+        self.has_joined = self.is_over = False
+        self.expiry: asyncio.TimerHandle | None = None
+
+    def on_connected(self, data: Any) -> Awaitable[None] | None:
+        return self._handler.on_connected(self, data)
 
     def on_event(self, name: Any, arguments: list[Any], ack: int | None) -> Awaitable[None] | None:
         return self._handler.on_event(self, name, arguments, ack)
@@ -67,6 +92,10 @@ class Session:
         """The same for an answer that is JSON already."""
         if ack is not None:
             self.socket.send_text(acknowledgement_packet(ack, answer))
+
+    def emit(self, name: str, data: dict[str, Any]) -> None:
+        """Sends an event to this client alone."""
+        self.socket.send_text(event_packet(name, orjson.dumps(data)))
 
     def refuse(self, refusal: Refusal, ack: int | None, **about: Any) -> None:
         """Sends the `error` event, and the acknowledgement if one was asked for; `about` is what is known."""

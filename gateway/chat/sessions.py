@@ -24,6 +24,7 @@ class Sessions:
 
     def __init__(self) -> None:
         self._by_id: dict[str, Session] = {}
+        self._by_user: dict[str, set[Session]] = {}  # of those who are no guests
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -34,14 +35,29 @@ class Sessions:
     def add(self, session: Session) -> None:
         """A client has connected."""
         self._by_id[session.sid] = session
+        if user := session.identity.user:
+            self._by_user.setdefault(user, set()).add(session)
 
     def take_out(self, sid: str) -> Session | None:
         """A client is gone. Returns its session; None if it is not known, or was taken out before."""
-        return self._by_id.pop(sid, None)
+        session = self._by_id.pop(sid, None)
+        if session is not None and (of_user := self._by_user.get(session.identity.user)) is not None:
+            of_user.discard(session)
+            if not of_user:
+                del self._by_user[session.identity.user]
+        return session
+
+    def of_user(self, user: str) -> list[Session]:
+        """The sessions of a user who is no guest."""
+        return list(self._by_user.get(user, ()))
 
     def get(self, sid: str) -> Session | None:
         """The session of that id, if it is connected here."""
         return self._by_id.get(sid)
+
+    def all(self) -> list[Session]:
+        """Everybody who is connected."""
+        return list(self._by_id.values())
 
     def is_in(self, room: str, sid: str) -> bool:
         """Whether a session of this worker is in a room."""

@@ -39,20 +39,26 @@ def gap_packet(room: str, trusted: Position | None) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class JoinAnswer:
-    """How a join is acknowledged once the history is written: the number that was asked for, how many users there were,
-    and whether `since` was honoured (None if it was not asked)."""
+    """How a join is answered once the history is written: the number of the acknowledgement that was asked for, how
+    many users there were, and whether `since` was honoured (None if it was not asked). A join that came with CONNECT
+    has no number: the event `joined` answers it."""
 
-    ack: int
+    ack: int | None
     count: int
     recovered: bool | None
 
     def packet(self, room_json: bytes, position: Position) -> bytes:
-        """The acknowledgement, with the position where the room is now."""
+        """The answer, with the position where the room is now."""
         recovered = self.recovered
         recovery = b"" if recovered is None else b',"recovered":true' if recovered else b',"recovered":false'
-        answer = b'{"ok":true,"room":%b,"id":"%b","count":%d%b}'
-        return acknowledgement_packet(
-            self.ack, answer % (room_json, str(position).encode(), self.count, recovery)
+        answer = b'{"ok":true,"room":%b,"id":"%b","count":%d%b}' % (
+            room_json,
+            str(position).encode(),
+            self.count,
+            recovery,
+        )
+        return (
+            event_packet("joined", answer) if self.ack is None else acknowledgement_packet(self.ack, answer)
         )
 
     def with_gap(self) -> JoinAnswer:

@@ -20,21 +20,23 @@ import structlog
 from aiohttp import web
 
 from gateway import keys
+from gateway.access.identity import Open, nowhere
 from gateway.access.limits import Bucket
 from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.background import Background
 from gateway.chat.handlers import Chat
+from gateway.chat.identities import Identities
 from gateway.chat.notices import Notices
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.reaper import Reaper
 from gateway.chat.sessions import Sessions
-from gateway.metrics import connects, disconnects
 from gateway.redis.address import is_cluster
 from gateway.rooms.hub import Hub
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.routes import route_for
 from gateway.rooms.snapshot_source import RedisSnapshots
 from gateway.server import greeting, logs
+from gateway.server.clients import Clients
 from gateway.server.connections import Connections, connections
 from gateway.server.drain import Drain
 from gateway.server.embedded import AGAIN_S, EmbeddedValkey
@@ -121,7 +123,7 @@ class Gateway:
     async def _start(self, stack: AsyncExitStack) -> None:
         redis = self._compose(stack)
         self.health.watch(redis.store, redis.pubsub)
-        self._listen_to_clients()
+        Clients(self.engine, self.client_manager, self.chat).listen(self.sio)
         stack.push_async_callback(redis.store.close)
         stack.push_async_callback(redis.pubsub.close)
         await asyncio.gather(redis.store.start(START_S, redis.pubsub), redis.pubsub.start(START_S, self.hub))
@@ -159,7 +161,8 @@ class Gateway:
         self.reaper = Reaper(presence, workers, notices, self.tracker, options)
         self.chat = Chat(
             sessions, self.hub, publisher, self.tracker, histories, settings.limits,
-            settings.limits.rooms_per_connection, settings.redis.timeout_s * ANSWERED_WITHIN, self.engine.admission,
+            settings.limits.rooms_per_connection, settings.redis.timeout_s * ANSWERED_WITHIN,
+            Identities(Open(), nowhere, 25.0), self.engine.admission,
         )  # fmt: skip
         self.hub.start(self)
         self.readiness = Readiness(
@@ -210,10 +213,6 @@ class Gateway:
 
     # -- clients
 
-    def _listen_to_clients(self) -> None:
-        self.sio.on("connect", self._connected)
-        self.sio.on("disconnect", self._disconnected)
-
     async def admit(self, request: web.Request) -> web.Response | None:
         """Refuses a new handshake while draining; lets one wait in a storm, and refuses it when that takes too long."""
         if self.health.is_draining:
@@ -226,18 +225,6 @@ class Gateway:
     async def pass_on(self, request: web.Request, sid: str | None) -> bool:
         """Passes a request to another worker, if there are others."""
         return self.handoff is not None and await self.handoff.pass_on(request, sid)
-
-    async def _connected(self, sid: str, environ: dict[str, str], auth: object = None) -> None:
-        socket = self.engine.sockets.get(self.client_manager.eio_sid_from_sid(sid, "/"))
-        if socket is not None:
-            connects.add(1)
-            self.chat.open(sid, socket)
-            log.info("session_connected", session=sid, remote=environ.get("REMOTE_ADDR"))
-
-    async def _disconnected(self, sid: str, reason: str) -> None:
-        disconnects.add(1)
-        self.chat.close(sid, reason)
-        log.info("session_disconnected", session=sid, reason=reason)
 
 
 GATEWAY = web.AppKey("gateway", Gateway)

@@ -127,5 +127,9 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             return
         await super()._handle_connect(eio_sid, namespace, data)
         socket = self.eio.sockets.get(eio_sid)
-        if socket is not None and self.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
-            socket.connects += 1
+        if socket is None or self.manager.sid_from_eio_sid(eio_sid, namespace) is None:
+            return
+        socket.connects += 1
+        events = socket.events if namespace == "/" else None
+        if events is not None and (waits := events.on_connected(data)) is not None:
+            await waits

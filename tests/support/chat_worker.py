@@ -14,7 +14,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway import keys
+from gateway.access.identity import Open, nowhere
 from gateway.chat.handlers import Chat
+from gateway.chat.identities import Identities
 from gateway.chat.notices import Notices
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.reaper import Reaper
@@ -65,10 +67,15 @@ class ClientRecorder(Recorder):
 
     events: SocketEvents | None = None
     refusals_charged = 0
+    ended = ""
 
     def charge_refusal(self) -> None:
         """Counts it."""
         self.refusals_charged += 1
+
+    def end(self, reason: str) -> None:
+        """The connection is ended."""
+        self.ended = reason
 
 
 class Client:
@@ -174,6 +181,7 @@ class ChatWorker:
             Sizes(),
             rooms_max,
             timeout_s * 0.95,
+            Identities(Open(), nowhere, 0.0),
         )
         self.foreign: list[bytes] = []
         self.client_manager: ClientManager | None = None

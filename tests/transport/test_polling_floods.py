@@ -38,6 +38,9 @@ class Counter:
     def on_drained(self) -> None:
         """Not counted."""
 
+    def on_connected(self, data: Any) -> None:
+        """Nothing."""
+
     def on_transport_changed(self) -> None:
         """Not counted."""
 

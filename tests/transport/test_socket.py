@@ -39,6 +39,9 @@ class EventsRecorder:
     def on_drained(self) -> None:
         self.told.append("drained")
 
+    def on_connected(self, data: Any) -> None:
+        """Nothing."""
+
     def on_transport_changed(self) -> None:
         self.told.append("transport changed")
         self.on_change()

@@ -159,6 +159,9 @@ class ShortWay:
     def on_drained(self) -> None:
         """An echo may wait."""
 
+    def on_connected(self, data: Any) -> None:
+        """Nothing."""
+
     def on_transport_changed(self) -> None:
         """The socket finds its way by itself."""
 
