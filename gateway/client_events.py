@@ -116,6 +116,8 @@ def _parse_send(data: dict[str, Any], sizes: Sizes, voice: Voice) -> Send:
     username = data.get("username")
     if username is not None:
         username = _username(data, sizes)
+    if voice.fixed_name is not None and username not in (None, voice.fixed_name):
+        raise Refusal("forbidden", f"Your token names you {voice.fixed_name!r}.", room=_room(data, sizes))
     return Send(username, _room(data, sizes), _text(data, "message", sizes.message_max), key)
 
 

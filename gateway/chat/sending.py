@@ -44,10 +44,11 @@ class Sending:
 
     async def on_the_way_back(self, session: Session, event: Send, ack: int | None) -> None:
         """A client that has not joined anything yet sends. Raises Refusal or a StoreError."""
-        if event.username is None or not await self._tracker.is_present(event.room, event.username):
+        username = event.username or session.voice.fixed_name
+        if username is None or not await self._tracker.is_present(event.room, username):
             raise Refusal("not_joined")
         room = self._hub.room(event.room)
-        self._publish(session, room, event.username, event, ack)
+        self._publish(session, room, username, event, ack)
         self._hub.release(room)  # nobody may be in it here, or ever come
 
     def _publish(self, session: Session, room: Room, username: str, event: Send, ack: int | None) -> None:

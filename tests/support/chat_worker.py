@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway import keys
-from gateway.access.identity import Open, nowhere
+from gateway.access.identity import GUEST, Identity, Open, nowhere
 from gateway.chat.handlers import Chat
 from gateway.chat.identities import Identities
 from gateway.chat.notices import Notices
@@ -81,14 +81,20 @@ class ClientRecorder(Recorder):
 class Client:
     """A connected client of a worker: sends events, and keeps what comes back."""
 
-    def __init__(self, chat: Chat, mark: int = 1_000_000) -> None:
+    def __init__(self, chat: Chat, mark: int = 1_000_000, identity: Identity = GUEST) -> None:
         self.recorder = ClientRecorder(mark=mark)
         self.sid = uuid.uuid4().hex
-        self.session = chat.open(self.sid, self.recorder)
+        self.session = chat.open(self.sid, self.recorder, identity)
         self.recorder.on_behind = self.session.on_behind
         self.recorder.on_drained = self.session.on_drained
         self._chat = chat
         self._numbers = itertools.count()
+
+    async def connected(self, data: Any) -> None:
+        """CONNECT, with this data, was answered."""
+        waits = self.session.on_connected(data)
+        if waits is not None:
+            await waits
 
     async def call(self, event: str, *arguments: Any, limit_s: float = 10.0) -> dict[str, Any]:
         """Sends an event and returns what it is acknowledged with."""
@@ -122,10 +128,14 @@ class Client:
         """The connection drops."""
         self._chat.close(self.sid, "transport close")
 
+    def all_events(self) -> list[tuple[str, Any]]:
+        """Name and data of all events, in order."""
+        events = [json.loads(packet[2:]) for packet in self.recorder.packets if packet.startswith(b"42")]
+        return [(name, data) for name, data in events]
+
     def events(self, name: str) -> list[dict[str, Any]]:
         """The data of all events of that name, in order."""
-        events = [json.loads(packet[2:]) for packet in self.recorder.packets if packet.startswith(b"42")]
-        return [data for got, data in events if got == name]
+        return [data for got, data in self.all_events() if got == name]
 
     def messages(self) -> list[str]:
         """Texts of the stored messages that came."""
@@ -147,6 +157,7 @@ class ChatWorker:
         rooms_max: int = 100,
         timeout_s: float = TIMEOUT_S,
         finder: PrimaryFinder[Endpoint] | None = None,
+        identities: Identities | None = None,
     ) -> None:
         self.name = uuid.uuid4().hex[:8]
         self.timers = Timers()
@@ -181,7 +192,7 @@ class ChatWorker:
             Sizes(),
             rooms_max,
             timeout_s * 0.95,
-            Identities(Open(), nowhere, 0.0),
+            identities or Identities(Open(), nowhere, 0.0),
         )
         self.foreign: list[bytes] = []
         self.client_manager: ClientManager | None = None
@@ -206,7 +217,7 @@ class ChatWorker:
         """Redis is back."""
         self.restored += 1
 
-    def connect(self, **how: int) -> Client:
+    def connect(self, **how: Any) -> Client:
         """A new client in `/`."""
         return Client(self.chat, **how)
 

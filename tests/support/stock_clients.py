@@ -106,6 +106,8 @@ class JavaScriptClient:
     def __init__(self) -> None:
         self.received: list[dict[str, Any]] = []
         self.errors: list[dict[str, Any]] = []
+        self.events: list[tuple[str, Any]] = []
+        self.refusals: list[dict[str, Any]] = []
         self.transport = ""
         self.connects = 0
         self.disconnects: list[str] = []
@@ -115,15 +117,24 @@ class JavaScriptClient:
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
 
-    async def connect(self, url: str, way: Way, path: str = "/socket.io", **options: Any) -> None:
-        """See StockClient; `options` are the client's own."""
+    async def connect(
+        self,
+        url: str,
+        way: Way,
+        path: str = "/socket.io",
+        rooms: list[dict[str, str]] | None = None,
+        token: str | None = None,
+        **options: Any,
+    ) -> None:
+        """See StockClient; `options` are the client's own. Its `auth` function shows the token, and names the rooms,
+        each with the last `id` that it saw there."""
         self._process = await asyncio.create_subprocess_exec(
             program("node"), "client.js", cwd=JS_FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self._reader = asyncio.create_task(self._read(self._process.stdout))
         delays = {"reconnectionDelay": 100, "reconnectionDelayMax": 500}
         options = {"transports": TRANSPORTS[way], "path": path, **delays, **options}
-        self._tell(do="connect", url=url, options=options)
+        self._tell(do="connect", url=url, options=options, rooms=rooms, token=token)
         await until(lambda: self.connects, LIMIT_S, f"socket.io-client connects by {way}")
 
     async def call(self, event: str, data: Any, *more: Any) -> Any:
@@ -178,7 +189,10 @@ class JavaScriptClient:
                 self._waiting.pop(told["number"]).set_result(*told["data"])
             case "event":
                 name, data = told["arguments"]
+                self.events.append((name, data))
                 (self.received if name == "receive" else self.errors).append(data)
+            case "refused":
+                self.refusals.append(told)
 
     async def __aenter__(self) -> Self:
         return self

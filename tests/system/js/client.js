@@ -2,6 +2,9 @@
 // line on standard output. It adds nothing to what socket.io-client does by itself.
 //
 //   {"do": "connect", "url": …, "options": {…}}      → {"what": "connect", "sid": …, "transport": …}
+//                with "rooms": [{"room", "username"}…] or "token", its `auth` function names them at every connect,
+//                each room with the last `id` that it saw there
+//   {"do": "token", "token": …}                      what `auth` shows from now on
 //   {"do": "emit", "arguments": [event, data…]}
 //   {"do": "call", "number": n, "arguments": […]}    → {"what": "acknowledged", "number": n, "data": […]}
 //   {"do": "snippet", "path": …}                     runs a file that expects `socket`
@@ -16,7 +19,8 @@ const fs = require("node:fs");
 const readline = require("node:readline");
 const { io } = require("socket.io-client");
 
-let socket;
+let socket, token;
+const last = {};
 const say = (what, more) => process.stdout.write(JSON.stringify({ what, ...more }) + "\n");
 
 function watch() {
@@ -26,12 +30,22 @@ function watch() {
     engine.on("upgrade", (transport) => say("transport", { name: transport.name }));
   });
   socket.on("disconnect", (reason) => say("disconnect", { reason }));
-  socket.on("connect_error", (error) => say("refused", { reason: error.message }));
+  socket.on("connect_error", (error) => say("refused", { reason: error.message, data: error.data }));
+  socket.on("receive", ({ room, id }) => { if (id) last[room] = id; });
   socket.onAny((...values) => say("event", { arguments: values }));
 }
 
+function auth(rooms) {
+  return { token, join: rooms?.map((room) => ({ ...room, since: last[room.room] })) };
+}
+
 const commands = {
-  connect({ url, options }) {
+  token({ token: next }) {
+    token = next;
+  },
+  connect({ url, options, rooms, token: first }) {
+    token = first;
+    if (rooms || token) options.auth = (show) => show(auth(rooms));
     socket = io(url, options);
     watch();
   },
