@@ -59,7 +59,7 @@ class CountingTransport:
 
 
 async def test_replies_come_in_the_order_of_the_commands(redis_url: str) -> None:
-    async with opened(redis_url) as connection:
+    async with opened(redis_url, timeout_s=10) as connection:
         ledger = Ledger()
         for number in range(5000):
             connection.submit(pack("ECHO", number), ledger.expects(number))
