@@ -23,7 +23,7 @@ async def test_stock_clients_come_back_after_a_rolling_restart(
 ) -> None:
     ways = {way: (PythonClient(), JavaScriptClient()) for way in WAYS}
     clients: list[StockClient] = [client for both in ways.values() for client in both]
-    async with Gateway(redis_url, workers=2) as gateway:
+    async with Gateway(redis_url, workers=2, GATEWAY_DRAIN_S="1") as gateway:
         await asyncio.gather(*(one.connect(gateway.url, way) for way, both in ways.items() for one in both))
         os.kill(gateway.master_pid, signal.SIGHUP)
         # A CLOSE packet over polling would be final for python-engineio's clients.
