@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -22,6 +23,18 @@ from tests.support.topologies import standalone
 
 DOCKER_ANSWERS_WITHIN_S = 2
 DOCKER_SOCKET = Path("/var/run/docker.sock")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def modules_are_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tests start some hundred Python processes. Where PYTHONDONTWRITEBYTECODE is set, as in many containers, each
+    would compile every module again: a gateway of four workers takes 4.3 s of processor time then, and 2.2 s without.
+    The compiled modules lie in a folder of the run's own, none beside the sources."""
+    with pytest.MonkeyPatch.context() as patched:
+        if sys.dont_write_bytecode:
+            patched.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+            patched.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("compiled")))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,10 @@ from gateway.protocol import is_json
 DIGITS_MAX = 18
 """Of a seq: more than a room of a million messages a second has in ten thousand years."""
 
+BEGINS, ENDS = b"{}"
+"""The first and the last byte of a JSON object. `Room.receive` looks at them itself: a call costs more than that. A
+payload that begins with a position and ends so has data."""
+
 
 class Arrived(NamedTuple):
     """Where a message is by what its channel brought. `origin` names the server that stored it, where another one's
@@ -30,16 +34,10 @@ def channel_epoch(epoch: str, origin: str) -> bytes:
     return f"{epoch}@{origin}".encode() if origin else epoch.encode()
 
 
-def is_object(data: bytes) -> bool:
-    """Whether data can be a JSON object in UTF-8, at a glance: for messages that have the right number, which the
-    publish script gives."""
-    return data.startswith(b"{") and data.endswith(b"}") and (data.isascii() or _is_utf_8(data))
-
-
 def parse_payload(head: bytes, data: bytes) -> Arrived | str | None:
     """What stands before the data: a position, `<epoch>:<seq>` or `<epoch>@<origin>:<seq>`, or the session that does
     not get the notice. None if it is malformed."""
-    if data and not (is_object(data) and is_json(data)):
+    if data and not (data[0] == BEGINS and data[-1] == ENDS and is_utf_8(data) and is_json(data)):
         return None
     try:
         if head.startswith(b"-"):
@@ -52,7 +50,8 @@ def parse_payload(head: bytes, data: bytes) -> Arrived | str | None:
     return Arrived(epoch, int(number), origin) if epoch and is_number else None
 
 
-def _is_utf_8(data: bytes) -> bool:
+def is_utf_8(data: bytes) -> bool:
+    """Whether data is text."""
     try:
         data.decode()
     except UnicodeDecodeError:

@@ -17,7 +17,7 @@ from gateway.protocol import Position, receive_json
 from gateway.rooms.fanout import Targets
 from gateway.rooms.loss_detector import LossDetector
 from gateway.rooms.member import Member, MemberState
-from gateway.rooms.payloads import Arrived, channel_epoch, is_object, parse_payload
+from gateway.rooms.payloads import BEGINS, ENDS, Arrived, channel_epoch, is_utf_8, parse_payload
 from gateway.rooms.position_check import Arrival, judge
 from gateway.rooms.reading import OnSnapshot, Reading, Waiting
 from gateway.rooms.replays import RECEIVE
@@ -157,13 +157,9 @@ class Room:
         packets: list[bytes] = []
         for payload in payloads:
             head, _, data = payload.partition(b" ")
-            if (
-                self.is_following
-                and head == b"%b:%d" % (self.channel_epoch, self.seq + 1)
-                and is_object(data)
-            ):
-                self.seq += 1
-                self.last_data = data
+            is_next = self.is_following and head == b"%b:%d" % (self.channel_epoch, self.seq + 1)
+            if is_next and payload[-1] == ENDS and data[0] == BEGINS and (data.isascii() or is_utf_8(data)):
+                self.seq, self.last_data = self.seq + 1, data
                 packets.append(RECEIVE + data + b"]")
                 continue
             if packets:

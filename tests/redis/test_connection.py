@@ -59,13 +59,13 @@ class CountingTransport:
 
 
 async def test_replies_come_in_the_order_of_the_commands(redis_url: str) -> None:
-    async with opened(redis_url) as connection:
+    async with opened(redis_url, timeout_s=10) as connection:
         ledger = Ledger()
         for number in range(5000):
             connection.submit(pack("ECHO", number), ledger.expects(number))
         await until(lambda: len(ledger.answers) == 5000, 5, "all are answered")
         assert ledger.numbers() == list(range(5000))
-        assert ledger.replies() == [b"%d" % number for number in range(5000)]
+        assert [number for number, reply, _ in ledger.answers if reply != b"%d" % number] == []
 
 
 async def test_what_one_turn_submits_leaves_in_one_write(redis_url: str) -> None:

@@ -237,15 +237,16 @@ async def test_history_survives_a_restart(folder: Path, port: int, room: str) ->
         assert (event, data["message"], data["id"]) == ("receive", "kept", sent["id"])
 
 
-@pytest.mark.parametrize("transport", ["polling", "websocket"])
-async def test_ctrl_c_does_not_wait_for_members(folder: Path, port: int, room: str, transport: str) -> None:
-    client = socketio.AsyncClient(reconnection=False)
+async def test_ctrl_c_does_not_wait_for_members(folder: Path, port: int, room: str) -> None:
+    clients = {transport: socketio.AsyncClient(reconnection=False) for transport in ("polling", "websocket")}
     async with serving(folder, port, GATEWAY_DRAIN_S="20") as gateway:
-        await client.connect(f"http://127.0.0.1:{port}", transports=[transport], wait_timeout=10)
-        await client.call("join", {"username": "ada", "room": room}, timeout=10)
+        for transport, client in clients.items():
+            await client.connect(f"http://127.0.0.1:{port}", transports=[transport], wait_timeout=10)
+            await client.call("join", {"username": "ada", "room": room}, timeout=10)
         os.killpg(gateway.process.pid, signal.SIGINT)
         assert await gateway.ended() == 0
-    await client.disconnect()
+    for client in clients.values():
+        await client.disconnect()
 
 
 async def test_a_second_gateway_on_the_same_state_folder_is_refused(folder: Path, port: int) -> None:

@@ -76,6 +76,7 @@ async def test_stock_clients_work_through_it(
     assert (await client.call("join", {"username": "stock", "room": room}))["ok"] is True
     sent = await client.call("send", {"username": "stock", "room": room, "message": "hello"})
     await other.send(room, "answer")
+    await until(lambda: len(other.ids(room)) == 2, what="both messages")
     await until(
         lambda: [data["id"] for data in client.received if "id" in data] == other.ids(room),
         what="the same for both",

@@ -13,16 +13,18 @@ from tests.support.gateways import Gateway
 from tests.support.stock_clients import JavaScriptClient, PythonClient, StockClient, Way
 from tests.support.waiting import until
 
+WAYS: tuple[Way, ...] = ("polling", "upgrade", "websocket")
+
 
 # python-engineio's client drops its HTTP session unclosed when polling fails.
 @pytest.mark.filterwarnings("ignore:Unclosed:ResourceWarning")
-@pytest.mark.parametrize("way", ["polling", "upgrade", "websocket"])
 async def test_stock_clients_come_back_after_a_rolling_restart(
-    redis_url: str, room: str, way: Way, javascript: None
+    redis_url: str, room: str, javascript: None
 ) -> None:
-    clients: list[StockClient] = [PythonClient(), JavaScriptClient()]
-    async with Gateway(redis_url, workers=2) as gateway:
-        await asyncio.gather(*(client.connect(gateway.url, way) for client in clients))
+    ways = {way: (PythonClient(), JavaScriptClient()) for way in WAYS}
+    clients: list[StockClient] = [client for both in ways.values() for client in both]
+    async with Gateway(redis_url, workers=2, GATEWAY_DRAIN_S="1") as gateway:
+        await asyncio.gather(*(one.connect(gateway.url, way) for way, both in ways.items() for one in both))
         os.kill(gateway.master_pid, signal.SIGHUP)
         # A CLOSE packet over polling would be final for python-engineio's clients.
         await until(lambda: all(client.connects >= 2 for client in clients), 40, "both are connected again")

@@ -75,7 +75,7 @@ def test_the_master_imports_its_configuration_and_nothing_else_of_the_package() 
 async def test_hup_brings_new_code_and_sessions_move_to_it(
     redis_url: str, copied: Path, connect: Opener, room: str
 ) -> None:
-    async with Gateway(redis_url, workers=2, code=copied) as gateway:
+    async with Gateway(redis_url, workers=2, code=copied, GATEWAY_DRAIN_S="1") as gateway:
         member = await connect(gateway.url)
         await member.join("ann", room)
         change(copied)
