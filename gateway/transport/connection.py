@@ -288,6 +288,8 @@ class WebSocketConnection(FrameWriter):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_writing()
         self.transport = None
+        self._backlog = ()
+        self._parser.forget()  # time-outs may still know the connection
         self._listener.on_lost(self)
 
 
