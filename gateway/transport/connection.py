@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from gateway.interfaces import WebSocketEvents
-from gateway.metrics import cut_off
+from gateway.metrics import cut_off, frames_read
 from gateway.transport.codec import MalformedPacket, PacketTooLarge
 from gateway.transport.conduct import CUT_OFF, ODD, Conduct
 from gateway.transport.frame_writer import ConnectionState, FrameWriter
@@ -124,6 +124,7 @@ class WebSocketConnection(FrameWriter):
             # The parser is asked again, and tells the error, when these are handled.
             parser.rest = (b"", 0)
             messages = wrong.messages
+        frames_read.value += len(messages)
         if parser.rest is not None or (self._deflate is not None and messages and _are_long(messages)):
             self._backlog = messages
             self._queue()
@@ -158,6 +159,7 @@ class WebSocketConnection(FrameWriter):
             if not messages:
                 self.close(wrong.code, None, wrong.reason)
             self._parser.rest = (b"", 0) if messages else None
+        frames_read.add(len(messages))
         return messages
 
     def _go_on(self) -> None:

@@ -13,6 +13,7 @@ from math import inf
 import structlog
 from aiohttp import web
 
+from gateway.metrics import packets_read
 from gateway.transport.answers import BAD_REQUEST, OK, TOO_LARGE, UNKNOWN_SESSION, Answer
 from gateway.transport.codec import MalformedPacket, PacketTooLarge, decode_payload, encode_payload
 from gateway.transport.hijack import read_body
@@ -120,6 +121,7 @@ async def receive_payload(socket: EngineSocket, body: bytes, turns: Turns) -> No
             rounds += 1
             left, until_s = TURN_MESSAGES, time.monotonic() + TURN_S
         left -= 1
+        packets_read.value += 1
         if socket.closed:
             return
         waits = socket.received(opcode, data)
