@@ -1,7 +1,8 @@
 """Random frames, payloads and requests from several seeds: no worker ends, no traceback, no memory that stays.
 
 What counts is what the server has read, by its own counters: what died unread with its connection was no test.
-`HOSTILE_FRAMES` says how much each run is to read (100,000); `pytest -m long tests/system/test_hostile_fuzz.py`.
+`HOSTILE_FRAMES` says how much each of the six runs is to read (100,000; 1,670,000 make 10 million);
+`pytest -m long tests/system/test_hostile_fuzz.py`.
 """
 
 from __future__ import annotations
