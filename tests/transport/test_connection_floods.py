@@ -87,14 +87,17 @@ async def test_one_whose_messages_take_long_has_fewer_of_them_in_a_turn() -> Non
         assert await most_in_one_round(pair, 100) == 1
 
 
-async def test_the_answers_of_one_batch_leave_in_one_write() -> None:
+async def test_the_answers_of_one_batch_leave_in_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "gateway.transport.connection.TURN_S", 60.0
+    )  # else a busy machine ends turns by the clock
     async with pair_of() as pair:
         transport = counted(pair)
         pair.listener.answer = lambda data: pair.websocket.send_text(b"refused " + data)
         pair.sends(*(client_frame(FINAL_TEXT, b"%d" % number) for number in range(320)))
         answers = [await pair.frame() for _ in range(320)]
         assert answers == [(TEXT, b"refused %d" % number) for number in range(320)]
-        assert transport.writes <= 320 / TURN_MESSAGES * 2, "the machine may end a turn early, by the clock"
+        assert transport.writes <= 320 / TURN_MESSAGES + 1
 
 
 async def test_pongs_of_one_batch_leave_in_one_write() -> None:
