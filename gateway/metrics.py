@@ -67,6 +67,17 @@ gaps = Counter("gateway_gaps_total", "Gaps that members were told of.")
 connects = Counter("gateway_connects_total", "Sessions opened.")
 disconnects = Counter("gateway_disconnects_total", "Sessions ended.")
 refusals = Counter("gateway_refusals_total", "Events that were refused.")
+frames_read = Counter(
+    "gateway_frames_read_total",
+    "Messages and control frames of WebSockets that were read, whatever came of them.",
+)
+packets_read = Counter(
+    "gateway_packets_read_total", "Packets over polling that were read, whatever came of them."
+)
+requests_read = Counter(
+    "gateway_requests_read_total",
+    "HTTP requests that were read, and beginnings of ones that nobody can read.",
+)
 cut_off = Counter(
     "gateway_cut_off_total", "Connections that were ended because they sent what no honest client sends."
 )
@@ -89,7 +100,8 @@ background_failures = Counter(
 
 ALL = (
     published, acknowledged, unavailable, heard, delivered, holes, malformed, snapshots, gaps, connects, disconnects,
-    refusals, cut_off, handoffs, requests_refused, emits_refused, deaf, background_failures,
+    frames_read, packets_read, requests_read, refusals, cut_off, handoffs, requests_refused, emits_refused, deaf,
+    background_failures,
 )  # fmt: skip
 
 

@@ -177,8 +177,8 @@ class EngineOptions:
     worker: str = ""
     """No option: the worker's id, with which the ids of its sessions begin."""
     max_payload_bytes: int = option("GATEWAY_FRAME_MAX_BYTES", 65_536, whole(1024, 64 * MIB, "bytes"),
-        "The largest frame, or body of a polling request. Raise it with `GATEWAY_MESSAGE_MAX`: a character may take 12 "
-        "bytes.")
+        "The largest frame, or body of a polling request; and all attachments of one packet together. Raise it with "
+        "`GATEWAY_MESSAGE_MAX`: a character may take 12 bytes.")
     outbound_mark_bytes: int = option("GATEWAY_OUTBOUND_MARK_BYTES", 262_144, whole(1024, 1024 * MIB, "bytes"),
         "With more unsent bytes a member gets no live messages until it has read them. "
         "Raise it for bursts that slow members should follow.")

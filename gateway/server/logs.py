@@ -118,7 +118,8 @@ class _StandardError:
 
 
 class BrokenRequests(logging.Filter):
-    """Makes one line of level INFO of what aiohttp logs as an error with a traceback: requests that are not HTTP.
+    """Makes one line of level INFO of what aiohttp logs as an error with a traceback: requests that are not HTTP, and
+    clients that left before they could be answered (`Expect: 100-continue` is answered at once).
 
     Anybody on the internet can send those; they say nothing about the gateway.
     """
@@ -141,10 +142,11 @@ def _is_of_a_broken_request(error: BaseException) -> bool:
     workers would have that version after every reload."""
     if "aiohttp.web" not in sys.modules:
         return False
+    from aiohttp import ClientConnectionResetError
     from aiohttp.http_exceptions import HttpProcessingError
     from aiohttp.web import RequestPayloadError
 
-    return isinstance(error, HttpProcessingError | RequestPayloadError)
+    return isinstance(error, HttpProcessingError | RequestPayloadError | ClientConnectionResetError)
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]

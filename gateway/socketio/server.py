@@ -14,7 +14,7 @@ from gateway.admission import AdmissionControl
 from gateway.interfaces import HandshakeGate
 from gateway.option_groups import EngineOptions
 from gateway.socketio.strict import StrictPacket
-from gateway.transport.codec import ATTACHMENTS_MAX, MalformedPacket, check_event
+from gateway.transport.codec import ATTACHMENTS_MAX, MalformedPacket, PacketTooLarge, check_event
 from gateway.transport.conduct import ODD
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
@@ -88,16 +88,12 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
     def _whole_packet(self, socket: EngineSocket, data: str | bytes) -> Any:
         """Decodes a packet; None while its attachments are still to come: until then the session keeps it, at most
-        `ATTACHMENTS_MAX` frames, and only for a namespace that is connected. Raises MalformedPacket."""
+        `ATTACHMENTS_MAX` frames with the bytes of one message together, and only for a namespace that is connected.
+        Raises MalformedPacket."""
         waiting = socket.attachments_of
         try:
             if isinstance(data, bytes):
-                if waiting is None:
-                    raise MalformedPacket("an attachment that nothing announced")
-                if not waiting.add_attachment(data):
-                    return None
-                socket.attachments_of = None
-                return waiting
+                return self._attach(socket, waiting, data)
             if waiting is not None:
                 raise MalformedPacket("an attachment was announced and text came")
             packet = self.packet_class(encoded_packet=data)
@@ -112,6 +108,18 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
                 self._check_connected(socket.sid, packet)
                 socket.attachments_of = packet
                 return None
+        return packet
+
+    def _attach(self, socket: EngineSocket, packet: Any, data: bytes) -> Any:
+        """Gives a packet its next attachment; the packet if that was the last one."""
+        if packet is None:
+            raise MalformedPacket("an attachment that nothing announced")
+        max_bytes = self.eio.options.max_payload_bytes
+        if sum(map(len, packet.attachments)) + len(data) > max_bytes:
+            raise PacketTooLarge(f"the attachments of a packet may have {max_bytes} bytes together")
+        if not packet.add_attachment(data):
+            return None
+        socket.attachments_of = None
         return packet
 
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:

@@ -36,6 +36,10 @@ class MalformedPacket(ValueError):
     """A client broke the protocol: its connection is closed at once."""
 
 
+class PacketTooLarge(MalformedPacket):
+    """The frames of one packet have more bytes together than a message may: answered as such a message is."""
+
+
 def decode_payload(body: bytes) -> Iterator[tuple[int, bytes]]:
     """The packets of a polling request as (opcode, data), base64 undone, each when it is asked for. Raises
     MalformedPacket at the first that is none."""

@@ -19,8 +19,8 @@ from typing import Any
 import structlog
 
 from gateway.interfaces import WebSocketEvents
-from gateway.metrics import cut_off
-from gateway.transport.codec import MalformedPacket
+from gateway.metrics import cut_off, frames_read
+from gateway.transport.codec import MalformedPacket, PacketTooLarge
 from gateway.transport.conduct import CUT_OFF, ODD, Conduct
 from gateway.transport.frame_writer import ConnectionState, FrameWriter
 from gateway.transport.turns import (
@@ -39,6 +39,7 @@ from gateway.websocket.close_codes import (
     NORMAL,
     POLICY,
     PROTOCOL_ERROR,
+    TOO_BIG,
     FrameError,
     parse_close,
 )
@@ -58,7 +59,6 @@ from gateway.websocket.frames import (
 log = structlog.get_logger("gateway.transport")
 
 Message = tuple[int, bytes]
-
 
 # Read for every message, and a global name is found faster than a member of an Enum.
 _CLOSING = ConnectionState.CLOSING
@@ -93,14 +93,12 @@ class WebSocketConnection(FrameWriter):
         self._parser = parser
         self._turns = turns
         self._intake = _READY
-        # Messages that were read and wait, in order; what was not even read is the parser's `rest`.
+        # Messages that were read and wait, in order; what was not even read is the parser's.
         self._backlog: Sequence[Message] = ()
         # A longer read waits for a turn; 0 while everything does.
         self._at_once_bytes = AT_ONCE_BYTES
-        # Turns that it has had, one after the other, since it was last read from.
-        self._in_a_row = 0
-        # `stop_reading` was called.
-        self._is_stopped = False
+        self._in_a_row = 0  # turns that it has had, one after the other, since it was last read from
+        self._is_stopped = False  # `stop_reading` was called
         # What it sent that no honest client sends; None until there is some.
         self._conduct: Conduct | None = None
 
@@ -123,11 +121,10 @@ class WebSocketConnection(FrameWriter):
         try:
             messages = parser.feed(data, AT_ONCE, AT_ONCE_BYTES)
         except FrameError as wrong:
-            parser.rest = (
-                b"",
-                0,
-            )  # so that the parser is asked again, and tells the error, when these are handled
+            # The parser is asked again, and tells the error, when these are handled.
+            parser.rest = (b"", 0)
             messages = wrong.messages
+        frames_read.value += len(messages)
         if parser.rest is not None or (self._deflate is not None and messages and _are_long(messages)):
             self._backlog = messages
             self._queue()
@@ -156,12 +153,14 @@ class WebSocketConnection(FrameWriter):
     def _read_on(self) -> Sequence[Message]:
         """What is still to be read of what came: as much as a turn holds."""
         try:
-            return self._parser.feed(b"", TURN_MESSAGES, TURN_BYTES)
+            messages = self._parser.feed(b"", TURN_MESSAGES, TURN_BYTES)
         except FrameError as wrong:
-            if not wrong.messages:
+            messages = wrong.messages
+            if not messages:
                 self.close(wrong.code, None, wrong.reason)
-            self._parser.rest = (b"", 0) if wrong.messages else None
-            return wrong.messages
+            self._parser.rest = (b"", 0) if messages else None
+        frames_read.add(len(messages))
+        return messages
 
     def _go_on(self) -> None:
         """After a turn, or after a handler: what waits gets a turn; without that, reading goes on."""
@@ -236,7 +235,7 @@ class WebSocketConnection(FrameWriter):
         """A handler failed: the connection ends, and says whose fault it was."""
         if isinstance(error, MalformedPacket):
             log.debug("packet_malformed", reason=str(error))
-            self.close(PROTOCOL_ERROR, None)
+            self.close(TOO_BIG if isinstance(error, PacketTooLarge) else PROTOCOL_ERROR, None)
         else:
             log.error("event_failed", exc_info=error)
             self.close(INTERNAL_ERROR, None)
@@ -291,6 +290,8 @@ class WebSocketConnection(FrameWriter):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_writing()
         self.transport = None
+        self._backlog = ()
+        self._parser.forget()  # time-outs may still know the connection
         self._listener.on_lost(self)
 
 

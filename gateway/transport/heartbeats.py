@@ -1,7 +1,8 @@
 """Heartbeats and time-outs of all sessions of a worker, on one timer.
 
 Owns when a session is pinged, when a pong is late, and how long anything may take that a client must finish: its
-CONNECT, its upgrade, its closing, the draining of its buffer.
+CONNECT, its upgrade, its closing, the draining of its buffer. Time-outs know a session by its id, so that one that has
+ended is not kept until they fall due: 25 s by default, in which a worker may see 100,000 come and go.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Heartbeats:
     """The time-outs of one engine, a queue for each length."""
 
     def __init__(self, options: EngineOptions, sockets: dict[str, EngineSocket]) -> None:
-        """`sockets` are the engine's sessions by id; a session that lingered is taken out of them."""
+        """`sockets` are the engine's sessions by id, until their ends; one that lingered is taken out of them."""
         timers = self.timers = Timers()  # the rooms and presence of the worker set theirs on it too
         self._sockets = sockets
         # A ping is due, and the pong to it is late; each with the beat that it belongs to.
@@ -50,11 +51,11 @@ class Heartbeats:
         """A session began: it is pinged from now on, and must CONNECT in time."""
         self.schedule_ping(socket)
         if self._connects is not None:
-            self._connects.add(socket)
+            self._connects.add(socket.sid)
 
     def linger(self, item: EngineSocket | WebSocketConnection) -> None:
         """Ends a closing connection if its peer does not, or forgets a session that was kept for its last packets."""
-        self._lingers.add(item)
+        self._lingers.add(item if isinstance(item, WebSocketConnection) else item.sid)
 
     def close(self) -> None:
         """Stops; connections that linger are ended."""
@@ -69,41 +70,49 @@ class Heartbeats:
 
     def schedule_ping(self, socket: EngineSocket) -> None:
         """The next heartbeat is one interval from now."""
-        self._pings.add((socket, socket.beat))
+        self._pings.add((socket.sid, socket.beat))
 
     def watch_stuck(self, socket: EngineSocket) -> float:
         """Closes the socket if it is still behind at the time that is returned."""
-        return self._stuck.add(socket)
+        return self._stuck.add(socket.sid)
 
-    def _ping_due(self, item: tuple[EngineSocket, int], due_s: float) -> None:
-        socket, beat = item
-        if socket.closed or socket.beat != beat:
+    def _living(self, sid: str) -> EngineSocket | None:
+        socket = self._sockets.get(sid)
+        return socket if socket is not None and not socket.closed else None
+
+    def _ping_due(self, item: tuple[str, int], due_s: float) -> None:
+        sid, beat = item
+        socket = self._living(sid)
+        if socket is None or socket.beat != beat:
             return
         socket.awaits_pong = True
         socket.deadline_s = self._pongs.add(item, max(due_s, time.monotonic() - HELD_UP_S))
         socket.send_text(PING)
 
-    def _pong_due(self, item: tuple[EngineSocket, int], due_s: float) -> None:
-        socket, beat = item
-        if not socket.closed and socket.awaits_pong and socket.beat == beat:
+    def _pong_due(self, item: tuple[str, int], due_s: float) -> None:
+        sid, beat = item
+        socket = self._living(sid)
+        if socket is not None and socket.awaits_pong and socket.beat == beat:
             socket.end(Reason.PING_TIMEOUT, packet=None)
 
-    def _stuck_due(self, socket: EngineSocket, due_s: float) -> None:
-        if socket.is_behind and not socket.closed and socket.stuck_due_s == due_s:
+    def _stuck_due(self, sid: str, due_s: float) -> None:
+        socket = self._living(sid)
+        if socket is not None and socket.is_behind and socket.stuck_due_s == due_s:
             websocket = socket.websocket
             socket.end(Reason.TRANSPORT_ERROR, packet=None)
             if websocket is not None:
                 websocket.abort()
 
-    def _connect_due(self, socket: EngineSocket, due_s: float) -> None:
-        if not socket.connects and not socket.closed:
+    def _connect_due(self, sid: str, due_s: float) -> None:
+        socket = self._living(sid)
+        if socket is not None and not socket.connects:
             socket.end(Reason.TRANSPORT_CLOSE)
 
-    def _linger_due(self, item: EngineSocket | WebSocketConnection, due_s: float) -> None:
+    def _linger_due(self, item: str | WebSocketConnection, due_s: float) -> None:
         if isinstance(item, WebSocketConnection):
             item.abort()
         else:
-            self._sockets.pop(item.sid, None)
+            self._sockets.pop(item, None)
 
     def _upgrade_due(self, websocket: WebSocketConnection, due_s: float) -> None:
         if not websocket.is_settled:

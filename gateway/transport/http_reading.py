@@ -1,8 +1,8 @@
 """Reading of HTTP connections: one read in a round of the event loop, as long as they are aiohttp's.
 
-Owns nothing but that. uvloop reads up to 32 times 256 KB from a socket before it looks at the next one, unless reading
-is paused in between: a connection that sends what is no HTTP held everybody up for 5 ms each time, twenty of them for
-a tenth of a second. aiohttp's own pauses are kept.
+Owns nothing but that, and counts the requests. uvloop reads up to 32 times 256 KB from a socket before it looks at the
+next one, unless reading is paused in between: a connection that sends what is no HTTP held everybody up for 5 ms each
+time, twenty of them for a tenth of a second. aiohttp's own pauses are kept.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import asyncio
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
+
+from gateway.metrics import requests_read
 
 LONG_READ_BYTES = 32_768
 """After a read of so many bytes more is likely to be there; heads of requests are much shorter."""
@@ -22,7 +24,9 @@ class OneReadAtATime(RequestHandler):
     __slots__ = ()
 
     def data_received(self, data: bytes) -> None:
+        known = len(self._messages)
         super().data_received(data)
+        requests_read.add(len(self._messages) - known)
         transport = self.transport
         if len(data) >= LONG_READ_BYTES and transport is not None and not transport.is_closing():
             transport.pause_reading()

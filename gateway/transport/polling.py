@@ -13,8 +13,9 @@ from math import inf
 import structlog
 from aiohttp import web
 
+from gateway.metrics import packets_read
 from gateway.transport.answers import BAD_REQUEST, OK, TOO_LARGE, UNKNOWN_SESSION, Answer
-from gateway.transport.codec import MalformedPacket, decode_payload, encode_payload
+from gateway.transport.codec import MalformedPacket, PacketTooLarge, decode_payload, encode_payload
 from gateway.transport.hijack import read_body
 from gateway.transport.library_socket import NOOP, Reason, SocketState
 from gateway.transport.socket import EngineSocket
@@ -77,6 +78,8 @@ async def post(socket: EngineSocket, request: web.Request, max_bytes: int, turns
         await receive_payload(socket, body, turns)
     except TimeoutError as late:
         raise Ending(UNKNOWN_SESSION) from late
+    except PacketTooLarge as wrong:
+        raise Ending(TOO_LARGE) from wrong
     except MalformedPacket as wrong:
         log.debug("packet_malformed", reason=str(wrong))
         socket.end(Reason.TRANSPORT_ERROR, packet=None)
@@ -118,6 +121,7 @@ async def receive_payload(socket: EngineSocket, body: bytes, turns: Turns) -> No
             rounds += 1
             left, until_s = TURN_MESSAGES, time.monotonic() + TURN_S
         left -= 1
+        packets_read.value += 1
         if socket.closed:
             return
         waits = socket.received(opcode, data)

@@ -23,10 +23,10 @@ Every seam into a library is named here; `tests/socketio/test_seams.py` fails wh
                              is_sid_room, sid_from_eio_sid, eio_sid_from_sid (socketio/client_manager.py)
                              parse_redis_sentinel_url (redis/sentinel.py)
     aiohttp 3.14.5           RequestHandler: transport, connection_lost, _message_tail; _messages, _parser,
-                             _upgraded (server/passing.py); data_received, _reading_paused, _buffer_paused, and
-                             Server: _loop, _kwargs, AppRunner: _make_server (http_reading.py); a ConnectionError in
-                             Response.prepare ends a request quietly (hijack.py: hijack, request_tail, Hijacked;
-                             server/handoff.py)
+                             _upgraded (server/passing.py); _messages, data_received, _reading_paused,
+                             _buffer_paused, and Server: _loop, _kwargs, AppRunner: _make_server (http_reading.py);
+                             a ConnectionError in Response.prepare ends a request quietly (hijack.py: hijack,
+                             request_tail, Hijacked; server/handoff.py)
                              GunicornWebWorker: _run, wsgi, _notify_waiter_done, _wait_next_notify, handle_exit,
                              handle_quit, notify (server/worker.py)
                              aiohttp._websocket.mask (websocket/frames.py)

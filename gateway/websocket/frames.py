@@ -115,6 +115,10 @@ class FrameParser:
         """Leaves `data` for the next call of `feed`."""
         self.rest = self._with_rest(data) if self.rest is not None else (data, 0)
 
+    def forget(self) -> None:
+        """Drops what is kept: the connection is gone."""
+        self.rest = self._unfinished = None
+
     def _with_rest(self, data: bytes) -> tuple[bytes, int]:
         assert self.rest is not None
         (rest, at), self.rest = self.rest, None
@@ -246,10 +250,8 @@ class FrameParser:
             unfinished.valid += check_utf8(unfinished.payload[unfinished.valid :], is_whole)
         if is_whole:
             messages.append((unfinished.opcode, self._whole(unfinished)))
-            unfinished.opcode = CONTINUATION
-            unfinished.payload = bytearray()
-            unfinished.valid = 0
-            unfinished.is_compressed = False
+            unfinished.opcode, unfinished.is_compressed = CONTINUATION, False
+            unfinished.payload, unfinished.valid = bytearray(), 0
         return stop
 
     def _whole(self, unfinished: Unfinished) -> bytes:

@@ -59,7 +59,21 @@ async def main():
         writer.write(request)
         await asyncio.wait_for(reader.readuntil(b"\\r\\n\\r\\n"), 10)
         writer.close()
+    await leave_early(runner)
     await runner.cleanup()
+
+async def leave_early(runner):
+    known = set(runner.server.connections)
+    _, writer = await asyncio.open_connection(*runner.addresses[0])
+    async with asyncio.timeout(10):
+        while not (new := set(runner.server.connections) - known):
+            await asyncio.sleep(0)
+    (handler,) = new
+    head = b"POST / HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 5\\r\\nExpect: 100-continue\\r\\n\\r\\n"
+    handler.data_received(head)
+    handler.transport.close()
+    await asyncio.wait_for(handler._task_handler, 10)
+    writer.close()
 
 asyncio.run(main())
 """
@@ -125,8 +139,10 @@ def test_the_stamp_puts_time_level_event_and_process_first() -> None:
 
 @pytest.mark.system
 def test_requests_that_are_not_http_are_a_line_each_and_no_fault_of_ours() -> None:
-    *broken, ours = [json.loads(line) for line in lines_of("json", program=BROKEN_REQUESTS)]
+    *broken, ours, early = [json.loads(line) for line in lines_of("json", program=BROKEN_REQUESTS)]
     assert broken, "they are told of"
+    assert "closing transport" in early["event"], "it left before it was told to continue"
+    broken.append(early)
     for line in broken:
         assert (line["level"], line["logger"]) == ("info", "aiohttp.server")
         assert "exception" not in line

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,10 +13,11 @@ import pytest
 from gateway.option_groups import EngineOptions
 from gateway.socketio.server import SocketServer
 from gateway.socketio.strict import StrictPacket
-from gateway.transport.codec import MalformedPacket
+from gateway.transport.codec import MalformedPacket, PacketTooLarge
 from gateway.transport.socket import EngineSocket
 from gateway.websocket.frames import BINARY, TEXT
 
+LIMIT_BYTES = 10_000
 ANNOUNCED = b'459-["x"' + b',{"_placeholder":true,"num":0}' * 9 + b"]"
 UNCONNECTED = {
     "an event": ANNOUNCED,
@@ -25,7 +28,7 @@ UNCONNECTED = {
 
 @pytest.fixture
 async def socket() -> EngineSocket:
-    server = SocketServer(EngineOptions(worker="w"), namespaces=["/"])
+    server = SocketServer(EngineOptions(worker="w", max_payload_bytes=LIMIT_BYTES), namespaces=["/"])
     socket = EngineSocket(server.eio, "w.sid")
     socket.open_over_polling()
     server.eio.sockets[socket.sid] = socket
@@ -83,3 +86,23 @@ async def test_more_attachments_than_allowed_are_never_waited_for(socket: Engine
     with pytest.raises(MalformedPacket):
         await take(socket, TEXT, b'4511-["x"' + b',{"_placeholder":true,"num":0}' * 11 + b"]")
     assert socket.attachments_of is None
+
+
+THREE = b'453-["x"' + b',{"_placeholder":true,"num":0}' * 3 + b"]"
+WAYS: dict[str, Callable[[bytes], tuple[int, bytes]]] = {
+    "frames": lambda data: (BINARY, data),
+    "base64 in text": lambda data: (TEXT, b"b" + base64.b64encode(data)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("sizes", [(4_000, 4_000, 2_001), (9_999, 2), (0, 10_001)])
+async def test_attachments_of_one_packet_have_the_bytes_of_one_message_together(
+    socket: EngineSocket, way: str, sizes: tuple[int, ...]
+) -> None:
+    await connect(socket)
+    await take(socket, TEXT, THREE)
+    for size in sizes[:-1]:
+        await take(socket, *WAYS[way](bytes(size)))
+    with pytest.raises(PacketTooLarge):
+        await take(socket, *WAYS[way](bytes(sizes[-1])))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 
 import pytest
 
@@ -17,9 +18,9 @@ from tests.support.waiting import HeldUp, in_time, tried_again, until
 INTERVAL_S, TIMEOUT_S = 0.1, 0.5
 
 
-def opened(engine: EngineServer) -> EngineSocket:
+def opened(engine: EngineServer, sid: str = "w.sid") -> EngineSocket:
     """A polling session whose heartbeats have begun."""
-    socket = EngineSocket(engine, "w.sid")
+    socket = EngineSocket(engine, sid)
     engine.sockets[socket.sid] = socket
     engine.times.opened(socket)
     return socket
@@ -79,9 +80,8 @@ async def test_a_pong_that_nobody_asked_for_brings_no_second_row_of_pings() -> N
 
 async def test_a_session_that_does_not_connect_is_ended() -> None:
     engine = EngineServer(EngineOptions(connect_timeout_s=INTERVAL_S))
-    connected, silent = opened(engine), EngineSocket(engine, "w.other")
+    connected, silent = opened(engine), opened(engine, "w.other")
     connected.connects = 1
-    engine.times.opened(silent)
     await until(lambda: silent.closed, what="it is ended")
     assert not connected.closed
     await engine.shutdown()
@@ -89,7 +89,7 @@ async def test_a_session_that_does_not_connect_is_ended() -> None:
 
 async def test_a_session_that_stays_behind_is_ended_and_one_that_catches_up_is_not() -> None:
     engine = EngineServer(EngineOptions(stuck_s=0.3))
-    stuck, quick = opened(engine), EngineSocket(engine, "w.other")
+    stuck, quick = opened(engine), opened(engine, "w.other")
     stuck.mark_behind()
     quick.mark_behind()
     quick.mark_drained()
@@ -108,4 +108,15 @@ async def test_the_last_packets_of_a_polling_session_are_kept_for_a_while(
     socket.end(engine.reason.SERVER_DISCONNECT)
     assert engine.sockets == {socket.sid: socket}
     await until(lambda: not engine.sockets, what="it is forgotten")
+    await engine.shutdown()
+
+
+async def test_a_session_that_ended_is_not_kept_until_its_time_outs_fall_due() -> None:
+    engine = EngineServer(EngineOptions(connect_timeout_s=60, stuck_s=60))
+    socket = opened(engine)
+    socket.mark_behind()
+    socket.end(engine.reason.PING_TIMEOUT)
+    known = weakref.ref(socket)
+    del socket
+    assert known() is None
     await engine.shutdown()

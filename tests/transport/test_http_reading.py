@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
+from gateway.metrics import requests_read
 from gateway.transport.http_reading import LONG_READ_BYTES, OneReadAtATime, read_in_turns
 
 
@@ -48,5 +49,20 @@ async def test_after_a_long_read_it_pauses_until_the_loop_was_round() -> None:
     assert not transport.is_reading()
     await asyncio.sleep(0)
     assert transport.is_reading()
+    writer.close()
+    await runner.cleanup()
+
+
+async def test_requests_are_counted_also_such_that_nobody_can_read() -> None:
+    runner = web.ServerRunner(read_in_turns(web.Server(answer)))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    reader, writer = await asyncio.open_connection(*runner.addresses[0][:2])
+    known = requests_read.value
+    async with asyncio.timeout(10):
+        for request in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",) * 3 + (b"no request\r\n\r\n",):
+            writer.write(request)
+            await reader.readuntil(b"\r\n\r\n")
+    assert requests_read.value - known == 4
     writer.close()
     await runner.cleanup()

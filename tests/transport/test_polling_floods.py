@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from gateway.metrics import packets_read
 from gateway.option_groups import EngineOptions
 from gateway.socketio.server import SocketServer
 from gateway.transport import polling
@@ -58,6 +59,7 @@ def socket() -> EngineSocket:
 async def test_a_payload_of_many_packets_is_handled_in_turns(socket: EngineSocket) -> None:
     counter = socket.events
     assert isinstance(counter, Counter)
+    known = packets_read.value
     handling = asyncio.create_task(receive_payload(socket, b"\x1e".join([b'42["a"]'] * 3_000), Turns()))
     seen, most = 0, 0
     async with asyncio.timeout(20):
@@ -66,6 +68,7 @@ async def test_a_payload_of_many_packets_is_handled_in_turns(socket: EngineSocke
             most, seen = max(most, counter.events - seen), counter.events
     await handling
     assert most <= TURN_MESSAGES
+    assert packets_read.value - known == 3_000
 
 
 async def test_packets_that_no_honest_client_sends_end_the_session(socket: EngineSocket) -> None:

@@ -1,36 +1,67 @@
-"""How soon the server closes for what it is sent: the best of a few tries."""
+"""How soon the server closes for what it is sent, counted in answers that a bystander gets meanwhile.
+
+A machine that stands still holds up both, so that the count says the same; a server that waits for one of its
+time-outs, two seconds or more, answers a bystander hundreds of times before.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from tests.system.conformance.wire import LIMIT_S, Socket
+import aiohttp
 
-AT_ONCE_S = 0.1
-"""What is promised for malformed input. The shortest time that the engine waits for anything is two seconds."""
-TRIES = 10
-"""A busy machine may hold up one try by more than the limit; a server that waits for a time-out, all of them."""
+from tests.system.conformance.wire import Socket
 
+ANSWERS_MAX = 40
+"""Answers to a bystander, one asked for after the other, until a connection is closed: long input is read in some ten
+turns of the server, and its end is read by us as late again."""
+WITNESSES_MAX = 100
+"""Connections that are tried until one is at the same worker."""
 
-async def best_of_tries(one: Callable[[], Awaitable[float]]) -> float:
-    """The least seconds of a few tries; the first below `AT_ONCE_S` will do."""
-    best_s = LIMIT_S
-    for _ in range(TRIES):
-        best_s = min(best_s, await one())
-        if best_s < AT_ONCE_S:
-            break
-    return best_s
+Result = TypeVar("Result")
 
 
-async def is_closed_at_once(start: Callable[[], Awaitable[Socket]], *messages: str | bytes) -> bool:
-    """Whether the server closes a connection at once for what it is sent."""
+async def at_once(witness: Socket, ends: Awaitable[Result]) -> Result:
+    """What `ends` returns, which the server is to bring about at once; raises AssertionError when it answered the
+    bystander many times meanwhile."""
+    ending = asyncio.ensure_future(ends)
+    answers = 0
+    try:
+        while not ending.done():
+            await witness.send(f'42["message",{answers}]')
+            assert await witness.receive_answering() == f'42["message-back",{answers}]'
+            answers += 1
+            assert ending.done() or answers < ANSWERS_MAX, f"not before a bystander had {answers} answers"
+    finally:
+        ending.cancel()
+        await asyncio.wait((ending,))
+    return ending.result()
 
-    async def one() -> float:
-        socket = await start()
-        try:
-            await socket.send(*messages)
-        except ConnectionError:
-            pass  # closed before all of it was sent
-        return await socket.closed_after_s()
 
-    return await best_of_tries(one) < AT_ONCE_S
+async def witness_beside(web: aiohttp.ClientSession, address: str, other: Socket) -> Socket:
+    """A bystander at the worker that has another connection."""
+    for _ in range(WITNESSES_MAX):
+        witness = await Socket.connect(web, address)
+        if witness.worker == other.worker:
+            return witness
+        await witness.close()
+    raise AssertionError(f"none of {WITNESSES_MAX} connections reached worker {other.worker!r}")
+
+
+async def assert_closed_at_once(
+    web: aiohttp.ClientSession,
+    address: str,
+    start: Callable[[], Awaitable[Socket]],
+    *messages: str | bytes,
+) -> None:
+    """The server closes a connection at once for what it is sent."""
+    socket = await start()
+    witness = await witness_beside(web, address, socket)
+    try:
+        await socket.send(*messages)
+    except ConnectionError:
+        pass  # closed before all of it was sent
+    await at_once(witness, socket.closed_after_s())
+    await witness.close()

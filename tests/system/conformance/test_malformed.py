@@ -8,7 +8,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from tests.system.conformance.at_once import is_closed_at_once
+from tests.system.conformance.at_once import assert_closed_at_once
 from tests.system.conformance.echo_server import EchoServer
 from tests.system.conformance.wire import QUIET_S, Socket
 
@@ -30,7 +30,7 @@ def address(socketio_echo: EchoServer) -> str:
 async def test_an_engineio_packet_that_clients_do_not_send_closes(
     web: aiohttp.ClientSession, address: str, packet: str
 ) -> None:
-    assert await is_closed_at_once(lambda: Socket.connect(web, address), packet)
+    await assert_closed_at_once(web, address, lambda: Socket.connect(web, address), packet)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ async def test_an_engineio_packet_that_clients_do_not_send_closes(
 async def test_a_socketio_packet_that_clients_do_not_send_closes(
     web: aiohttp.ClientSession, address: str, packet: str
 ) -> None:
-    assert await is_closed_at_once(lambda: Socket.connect(web, address), packet)
+    await assert_closed_at_once(web, address, lambda: Socket.connect(web, address), packet)
 
 
 @pytest.mark.parametrize("namespace", ["", "/custom,"], ids=["main", "custom"])
@@ -99,7 +99,7 @@ async def test_an_event_that_is_none_closes(
     web: aiohttp.ClientSession, address: str, namespace: str, rest: str
 ) -> None:
     start = lambda: Socket.connect(web, address, namespace)  # noqa: E731
-    assert await is_closed_at_once(start, f"42{namespace}{rest}")
+    await assert_closed_at_once(web, address, start, f"42{namespace}{rest}")
 
 
 @pytest.mark.parametrize("namespace", ["", "/custom,"], ids=["main", "custom"])
@@ -108,7 +108,7 @@ async def test_an_acknowledgement_that_is_none_closes(
     web: aiohttp.ClientSession, address: str, namespace: str, reply: str
 ) -> None:
     start = lambda: Socket.connect(web, address, namespace)  # noqa: E731
-    assert await is_closed_at_once(start, f"43{namespace}1{reply}")
+    await assert_closed_at_once(web, address, start, f"43{namespace}1{reply}")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ async def test_an_acknowledgement_that_is_none_closes(
 async def test_attachments_that_do_not_fit_close(
     web: aiohttp.ClientSession, address: str, messages: tuple[str | bytes, ...]
 ) -> None:
-    assert await is_closed_at_once(lambda: Socket.connect(web, address), *messages)
+    await assert_closed_at_once(web, address, lambda: Socket.connect(web, address), *messages)
 
 
 @pytest.mark.parametrize(

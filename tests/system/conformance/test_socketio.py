@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from tests.support.waiting import tried_again, unless_held_up
-from tests.system.conformance.at_once import is_closed_at_once
+from tests.system.conformance.at_once import assert_closed_at_once
 from tests.system.conformance.echo_server import EchoServer
 from tests.system.conformance.wire import Polling, Socket, says
 
@@ -123,7 +123,7 @@ async def test_a_polling_session_without_a_namespace_is_closed(
 async def test_what_comes_before_connect_closes(
     web: aiohttp.ClientSession, address: str, packet: str
 ) -> None:
-    assert await is_closed_at_once(lambda: Socket.open_session(web, address), f"4{packet}")
+    await assert_closed_at_once(web, address, lambda: Socket.open_session(web, address), f"4{packet}")
 
 
 # -- disconnection from a namespace
@@ -167,4 +167,4 @@ async def test_an_event_for_a_namespace_that_was_left_closes(
     web: aiohttp.ClientSession, address: str, namespace: str
 ) -> None:
     packets = (f"41{namespace}", f'42{namespace}["message",1]')
-    assert await is_closed_at_once(lambda: Socket.connect(web, address, namespace), *packets)
+    await assert_closed_at_once(web, address, lambda: Socket.connect(web, address, namespace), *packets)

@@ -7,7 +7,7 @@ import json
 import aiohttp
 import pytest
 
-from tests.system.conformance.at_once import is_closed_at_once
+from tests.system.conformance.at_once import assert_closed_at_once
 from tests.system.conformance.echo_server import EchoServer
 from tests.system.conformance.wire import SEPARATOR, Polling, Socket, says
 
@@ -165,7 +165,7 @@ async def test_an_unknown_event_is_ignored(web: aiohttp.ClientSession, address: 
     ids=["packet type", "payload", "acknowledgement id"],
 )
 async def test_an_invalid_packet_closes(web: aiohttp.ClientSession, address: str, packet: str) -> None:
-    assert await is_closed_at_once(lambda: Socket.connect(web, address), packet)
+    await assert_closed_at_once(web, address, lambda: Socket.connect(web, address), packet)
 
 
 # -- the same over polling and across the upgrade

@@ -99,6 +99,7 @@ class Socket:
 
     def __init__(self, connection: aiohttp.ClientWebSocketResponse) -> None:
         self._connection = connection
+        self.worker = ""  # the worker that has the session, by the session's id
 
     @classmethod
     async def open(cls, web: aiohttp.ClientSession, address: str, **query: str) -> Self:
@@ -114,6 +115,7 @@ class Socket:
         packet = await socket.receive()
         assert isinstance(packet, str), packet
         assert packet[:1] == "0", packet
+        socket.worker = json.loads(packet[1:])["sid"].partition(".")[0]
         return socket
 
     @classmethod
