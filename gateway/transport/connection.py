@@ -29,9 +29,9 @@ from gateway.transport.turns import (
     TURN_BYTES,
     TURN_MESSAGES,
     TURN_S,
-    TURNS_IN_A_ROW,
     Intake,
     Turns,
+    Work,
 )
 from gateway.websocket.close_codes import (
     INTERNAL_ERROR,
@@ -72,11 +72,11 @@ class WebSocketConnection(FrameWriter):
         "_at_once_bytes",
         "_backlog",
         "_conduct",
-        "_in_a_row",
         "_intake",
         "_is_stopped",
         "_parser",
         "_turns",
+        "_work",
     )
 
     def __init__(
@@ -97,8 +97,8 @@ class WebSocketConnection(FrameWriter):
         self._backlog: Sequence[Message] = ()
         # A longer read waits for a turn; 0 while everything does.
         self._at_once_bytes = AT_ONCE_BYTES
-        # Turns that it has had, one after the other, since it was last read from.
-        self._in_a_row = 0
+        # What its turns took lately; None until it needs one.
+        self._work: Work | None = None
         # `stop_reading` was called.
         self._is_stopped = False
         # What it sent that no honest client sends; None until there is some.
@@ -123,10 +123,7 @@ class WebSocketConnection(FrameWriter):
         try:
             messages = parser.feed(data, AT_ONCE, AT_ONCE_BYTES)
         except FrameError as wrong:
-            parser.rest = (
-                b"",
-                0,
-            )  # so that the parser is asked again, and tells the error, when these are handled
+            parser.rest = (b"", 0)  # it is asked again, and tells the error, when these are handled
             messages = wrong.messages
         if parser.rest is not None or (self._deflate is not None and messages and _are_long(messages)):
             self._backlog = messages
@@ -141,16 +138,19 @@ class WebSocketConnection(FrameWriter):
         self._intake = _QUEUED
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
-        self._turns.queue(self._turn, self._in_a_row > TURNS_IN_A_ROW or not self._at_once_bytes)
+        is_slow = not self._at_once_bytes or (self._work is not None and self._work.is_much)
+        self._turns.queue(self._turn, is_slow)
 
     def _turn(self) -> None:
         if self._intake is _QUEUED:
             self._intake = _READY
-            self._in_a_row += 1
             if self._is_stopped and self._state is not _CLOSING:
                 return
+            begun_s, now_s = time.thread_time(), time.monotonic()
             messages, self._backlog = self._backlog, ()
-            self._handle_together(messages or self._read_on(), time.monotonic() + TURN_S)
+            self._handle_together(messages or self._read_on(), now_s + TURN_S)
+            self._work = self._work or Work()
+            self._work.add(time.thread_time() - begun_s, now_s)
             self._go_on()
 
     def _read_on(self) -> Sequence[Message]:
@@ -175,7 +175,6 @@ class WebSocketConnection(FrameWriter):
             self._resume_reading()
 
     def _resume_reading(self) -> None:
-        self._in_a_row = 0
         if self._conduct is not None and not self._is_stopped:
             self._at_once_bytes = 0 if self._conduct.is_bad(time.monotonic()) else AT_ONCE_BYTES
         if self.transport is not None and not self.transport.is_closing():
