@@ -48,6 +48,15 @@ class Conduct:
         """Whether it sent enough of it to be served slowly."""
         return self._points - (now_s - self._at_s) * POINTS_PER_S > SLOW_FROM_POINTS
 
+    def wait(self, now_s: float) -> None:
+        """It waits for a turn from now on: nothing is forgiven until `waited`. What is in the slow lane comes at less
+        than 200 points a second, and would never end it."""
+        self.charge(0, now_s)
+
+    def waited(self, now_s: float) -> None:
+        """Its turn came."""
+        self._at_s = now_s
+
     def charge(self, points: int, now_s: float) -> bool:
         """Adds points; whether the connection is to be ended."""
         forgiven = (now_s - self._at_s) * POINTS_PER_S

@@ -2,7 +2,6 @@
 
 Owns one TCP connection after the WebSocket handshake: frames in, frames out, flow control, the closing handshake.
 Promises:
-
 - messages are handed up in order; while a handler needs time, the next one waits and nothing more is read;
 - what one read brings beyond a few messages is handled in turns with other connections, and answered in one write;
 - nothing is handled after it was cut, and one that sends what no honest client sends is ended;
@@ -58,7 +57,6 @@ from gateway.websocket.frames import (
 log = structlog.get_logger("gateway.transport")
 
 Message = tuple[int, bytes]
-
 
 # Read for every message, and a global name is found faster than a member of an Enum.
 _CLOSING = ConnectionState.CLOSING
@@ -138,6 +136,8 @@ class WebSocketConnection(FrameWriter):
         self._intake = _QUEUED
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
+        if self._conduct is not None:
+            self._conduct.wait(time.monotonic())
         is_slow = not self._at_once_bytes or (self._work is not None and self._work.is_much)
         self._turns.queue(self._turn, is_slow)
 
@@ -147,6 +147,8 @@ class WebSocketConnection(FrameWriter):
             if self._is_stopped and self._state is not _CLOSING:
                 return
             begun_s, now_s = time.thread_time(), time.monotonic()
+            if self._conduct is not None:
+                self._conduct.waited(now_s)
             messages, self._backlog = self._backlog, ()
             self._handle_together(messages or self._read_on(), now_s + TURN_S)
             self._work = self._work or Work()

@@ -65,6 +65,14 @@ class HttpConnection(RequestHandler):
         """A request is handled: how many came one upon the other."""
         self._requests_in_a_row = self._requests_in_a_row + 1 if self._messages else 0
 
+    async def come(self, turns: Turns, is_slow: bool) -> None:
+        """Waits for its turn; meanwhile nothing is forgiven."""
+        if self._conduct is not None:
+            self._conduct.wait(time.monotonic())
+        await turns.come(is_slow)
+        if self._conduct is not None:
+            self._conduct.waited(time.monotonic())
+
     def charge(self, points: int) -> None:
         """A request was refused; with too many of them the connection is over."""
         now_s = time.monotonic()

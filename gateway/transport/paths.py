@@ -34,7 +34,7 @@ def take_turns(app: web.Application, turns: Turns, path: str, is_proxy: Callable
             connection.count_request()
             is_slow = connection.is_slow()
         if is_slow or "sid" in request.query or request.path.rstrip("/") != path:
-            await turns.come(is_slow)
+            await (connection.come(turns, is_slow) if connection is not None else turns.come(is_slow))
         try:
             response = await handler(request)
         except web.HTTPException as refused:

@@ -90,8 +90,14 @@ async def post(socket: EngineSocket, request: web.Request, max_bytes: int, turns
     return OK
 
 
-def _is_slow(socket: EngineSocket) -> bool:
-    return socket.conduct is not None and socket.conduct.is_bad(time.monotonic())
+async def _come(socket: EngineSocket, turns: Turns, is_slow: bool) -> None:
+    """Waits for a session's turn; meanwhile nothing is forgiven."""
+    if (conduct := socket.conduct) is None:
+        await turns.come(is_slow)
+    else:
+        conduct.wait(time.monotonic())
+        await turns.come(is_slow or conduct.is_bad(time.monotonic()))
+        conduct.waited(time.monotonic())
 
 
 async def answer_and_end(
@@ -124,7 +130,7 @@ async def receive_payload(socket: EngineSocket, body: bytes, turns: Turns) -> No
     left, until_s = AT_ONCE if len(body) <= AT_ONCE_BYTES else 0, inf
     for opcode, data in decode_payload(body):
         if left <= 0 or time.monotonic() > until_s:
-            await turns.come(rounds > TURNS_IN_A_ROW or _is_slow(socket))
+            await _come(socket, turns, rounds > TURNS_IN_A_ROW)
             rounds += 1
             left, until_s = TURN_MESSAGES, time.monotonic() + TURN_S
         left -= 1
