@@ -59,7 +59,7 @@ class Attack:
         except* OSError as lost:
             raise ConnectionError("ended") from lost
         finally:
-            writer.close()
+            writer.transport.abort()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         deflate = "Sec-WebSocket-Extensions: permessage-deflate\r\n" if self.kind.compression else ""
@@ -105,7 +105,7 @@ class Attack:
         try:
             return (await reader.read()).partition(b"\r\n\r\n")[2]
         finally:
-            writer.close()
+            writer.transport.abort()
 
 
 async def _read(reader: asyncio.StreamReader) -> None:
