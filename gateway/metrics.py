@@ -86,7 +86,8 @@ requests_refused = ReasonCounter(
     "gateway_requests_refused_total",
     "HTTP requests of the engine that were refused, handshakes among them.",
     "unknown_transport", "unknown_session", "bad_method", "bad_request", "too_large", "origin_not_allowed",
-    "unsupported_protocol_version", "draining", "too_many_new_connections", "other",
+    "unsupported_protocol_version", "draining", "too_many_new_connections", "malformed",
+    "other",
 )  # fmt: skip
 emits_refused = ReasonCounter(
     "gateway_emits_refused_total",

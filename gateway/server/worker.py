@@ -44,7 +44,8 @@ class GatewayRunner(web.AppRunner):
         self._master_pid = master_pid
 
     async def _make_server(self) -> web.Server:
-        return read_in_turns(await super()._make_server())
+        engine = self.app[GATEWAY].engine
+        return read_in_turns(await super()._make_server(), engine.turns, engine.refusals)
 
     async def setup(self) -> None:
         """Starts the application, then lets other workers pass connections to it."""

@@ -2,7 +2,6 @@
 
 Owns one TCP connection after the WebSocket handshake: frames in, frames out, flow control, the closing handshake.
 Promises:
-
 - messages are handed up in order; while a handler needs time, the next one waits and nothing more is read;
 - what one read brings beyond a few messages is handled in turns with other connections, and answered in one write;
 - nothing is handled after it was cut, and one that sends what no honest client sends is ended;
@@ -29,9 +28,9 @@ from gateway.transport.turns import (
     TURN_BYTES,
     TURN_MESSAGES,
     TURN_S,
-    TURNS_IN_A_ROW,
     Intake,
     Turns,
+    Work,
 )
 from gateway.websocket.close_codes import (
     INTERNAL_ERROR,
@@ -69,15 +68,8 @@ class WebSocketConnection(FrameWriter):
     """One WebSocket connection: the reading half, and its end."""
 
     __slots__ = (
-        "_at_once_bytes",
-        "_backlog",
-        "_conduct",
-        "_in_a_row",
-        "_intake",
-        "_is_stopped",
-        "_parser",
-        "_turns",
-    )
+        "_at_once_bytes", "_backlog", "_conduct", "_intake", "_is_stopped", "_parser", "_turns", "_work",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -95,12 +87,10 @@ class WebSocketConnection(FrameWriter):
         self._intake = _READY
         # Messages that were read and wait, in order; what was not even read is the parser's.
         self._backlog: Sequence[Message] = ()
-        # A longer read waits for a turn; 0 while everything does.
-        self._at_once_bytes = AT_ONCE_BYTES
-        self._in_a_row = 0  # turns that it has had, one after the other, since it was last read from
+        self._at_once_bytes = AT_ONCE_BYTES  # a longer read waits for a turn; 0 while everything does
+        self._work: Work | None = None  # what its turns took lately; None until it needs one
         self._is_stopped = False  # `stop_reading` was called
-        # What it sent that no honest client sends; None until there is some.
-        self._conduct: Conduct | None = None
+        self._conduct: Conduct | None = None  # what it sent that no honest client sends
 
     def start(self, tail: bytes) -> None:
         """Begins to read, with what had arrived before the connection was hijacked."""
@@ -121,8 +111,7 @@ class WebSocketConnection(FrameWriter):
         try:
             messages = parser.feed(data, AT_ONCE, AT_ONCE_BYTES)
         except FrameError as wrong:
-            # The parser is asked again, and tells the error, when these are handled.
-            parser.rest = (b"", 0)
+            parser.rest = (b"", 0)  # it is asked again, and tells the error, when these are handled
             messages = wrong.messages
         frames_read.value += len(messages)
         if parser.rest is not None or (self._deflate is not None and messages and _are_long(messages)):
@@ -138,16 +127,23 @@ class WebSocketConnection(FrameWriter):
         self._intake = _QUEUED
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
-        self._turns.queue(self._turn, self._in_a_row > TURNS_IN_A_ROW or not self._at_once_bytes)
+        if self._conduct is not None:
+            self._conduct.wait(time.monotonic())
+        is_slow = not self._at_once_bytes or (self._work is not None and self._work.is_much)
+        self._turns.queue(self._turn, is_slow)
 
     def _turn(self) -> None:
         if self._intake is _QUEUED:
             self._intake = _READY
-            self._in_a_row += 1
             if self._is_stopped and self._state is not _CLOSING:
                 return
+            begun_s, now_s = time.thread_time(), time.monotonic()
+            if self._conduct is not None:
+                self._conduct.waited(now_s)
             messages, self._backlog = self._backlog, ()
-            self._handle_together(messages or self._read_on(), time.monotonic() + TURN_S)
+            self._handle_together(messages or self._read_on(), now_s + TURN_S)
+            self._work = self._work or Work()
+            self._work.add(time.thread_time() - begun_s, now_s)
             self._go_on()
 
     def _read_on(self) -> Sequence[Message]:
@@ -174,7 +170,6 @@ class WebSocketConnection(FrameWriter):
             self._resume_reading()
 
     def _resume_reading(self) -> None:
-        self._in_a_row = 0
         if self._conduct is not None and not self._is_stopped:
             self._at_once_bytes = 0 if self._conduct.is_bad(time.monotonic()) else AT_ONCE_BYTES
         if self.transport is not None and not self.transport.is_closing():

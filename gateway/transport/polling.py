@@ -17,6 +17,7 @@ from gateway.metrics import packets_read
 from gateway.transport.answers import BAD_REQUEST, OK, TOO_LARGE, UNKNOWN_SESSION, Answer
 from gateway.transport.codec import MalformedPacket, PacketTooLarge, decode_payload, encode_payload
 from gateway.transport.hijack import read_body
+from gateway.transport.http_reading import cut_off_with_session
 from gateway.transport.library_socket import NOOP, Reason, SocketState
 from gateway.transport.socket import EngineSocket
 from gateway.transport.turns import AT_ONCE, AT_ONCE_BYTES, TURN_MESSAGES, TURN_S, TURNS_IN_A_ROW, Turns
@@ -76,6 +77,9 @@ async def post(socket: EngineSocket, request: web.Request, max_bytes: int, turns
         if body is None:
             raise Ending(TOO_LARGE)
         await receive_payload(socket, body, turns)
+        if socket.conduct is not None and socket.conduct.is_over:
+            cut_off_with_session(request)
+            return BAD_REQUEST
     except TimeoutError as late:
         raise Ending(UNKNOWN_SESSION) from late
     except PacketTooLarge as wrong:
@@ -89,10 +93,22 @@ async def post(socket: EngineSocket, request: web.Request, max_bytes: int, turns
     return OK
 
 
+async def _come(socket: EngineSocket, turns: Turns, is_slow: bool) -> None:
+    """Waits for a session's turn; meanwhile nothing is forgiven."""
+    if (conduct := socket.conduct) is None:
+        await turns.come(is_slow)
+    else:
+        conduct.wait(time.monotonic())
+        await turns.come(is_slow or conduct.is_bad(time.monotonic()))
+        conduct.waited(time.monotonic())
+
+
 async def answer_and_end(
     request: web.Request, response: web.StreamResponse, socket: EngineSocket
 ) -> web.StreamResponse:
-    """Answers a request, then ends its session."""
+    """Answers a request, then ends its session; and the connection, if the request's body was not read."""
+    if not request.content.is_eof():
+        response.force_close()
     try:
         await response.prepare(request)
         await response.write_eof()
@@ -117,7 +133,7 @@ async def receive_payload(socket: EngineSocket, body: bytes, turns: Turns) -> No
     left, until_s = AT_ONCE if len(body) <= AT_ONCE_BYTES else 0, inf
     for opcode, data in decode_payload(body):
         if left <= 0 or time.monotonic() > until_s:
-            await turns.come(rounds > TURNS_IN_A_ROW or socket.is_slow)
+            await _come(socket, turns, rounds > TURNS_IN_A_ROW)
             rounds += 1
             left, until_s = TURN_MESSAGES, time.monotonic() + TURN_S
         left -= 1

@@ -69,6 +69,10 @@ class Proxies:
                 break  # who is left of that is anybody's word
         return None if address is None else str(address)
 
+    def is_proxy(self, peer: str) -> bool:
+        """Whether a connection's peer is one of them, and carries requests of many clients."""
+        return self._is_trusted(_parsed(peer))
+
     def _is_trusted(self, address: Address | None) -> bool:
         return self._is_all or (address is not None and any(address in each for each in self._networks))
 

@@ -23,10 +23,11 @@ Every seam into a library is named here; `tests/socketio/test_seams.py` fails wh
                              is_sid_room, sid_from_eio_sid, eio_sid_from_sid (socketio/client_manager.py)
                              parse_redis_sentinel_url (redis/sentinel.py)
     aiohttp 3.14.5           RequestHandler: transport, connection_lost, _message_tail; _messages, _parser,
-                             _upgraded (server/passing.py); _messages, data_received, _reading_paused,
-                             _buffer_paused, and Server: _loop, _kwargs, AppRunner: _make_server (http_reading.py);
-                             a ConnectionError in Response.prepare ends a request quietly (hijack.py: hijack,
-                             request_tail, Hijacked; server/handoff.py)
+                             _upgraded (server/passing.py); _messages, data_received, _reading_paused, _buffer_paused,
+                             _manager, _current_request, handle_error, force_close; Server: _loop, _kwargs, AppRunner:
+                             _make_server (http_reading.py); a ConnectionError in
+                             Response.prepare ends a request quietly (hijack.py: hijack, request_tail, Hijacked;
+                             server/handoff.py)
                              GunicornWebWorker: _run, wsgi, _notify_waiter_done, _wait_next_notify, handle_exit,
                              handle_quit, notify (server/worker.py)
                              aiohttp._websocket.mask (websocket/frames.py)
@@ -95,7 +96,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         self.turns = Turns()  # whoever sent more than one moment holds waits here for the next
         self._gate = gate or OpenGate()
         self._proxies = Proxies(self.options.trusted_proxies)
-        self._refusals = Refusals()
+        self.refusals = Refusals()  # of HTTP that is none, too
         # Made when a loop runs: see `times`.
         self._times: Heartbeats | None = None
         # Ends of sessions that handlers are being told of.
@@ -116,7 +117,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         sessions, which have their own way in (`admission`)."""
         path = f"/{engineio_path.strip('/')}"
         serve_path(app, "*", path, self.handle_request)
-        take_turns(app, self.turns, path)
+        take_turns(app, self.turns, path, self._proxies.is_proxy)
 
     def generate_id(self) -> str:
         """A session id: the worker's id, a dot, and 96 random bits."""
@@ -245,7 +246,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         return answers.response(answer, cors, headers.get("Accept-Encoding", ""))
 
     def _note_refusal(self, request: web.Request, reason: str) -> None:
-        self._refusals.note(request, reason, self._client_address(request), time.monotonic())
+        self.refusals.note(request, reason, self._client_address(request), time.monotonic())
 
     def _is_allowed(self, origin: str) -> bool:
         """Whether pages of that origin may connect. The header Host says nothing: a page that has bent a name of its

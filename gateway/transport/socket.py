@@ -38,11 +38,11 @@ class EngineSocket(LibrarySocket):
     """An Engine.IO session, with the surface that python-engineio and python-socketio use."""
 
     __slots__ = (
-        "_conduct",
         "attachments_of",
         "awaits_pong",
         "beat",
         "body_deadline",
+        "conduct",
         "connects",
         "deadline_s",
         "events",
@@ -81,7 +81,7 @@ class EngineSocket(LibrarySocket):
         self.attachments_of: Any = (
             None  # a packet of python-socketio whose binary attachments are still to come
         )
-        self._conduct: Conduct | None = None  # what it sent over polling that no honest client sends
+        self.conduct: Conduct | None = None  # what it sent over polling that no honest client sends
 
     # -- sending
 
@@ -219,17 +219,12 @@ class EngineSocket(LibrarySocket):
             self.websocket.charge(points)
             return
         now_s = time.monotonic()
-        if self._conduct is None:
-            self._conduct = Conduct(now_s)
-        if self._conduct.charge(points, now_s) and self.state is not _CLOSED:
+        if self.conduct is None:
+            self.conduct = Conduct(now_s)
+        if self.conduct.charge(points, now_s) and self.state is not _CLOSED:
             cut_off.add(1)
             log.warning("connection_cut_off", reason=CUT_OFF)
             self.end(Reason.TRANSPORT_ERROR)
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether what it sends over polling has to wait for slow turns."""
-        return self._conduct is not None and self._conduct.is_bad(time.monotonic())
 
     def is_overdue(self) -> bool:
         """Whether a pong is late at this moment, even if its time-out has not been handled yet."""

@@ -5,25 +5,34 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 
 from loadtest.bench import contenders
 from loadtest.hostile.kinds import KINDS
-from loadtest.hostile.measure import Outcome, measure
+from loadtest.hostile.measure import IDLE, Outcome, Share, measure
 
 GOALS = (1.5, 3.0)
 """Most that p99 may be with 1 % and with 10 % hostile sockets, as a multiple of what it is with idle ones."""
+FLOOR_MS = 5.0
+"""So much more than with idle sockets is never a miss: a 99th percentile of 1 ms is as much the machine's as ours."""
 HEALTHZ_GOAL_MS = 50.0
 
 
 def main() -> None:
     """Measures each kind, prints the table and writes it."""
     arguments = _arguments()
+    with suppress(PermissionError):
+        # As root: who measures, and the gateway, go before whoever else uses the machine.
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     contenders.REPOSITORY = arguments.code.resolve()
     outcomes = []
-    for name in arguments.kinds.split(";") if arguments.kinds else [kind.name for kind in KINDS]:
+    names = [IDLE, *(kind.name for kind in KINDS), IDLE]
+    for name in arguments.kinds.split(";") if arguments.kinds else names:
         try:
             outcomes.append(
                 asyncio.run(measure(name, arguments.sockets, arguments.seconds, arguments.rounds))
@@ -44,30 +53,43 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--kinds", help="some of the kinds, divided by semicolons (all)")
     parser.add_argument("--sockets", type=int, default=200, help="honest and hostile together (200)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="how long each measurement takes (3)")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each; the median counts (3)")
+    parser.add_argument("--seconds", type=float, default=1.5, help="how long each measurement takes (1.5)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="pairs of idle and hostile; the median counts (3)"
+    )
     parser.add_argument("--code", type=Path, default=contenders.REPOSITORY, help="the checkout to measure")
     parser.add_argument("--out", type=Path, default=Path("build/hostile"), help="folder for the table")
     return parser.parse_args()
 
 
 def table(outcomes: list[Outcome]) -> str:
-    """The figures as a table; what misses its goal is in bold."""
+    """The figures as a table: medians, with the least and the most; what misses its goal is in bold."""
     head = (
         "| kind | p99 idle, 1 % hostile (ms) | times | p99 idle, 10 % hostile (ms) | times "
-        "| worst of 10 % (ms) | worst /healthz in 1 MB (ms) | ended |"
+        "| worst of 10 % (ms) | worst /healthz in 1 MB (ms) | ended | MB/s |"
     )
-    return "\n".join([head, "|---" + "|---:" * 7 + "|", *map(_row, outcomes)])
+    return "\n".join([head, "|---" + "|---:" * 8 + "|", *map(_row, outcomes)])
 
 
 def _row(outcome: Outcome) -> str:
     cells = [outcome.kind]
-    for place, ratio in enumerate(outcome.ratios()):
-        cells.append(f"{outcome.idle_p99_ms[place]:.1f}, {outcome.hostile_p99_ms[place]:.1f}")
-        cells.append(_marked(f"{ratio:.2f}", ratio > GOALS[place]))
-    cells.append(f"{outcome.hostile_worst_ms[1]:.0f}")
-    cells.append(_marked(f"{outcome.healthz_worst_ms:.0f}", outcome.healthz_worst_ms > HEALTHZ_GOAL_MS))
-    return f"| {' | '.join([*cells, str(outcome.ended)])} |"
+    for share, goal in zip(outcome.shares, GOALS, strict=True):
+        idle, hostile, ratios = median(share.idle_p99_ms), median(share.hostile_p99_ms), share.ratios()
+        cells.append(f"{idle:.1f}, {hostile:.1f}")
+        text = f"{median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
+        cells.append(_marked(text, is_missed(share, goal)))
+    cells.append(f"{median(outcome.shares[-1].hostile_worst_ms):.0f}")
+    health = sorted(outcome.healthz_worst_ms)
+    cells.append(
+        _marked(f"{median(health):.0f} ({health[0]:.0f}-{health[-1]:.0f})", median(health) > HEALTHZ_GOAL_MS)
+    )
+    return f"| {' | '.join([*cells, str(outcome.ended), f'{outcome.sent_bytes_per_s / 1e6:.1f}'])} |"
+
+
+def is_missed(share: Share, goal: float) -> bool:
+    """Whether people wait longer than the goal times what they wait beside idle sockets, and by more than the floor."""
+    longer_ms = median(share.hostile_p99_ms) - median(share.idle_p99_ms)
+    return median(share.ratios()) > goal and longer_ms > FLOOR_MS
 
 
 def _marked(text: str, is_missed: bool) -> str:

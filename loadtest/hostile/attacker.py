@@ -32,7 +32,7 @@ class Attack:
     """All hostile sockets of one kind."""
 
     def __init__(self, port: int, kind: Kind, most_bytes: int) -> None:
-        self._port, self._kind, self._most_bytes = port, kind, most_bytes
+        self._port, self.kind, self._most_bytes = port, kind, most_bytes
         self.go = asyncio.Event()
         self.done = Done()
 
@@ -49,7 +49,7 @@ class Attack:
     async def _once(self, ready: asyncio.Event) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
-            if self._kind.transport == "websocket":
+            if self.kind.transport == "websocket":
                 await self._connect(reader, writer)
             ready.set()
             await self.go.wait()
@@ -59,10 +59,10 @@ class Attack:
         except* OSError as lost:
             raise ConnectionError("ended") from lost
         finally:
-            writer.close()
+            writer.transport.abort()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        deflate = "Sec-WebSocket-Extensions: permessage-deflate\r\n" if self._kind.compression else ""
+        deflate = "Sec-WebSocket-Extensions: permessage-deflate\r\n" if self.kind.compression else ""
         writer.write(
             "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n{deflate}"
@@ -71,11 +71,11 @@ class Attack:
         await reader.readuntil(b"0{")
         writer.write(frame(TEXT, b"40"))
         await reader.readuntil(b"40{")
-        writer.write(self._kind.first)
+        writer.write(self.kind.first)
 
     async def _send(self, writer: asyncio.StreamWriter, reading: asyncio.Task[None]) -> None:
-        block = self._kind.block
-        if self._kind.transport == "polling":
+        block = self.kind.block
+        if self.kind.transport == "polling":
             sid = await self._open_polling()
             head = f"POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: x\r\n"
             block = f"{head}Content-Length: {len(block)}\r\n\r\n".encode() + block
@@ -85,9 +85,9 @@ class Attack:
             await writer.drain()
             sent += len(block)
             self.done.sent_bytes += len(block)
-            if not self._kind.block or reading.done():
+            if not self.kind.block or reading.done():
                 raise ConnectionError("ended")
-        if self._kind.transport == "websocket":
+        if self.kind.transport == "websocket":
             await reading
 
     async def _open_polling(self) -> str:
@@ -105,7 +105,7 @@ class Attack:
         try:
             return (await reader.read()).partition(b"\r\n\r\n")[2]
         finally:
-            writer.close()
+            writer.transport.abort()
 
 
 async def _read(reader: asyncio.StreamReader) -> None:
@@ -133,8 +133,8 @@ async def main(port: int, kind: Kind, sockets: int, most_bytes: int) -> None:
 
 if __name__ == "__main__":
     _, port, name, sockets, most_bytes = sys.argv
-    os.nice(
-        10
-    )  # elsewhere they have machines of their own, and do not take the processor from those who measure
+    # Elsewhere they have machines of their own; here they must not take the processor from those who measure.
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    os.nice(10)
     chosen = next((kind for kind in KINDS if kind.name == name), None)
     asyncio.run(main(int(port), chosen or Kind("idle", b""), int(sockets), int(most_bytes)))

@@ -8,7 +8,7 @@ import time
 from loadtest.bench.seat import Seat, Tally
 
 SENDS_PER_S = 200
-PATIENCE_S = 5.0
+PATIENCE_S = 1.0
 
 
 class Members:

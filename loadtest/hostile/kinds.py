@@ -58,6 +58,7 @@ _REFUSED = _event("send", {"username": "x", "room": "nowhere", "message": "m"})
 _REFUSED_ACK = _event("send", {"username": "x", "room": "nowhere", "message": "m"}, "7")
 _BINARY_EVENT = frame(TEXT, b'451-["x",{"_placeholder":true,"num":0}]') + frame(BINARY, b"\1")
 _LARGE = _event("send", {"username": "x", "room": "r", "message": [[[0]] * 50] * 200})[:60_000]
+_POST = b"POST /socket.io/?EIO=4&transport=polling&sid=no.one HTTP/1.1\r\nHost: x\r\n"
 _BOMB = _event("send", {"username": "x", "room": "r", "message": "a" * 65_000})
 
 KINDS = (
@@ -79,6 +80,14 @@ KINDS = (
     Kind("polled pongs", _payload(b"3"), transport="polling"),
     Kind("polled 42[0]", _payload(b"42[0]"), transport="polling"),
     Kind("polled refused sends", _payload(_REFUSED), transport="polling"),
+    Kind("polled ends", _payload(b"1"), transport="polling"),
+    Kind("pipelined /healthz", _filled(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), transport="http"),
+    Kind("posts of no session", _filled(_POST + b"Content-Length: 1\r\n\r\n3"), transport="http"),
+    Kind(
+        "one-byte chunks",
+        _POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n3\r\n" * 10_000,
+        transport="http",
+    ),
     Kind("pipelined requests", _filled(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"), transport="http"),
     Kind("HTTP garbage", _filled(b"\x16\x03\x01\x02 nonsense \r\n"), transport="http"),
     Kind("endless header", b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Header: y\r\n" * 5_000, transport="http"),

@@ -116,6 +116,8 @@ SEAMS: list[tuple[Any, str, tuple[str, ...], bool]] = [
     (BaseManager, "eio_sid_from_sid", ("self", "sid", "namespace"), False),
     (web_protocol.RequestHandler, "connection_lost", ("self", "exc"), False),
     (web_protocol.RequestHandler, "data_received", ("self", "data"), False),
+    (web_protocol.RequestHandler, "handle_error", ("self", "request", "status", "exc", "message"), False),
+    (web_protocol.RequestHandler, "force_close", ("self",), False),
     (web.AppRunner, "_make_server", ("self",), True),
     (GunicornWebWorker, "_run", ("self",), True),
     (GunicornWebWorker, "_wait_next_notify", ("self",), False),

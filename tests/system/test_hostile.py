@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from loadtest.hostile.attacker import Attack
 from loadtest.hostile.kinds import KINDS, TEXT, Kind, deflated, frame
 from tests.support.gateways import Gateway
 from tests.support.opener import Opener
@@ -22,6 +23,9 @@ WHY = b"what no honest client sends"
 ENDED = ("42[0]", "empty PINGs", "full PINGs", "unasked PONGs", "unasked Engine.IO pongs", "refused sends",
          "refused sends with ack", "empty fragments", "one-byte fragments", "acknowledgements of nothing",
          "unknown namespaces", "compressed bombs", "compressed 42[0]")  # fmt: skip
+
+SERVED_SLOWLY = ("pipelined /healthz", "polled refused sends")
+"""What is still served, slowly, after all others were ended: nothing of it is refused, or each asks Redis first."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -85,6 +89,33 @@ async def test_a_flood_of_what_no_honest_client_sends_ends_and_nobody_else_notic
         await ada.send(room, f"{sent}")
         sent += 1
     assert WHY in await flooding
+    await until(lambda: ben.messages(room) == [f"{number}" for number in range(sent)], what="every message")
+    assert "Traceback" not in alone.log()
+
+
+OVER_HTTP = tuple(kind for kind in KINDS if kind.transport != "websocket")
+
+
+@pytest.mark.long
+async def test_floods_over_http_all_at_once_are_ended_and_nobody_else_notices(
+    alone: Gateway, connect: Opener, room: str
+) -> None:
+    ada, ben = await connect(alone.url), await connect(alone.url)
+    for username, member in (("ada", ada), ("ben", ben)):
+        await member.join(username, room)
+    attacks = [Attack(alone.port, kind, 0) for kind in OVER_HTTP]
+    tasks = []
+    for attack in attacks:
+        attack.go.set()
+        tasks.append(asyncio.create_task(attack.keep_on(asyncio.Event())))
+    sent = 0
+    async with asyncio.timeout(LIMIT_S):
+        while not all(attack.done.ended for attack in attacks if attack.kind.name not in SERVED_SLOWLY):
+            await ada.send(room, f"{sent}")
+            sent += 1
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
     await until(lambda: ben.messages(room) == [f"{number}" for number in range(sent)], what="every message")
     assert "Traceback" not in alone.log()
 

@@ -58,6 +58,16 @@ def test_one_that_pings_without_an_end_is_ended() -> None:
     assert [conduct.charge(ODD, 0.0) for _ in range(501)].index(True) == POINTS_AT_ONCE / ODD
 
 
+def test_what_is_served_slowly_is_ended_all_the_same() -> None:
+    conduct, now_s, charged = Conduct(0.0), 0.0, 0
+    while not conduct.charge(REFUSED, now_s):
+        charged += 1
+        conduct.wait(now_s)
+        now_s += 0.1  # a slow turn for one event, ten times a second
+        conduct.waited(now_s)
+    assert charged == POINTS_AT_ONCE
+
+
 def test_what_is_rare_goes_on_for_ever() -> None:
     conduct = Conduct(0.0)
     each_s = ODD / POINTS_PER_S
