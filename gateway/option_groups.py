@@ -182,7 +182,7 @@ class EngineOptions:
     outbound_mark_bytes: int = option("GATEWAY_OUTBOUND_MARK_BYTES", 262_144, whole(1024, 1024 * MIB, "bytes"),
         "With more unsent bytes a member gets no live messages until it has read them. "
         "Raise it for bursts that slow members should follow.")
-    outbound_max_bytes: int = option("GATEWAY_OUTBOUND_MAX_BYTES", MIB, whole(4096, 1024 * MIB, "bytes"),
+    outbound_max_bytes: int = option("GATEWAY_OUTBOUND_MAX_BYTES", MIB, whole(66_560, 1024 * MIB, "bytes"),
         "With more unsent bytes a member is cut. Lower it where people are many and not trusted: "
         "each can take that memory.")
     stuck_s: float = option("GATEWAY_STUCK_S", 30.0, seconds(0.1, 3600),

@@ -12,16 +12,27 @@ from gateway.redis_url import Topology, read_redis_url
 
 CHARACTER_BYTES = 12
 """What a character may take in JSON: an emoji that a client writes as two escapes, such as `\\ud83d\\ude00`."""
+STORED_CHARACTER_BYTES = 6
+"""What a character takes at most as it is stored and sent to members: a control character, such as `\\u0001`."""
 AROUND_BYTES = 4096
 """What else an event may take: 64 + 128 + 128 characters of names and keys, and what stands around them."""
+PIECE_BYTES = 32_768
+"""What a member that catches up is given at once, as long as it is not behind (`rooms/catching_up.py`); a larger
+message goes alone."""
+LIVE_BYTES = 32_768
+"""Room for what comes live meanwhile."""
 
 
 def contradictions(settings: Any) -> Iterator[tuple[bool, str]]:
     """Options that cannot both hold: whether it is so, and the sentence."""
     engine, redis, publish, presence = settings.engine, settings.redis, settings.publish, settings.presence
+    largest_bytes = STORED_CHARACTER_BYTES * settings.limits.message_max + AROUND_BYTES
+    apart_bytes = max(PIECE_BYTES, largest_bytes) + LIVE_BYTES
     yield (
-        engine.outbound_mark_bytes > engine.outbound_max_bytes,
-        "GATEWAY_OUTBOUND_MARK_BYTES must not be above GATEWAY_OUTBOUND_MAX_BYTES",
+        engine.outbound_max_bytes - engine.outbound_mark_bytes < apart_bytes,
+        f"GATEWAY_OUTBOUND_MAX_BYTES must be at least {apart_bytes} above GATEWAY_OUTBOUND_MARK_BYTES: "
+        "a member below the mark is given a piece of the history, with messages of up to "
+        f"{settings.limits.message_max} characters (GATEWAY_MESSAGE_MAX), and must not be cut for it",
     )
     yield redis.probe_s >= redis.unresponsive_s, "GATEWAY_PROBE_S must be below GATEWAY_DEAF_S"
     yield (

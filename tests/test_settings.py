@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 
+import orjson
 import pytest
 
 from gateway.option_types import SettingsError
+from gateway.protocol import Position, entry, event_packet, receive_json
+from gateway.rooms.catching_up import PIECE_BYTES
 from gateway.settings import Settings, grouped_options, variable_of
 
 
@@ -106,6 +109,10 @@ def test_a_bad_value_is_refused_with_the_variable_and_what_is_allowed(
     "environment",
     [
         {"GATEWAY_OUTBOUND_MARK_BYTES": "2000000"},
+        {"GATEWAY_OUTBOUND_MARK_BYTES": "983041"},
+        {"GATEWAY_OUTBOUND_MAX_BYTES": "327679"},
+        {"GATEWAY_OUTBOUND_MAX_BYTES": "66560", "GATEWAY_OUTBOUND_MARK_BYTES": "1025"},
+        {"GATEWAY_MESSAGE_MAX": "150000", "GATEWAY_FRAME_MAX_BYTES": "4000000"},
         {"GATEWAY_PROBE_S": "6"},
         {"GATEWAY_PREFIX_HISTORY": "on"},
         {"GATEWAY_PATH": "/"},
@@ -123,6 +130,25 @@ def test_a_bad_value_is_refused_with_the_variable_and_what_is_allowed(
 def test_options_that_contradict_each_other_are_refused(environment: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match=r"must (not )?be|needs"):
         Settings.from_environment(environment)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"GATEWAY_OUTBOUND_MARK_BYTES": "983040"},
+        {"GATEWAY_OUTBOUND_MAX_BYTES": "327680"},
+        {"GATEWAY_OUTBOUND_MAX_BYTES": "66560", "GATEWAY_OUTBOUND_MARK_BYTES": "1024"},
+        {"GATEWAY_MESSAGE_MAX": "100000", "GATEWAY_FRAME_MAX_BYTES": "4000000"},
+    ],
+)
+def test_between_the_mark_and_the_most_a_piece_of_the_history_and_live_messages_have_room(
+    environment: dict[str, str],
+) -> None:
+    settings = Settings.from_environment(environment)
+    between_bytes = settings.engine.outbound_max_bytes - settings.engine.outbound_mark_bytes
+    stored = entry("\x01" * settings.limits.message_max, "\x01" * 64, 10**13)
+    largest = receive_json(stored, orjson.dumps("\x7f" * 128), Position("e" * 32, 10**12))
+    assert between_bytes >= max(PIECE_BYTES, len(event_packet("receive", largest))) + 32_768
 
 
 @pytest.mark.parametrize("written", ["/my/chat", "my/chat", "/my/chat/", "my/chat/"])
