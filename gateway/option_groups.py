@@ -17,6 +17,7 @@ from gateway.option_types import (
     networks,
     option,
     origins,
+    password,
     path_of,
     redis_url,
     seconds,
@@ -84,6 +85,11 @@ class RedisOptions:
     url: str | None = option("REDIS_URL", None, redis_url(),
         "The Redis or Valkey of all gateways. Set it for anything but a first try: without it an embedded Valkey "
         "starts.")
+    sentinel_username: str | None = option("GATEWAY_SENTINEL_USERNAME", None, text_of("a user of the Sentinels"),
+        "The user as whom Sentinels are asked. Set it, with its password, where they have users of their own (ACL).")
+    sentinel_password: str | None = option("GATEWAY_SENTINEL_PASSWORD", None, password(),
+        "The password of the Sentinels themselves (`requirepass`). User and password in `REDIS_URL` are those of the "
+        "servers.")
     route: str = option("GATEWAY_ROUTE", "auto", choice("auto", "per-room", "shared", "cluster"),
         "Which channels carry the rooms. Set `shared` only while python-socketio servers serve the same rooms: "
         "every worker then hears every message.")

@@ -36,8 +36,16 @@ def contradictions(settings: Any) -> Iterator[tuple[bool, str]]:
     )
     yield redis.probe_s >= redis.unresponsive_s, "GATEWAY_PROBE_S must be below GATEWAY_DEAF_S"
     yield (
-        redis.route == "cluster" and not _is_on_a_cluster(redis.url),
+        redis.route == "cluster" and not _is_of(redis.url, Topology.CLUSTER),
         "GATEWAY_ROUTE=cluster needs a REDIS_URL that begins with redis+cluster://",
+    )
+    yield (
+        redis.sentinel_username is not None and redis.sentinel_password is None,
+        "GATEWAY_SENTINEL_USERNAME needs a GATEWAY_SENTINEL_PASSWORD",
+    )
+    yield (
+        redis.sentinel_password is not None and not _is_of(redis.url, Topology.SENTINEL),
+        "GATEWAY_SENTINEL_PASSWORD needs a REDIS_URL that begins with redis+sentinel://",
     )
     yield (
         redis.is_prefix_historys_too and not redis.prefix,
@@ -65,5 +73,5 @@ def contradictions(settings: Any) -> Iterator[tuple[bool, str]]:
     )
 
 
-def _is_on_a_cluster(url: str | None) -> bool:
-    return url is not None and read_redis_url(url).topology is Topology.CLUSTER
+def _is_of(url: str | None, topology: Topology) -> bool:
+    return url is not None and read_redis_url(url).topology is topology

@@ -115,6 +115,10 @@ def test_a_bad_value_is_refused_with_the_variable_and_what_is_allowed(
         {"GATEWAY_MESSAGE_MAX": "150000", "GATEWAY_FRAME_MAX_BYTES": "4000000"},
         {"GATEWAY_PROBE_S": "6"},
         {"GATEWAY_PREFIX_HISTORY": "on"},
+        {"GATEWAY_SENTINEL_PASSWORD": "w0rd"},
+        {"GATEWAY_SENTINEL_PASSWORD": "w0rd", "REDIS_URL": "redis://host"},
+        {"GATEWAY_SENTINEL_PASSWORD": "w0rd", "REDIS_URL": "redis+cluster://host"},
+        {"GATEWAY_SENTINEL_USERNAME": "ann", "REDIS_URL": "redis+sentinel://host"},
         {"GATEWAY_PATH": "/"},
         {"GATEWAY_PATH": "healthz/"},
         {"GATEWAY_ROUTE": "cluster", "REDIS_URL": "redis://host"},
@@ -128,8 +132,14 @@ def test_a_bad_value_is_refused_with_the_variable_and_what_is_allowed(
     ],
 )
 def test_options_that_contradict_each_other_are_refused(environment: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match=r"must (not )?be|needs"):
+    with pytest.raises(SettingsError, match=r"must (not )?be|needs") as refused:
         Settings.from_environment(environment)
+    assert "w0rd" not in str(refused.value)
+
+
+def test_no_password_is_shown_where_settings_are_printed() -> None:
+    given = {"REDIS_URL": "redis+sentinel://:w0rd@host", "GATEWAY_SENTINEL_PASSWORD": "w0rd"}
+    assert "w0rd" not in repr(Settings.from_environment(given))
 
 
 @pytest.mark.parametrize(
