@@ -89,7 +89,7 @@ def on_starting(server: Any) -> None:
 def when_ready(server: Any) -> None:
     """Says where the gateway listens and keeps its rooms. What to try is left for the first worker that is
     ready: until then it would not work."""
-    addresses = [greeting.shown(str(listener)) for listener in server.LISTENERS]
+    addresses = [greeting.shown(str(listener), server.cfg.is_ssl) for listener in server.LISTENERS]
     print(greeting.listening(addresses, server.num_workers, _settings), flush=True)
     greeting.leave(os.environ[variable_of("server.run_dir")], addresses, _settings.server)
 
