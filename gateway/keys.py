@@ -20,9 +20,11 @@ not clean up after newer ones."""
 SOCKETIO_CHANNEL = b"socketio"
 """Channel of python-socketio's managers; chat messages too when the route is `shared`."""
 
-NODE_CHANNELS = (b"socket.io#/#", b"socket.io-request#/#")
-"""Channels on which Node's Redis adapter and emitters speak. The gateway does not understand them: it says so. They are
-others' names, so they have no prefix."""
+_NODE = b"socket.io#/#"
+NODE_PATTERN = _NODE + b"*"
+NODE_CHANNELS = (NODE_PATTERN, b"socket.io-request#/#")
+"""Where Node's Redis adapter and emitters speak: emits to all, or to several rooms; to one room (`socket.io#/#tea#`);
+and requests. The gateway does not understand them: it says so. They are others' names, so they have no prefix."""
 
 _PREFIX = b""
 _HISTORY = b"chat_history_"
@@ -96,6 +98,11 @@ def slot_probe(tag: bytes, worker: str) -> bytes:
 def check(word: bytes) -> bytes:
     """Key and channel with which `gateway check` tries Redis; `word` is random."""
     return _PREFIX + b"gateway:check:" + word
+
+
+def is_nodes(channel: bytes) -> bool:
+    """Whether Node's adapters and emitters speak on a channel."""
+    return channel.startswith(_NODE) or channel in NODE_CHANNELS
 
 
 def is_plain(channel: bytes) -> bool:

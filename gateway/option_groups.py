@@ -17,6 +17,7 @@ from gateway.option_types import (
     networks,
     option,
     origins,
+    password,
     path_of,
     redis_url,
     seconds,
@@ -84,6 +85,11 @@ class RedisOptions:
     url: str | None = option("REDIS_URL", None, redis_url(),
         "The Redis or Valkey of all gateways. Set it for anything but a first try: without it an embedded Valkey "
         "starts.")
+    sentinel_username: str | None = option("GATEWAY_SENTINEL_USERNAME", None, text_of("a user of the Sentinels"),
+        "The user as whom Sentinels are asked. Set it, with its password, where they have users of their own (ACL).")
+    sentinel_password: str | None = option("GATEWAY_SENTINEL_PASSWORD", None, password(),
+        "The password of the Sentinels themselves (`requirepass`). User and password in `REDIS_URL` are those of the "
+        "servers.")
     route: str = option("GATEWAY_ROUTE", "auto", choice("auto", "per-room", "shared", "cluster"),
         "Which channels carry the rooms. Set `shared` only while python-socketio servers serve the same rooms: "
         "every worker then hears every message.")
@@ -182,7 +188,7 @@ class EngineOptions:
     outbound_mark_bytes: int = option("GATEWAY_OUTBOUND_MARK_BYTES", 262_144, whole(1024, 1024 * MIB, "bytes"),
         "With more unsent bytes a member gets no live messages until it has read them. "
         "Raise it for bursts that slow members should follow.")
-    outbound_max_bytes: int = option("GATEWAY_OUTBOUND_MAX_BYTES", MIB, whole(4096, 1024 * MIB, "bytes"),
+    outbound_max_bytes: int = option("GATEWAY_OUTBOUND_MAX_BYTES", MIB, whole(66_560, 1024 * MIB, "bytes"),
         "With more unsent bytes a member is cut. Lower it where people are many and not trusted: "
         "each can take that memory.")
     stuck_s: float = option("GATEWAY_STUCK_S", 30.0, seconds(0.1, 3600),

@@ -12,21 +12,40 @@ from gateway.redis_url import Topology, read_redis_url
 
 CHARACTER_BYTES = 12
 """What a character may take in JSON: an emoji that a client writes as two escapes, such as `\\ud83d\\ude00`."""
+STORED_CHARACTER_BYTES = 6
+"""What a character takes at most as it is stored and sent to members: a control character, such as `\\u0001`."""
 AROUND_BYTES = 4096
 """What else an event may take: 64 + 128 + 128 characters of names and keys, and what stands around them."""
+PIECE_BYTES = 32_768
+"""What a member that catches up is given at once, as long as it is not behind (`rooms/catching_up.py`); a larger
+message goes alone."""
+LIVE_BYTES = 32_768
+"""Room for what comes live meanwhile."""
 
 
 def contradictions(settings: Any) -> Iterator[tuple[bool, str]]:
     """Options that cannot both hold: whether it is so, and the sentence."""
     engine, redis, publish, presence = settings.engine, settings.redis, settings.publish, settings.presence
+    largest_bytes = STORED_CHARACTER_BYTES * settings.limits.message_max + AROUND_BYTES
+    apart_bytes = max(PIECE_BYTES, largest_bytes) + LIVE_BYTES
     yield (
-        engine.outbound_mark_bytes > engine.outbound_max_bytes,
-        "GATEWAY_OUTBOUND_MARK_BYTES must not be above GATEWAY_OUTBOUND_MAX_BYTES",
+        engine.outbound_max_bytes - engine.outbound_mark_bytes < apart_bytes,
+        f"GATEWAY_OUTBOUND_MAX_BYTES must be at least {apart_bytes} above GATEWAY_OUTBOUND_MARK_BYTES: "
+        "a member below the mark is given a piece of the history, with messages of up to "
+        f"{settings.limits.message_max} characters (GATEWAY_MESSAGE_MAX), and must not be cut for it",
     )
     yield redis.probe_s >= redis.unresponsive_s, "GATEWAY_PROBE_S must be below GATEWAY_DEAF_S"
     yield (
-        redis.route == "cluster" and not _is_on_a_cluster(redis.url),
+        redis.route == "cluster" and not _is_of(redis.url, Topology.CLUSTER),
         "GATEWAY_ROUTE=cluster needs a REDIS_URL that begins with redis+cluster://",
+    )
+    yield (
+        redis.sentinel_username is not None and redis.sentinel_password is None,
+        "GATEWAY_SENTINEL_USERNAME needs a GATEWAY_SENTINEL_PASSWORD",
+    )
+    yield (
+        redis.sentinel_password is not None and not _is_of(redis.url, Topology.SENTINEL),
+        "GATEWAY_SENTINEL_PASSWORD needs a REDIS_URL that begins with redis+sentinel://",
     )
     yield (
         redis.is_prefix_historys_too and not redis.prefix,
@@ -54,5 +73,5 @@ def contradictions(settings: Any) -> Iterator[tuple[bool, str]]:
     )
 
 
-def _is_on_a_cluster(url: str | None) -> bool:
-    return url is not None and read_redis_url(url).topology is Topology.CLUSTER
+def _is_of(url: str | None, topology: Topology) -> bool:
+    return url is not None and read_redis_url(url).topology is topology

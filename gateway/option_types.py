@@ -37,6 +37,8 @@ class Kind:
     """The same for a column of a table."""
     shown: Callable[[str], str] = str
     """As much of a text that is not allowed as may be shown: a URL's password must not reach a log."""
+    is_secret: bool = False
+    """Whether the value is shown nowhere, not even where a group of options is printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Option:
 def option(variable: str, default: Any, kind: Kind, meaning: str, default_in_words: str = "") -> Any:
     """A field of a group of options; `default_in_words` is for a default that differs from machine to machine."""
     described = Option(variable, meaning, kind, default_in_words or _as_text(default))
-    return field(default=default, metadata={"option": described})
+    return field(default=default, metadata={"option": described}, repr=not kind.is_secret)
 
 
 def options_of(group: Any) -> Iterator[tuple[str, Option]]:
@@ -144,7 +146,12 @@ def redis_url() -> Kind:
             raise NotAllowed(str(wrong)) from None
         return text
 
-    return Kind(read, ALLOWED, "a URL", shown)
+    return Kind(read, ALLOWED, "a URL", shown, is_secret=True)
+
+
+def password() -> Kind:
+    """Any text, which is never shown."""
+    return Kind(str, "a password", "a password", lambda text: "…", is_secret=True)
 
 
 def origins() -> Kind:

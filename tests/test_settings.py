@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 
+import orjson
 import pytest
 
 from gateway.option_types import SettingsError
+from gateway.protocol import Position, entry, event_packet, receive_json
+from gateway.rooms.catching_up import PIECE_BYTES
 from gateway.settings import Settings, grouped_options, variable_of
 
 
@@ -106,8 +109,16 @@ def test_a_bad_value_is_refused_with_the_variable_and_what_is_allowed(
     "environment",
     [
         {"GATEWAY_OUTBOUND_MARK_BYTES": "2000000"},
+        {"GATEWAY_OUTBOUND_MARK_BYTES": "983041"},
+        {"GATEWAY_OUTBOUND_MAX_BYTES": "327679"},
+        {"GATEWAY_OUTBOUND_MAX_BYTES": "66560", "GATEWAY_OUTBOUND_MARK_BYTES": "1025"},
+        {"GATEWAY_MESSAGE_MAX": "150000", "GATEWAY_FRAME_MAX_BYTES": "4000000"},
         {"GATEWAY_PROBE_S": "6"},
         {"GATEWAY_PREFIX_HISTORY": "on"},
+        {"GATEWAY_SENTINEL_PASSWORD": "w0rd"},
+        {"GATEWAY_SENTINEL_PASSWORD": "w0rd", "REDIS_URL": "redis://host"},
+        {"GATEWAY_SENTINEL_PASSWORD": "w0rd", "REDIS_URL": "redis+cluster://host"},
+        {"GATEWAY_SENTINEL_USERNAME": "ann", "REDIS_URL": "redis+sentinel://host"},
         {"GATEWAY_PATH": "/"},
         {"GATEWAY_PATH": "healthz/"},
         {"GATEWAY_ROUTE": "cluster", "REDIS_URL": "redis://host"},
@@ -121,8 +132,33 @@ def test_a_bad_value_is_refused_with_the_variable_and_what_is_allowed(
     ],
 )
 def test_options_that_contradict_each_other_are_refused(environment: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match=r"must (not )?be|needs"):
+    with pytest.raises(SettingsError, match=r"must (not )?be|needs") as refused:
         Settings.from_environment(environment)
+    assert "w0rd" not in str(refused.value)
+
+
+def test_no_password_is_shown_where_settings_are_printed() -> None:
+    given = {"REDIS_URL": "redis+sentinel://:w0rd@host", "GATEWAY_SENTINEL_PASSWORD": "w0rd"}
+    assert "w0rd" not in repr(Settings.from_environment(given))
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"GATEWAY_OUTBOUND_MARK_BYTES": "983040"},
+        {"GATEWAY_OUTBOUND_MAX_BYTES": "327680"},
+        {"GATEWAY_OUTBOUND_MAX_BYTES": "66560", "GATEWAY_OUTBOUND_MARK_BYTES": "1024"},
+        {"GATEWAY_MESSAGE_MAX": "100000", "GATEWAY_FRAME_MAX_BYTES": "4000000"},
+    ],
+)
+def test_between_the_mark_and_the_most_a_piece_of_the_history_and_live_messages_have_room(
+    environment: dict[str, str],
+) -> None:
+    settings = Settings.from_environment(environment)
+    between_bytes = settings.engine.outbound_max_bytes - settings.engine.outbound_mark_bytes
+    stored = entry("\x01" * settings.limits.message_max, "\x01" * 64, 10**13)
+    largest = receive_json(stored, orjson.dumps("\x7f" * 128), Position("e" * 32, 10**12))
+    assert between_bytes >= max(PIECE_BYTES, len(event_packet("receive", largest))) + 32_768
 
 
 @pytest.mark.parametrize("written", ["/my/chat", "my/chat", "/my/chat/", "my/chat/"])

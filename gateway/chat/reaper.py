@@ -12,7 +12,6 @@ time for a heartbeat before anyone cleans up.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Sequence
 
@@ -22,16 +21,17 @@ from gateway.chat.notices import Notices
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.errors import StoreError, StoreRefused, StoreUnavailable
 from gateway.option_groups import PresenceOptions
+from gateway.pauses import Backoff, woken_within
 from gateway.state.batches import batched
 from gateway.state.presence import Change, Presence, Swept
 from gateway.state.workers import DeadWorker, Workers
 
 log = structlog.get_logger("gateway.chat")
 
-JITTER = 0.2
+JITTER = (0.8, 1.2)
 """Each pause is up to a fifth shorter or longer, so that workers that started together do not beat together."""
 
-STOOD_STILL = 1 + JITTER
+STOOD_STILL = JITTER[1]
 """A turn that took longer than so many heartbeats made this worker late, whatever the jitter: it stood still, or the
 store did."""
 
@@ -42,9 +42,14 @@ SETTLE_S = 3.0
 """When the store is back, every worker is connected again after so long: attempts are at most 2 s apart, and one takes
 up to 1 s (`redis/reconnect.py`, `redis/address.py`). One heartbeat later each has beaten."""
 
-REFUSED_PAUSE_S = 30.0
-"""Longest pause between heartbeats that the store refuses: they can pass once somebody has changed its rules or keys,
-and presence is promised to be right 30 s later."""
+REFUSED_PAUSE_S = 25.0
+"""Longest pause between heartbeats that the store refuses, before the jitter: they can pass once somebody has changed
+its rules or keys, and presence is promised to be right 30 s later."""
+
+
+def heartbeats_after_refusals(heartbeat_s: float) -> Backoff:
+    """Pauses between heartbeats, by how many in a row the store has refused; 0 is the usual pause."""
+    return Backoff(heartbeat_s, max(heartbeat_s, REFUSED_PAUSE_S), jitter=JITTER)
 
 
 class Reaper:
@@ -64,6 +69,7 @@ class Reaper:
         self._tracker = tracker  # puts this worker's sessions back
         self._grace_s = options.grace_s
         self._heartbeat_s = options.heartbeat_s
+        self._pauses = heartbeats_after_refusals(options.heartbeat_s)
         self._beat_now = asyncio.Event()
         self._settled_s = 0.0  # the store is back, and who lives has beaten since (monotonic time)
         self._is_known = False  # the store has had a heartbeat of this worker
@@ -121,21 +127,15 @@ class Reaper:
 
     async def _pause(self, began_s: float) -> None:
         """Until the next heartbeat is due, or `beat_soon`."""
-        pause_s = self._heartbeat_s * random.uniform(1 - JITTER, 1 + JITTER)
-        if self._refusals:
-            pause_s = min(pause_s * 2**self._refusals, max(pause_s, REFUSED_PAUSE_S))
-        elif time.monotonic() - began_s > STOOD_STILL * self._heartbeat_s:
+        pause_s = self._pauses.pause_s(self._refusals)
+        if not self._refusals and time.monotonic() - began_s > STOOD_STILL * self._heartbeat_s:
             pause_s = SOONER * self._heartbeat_s
-        try:
-            async with asyncio.timeout(pause_s):
-                await self._beat_now.wait()
-        except TimeoutError:
-            pass
+        await woken_within(self._beat_now, pause_s)
 
     def _note_failure(self, error: Exception) -> None:
         """The store itself says when it is away; any other failure is said here, once."""
         failure = str(error)
-        self._refusals = min(self._refusals + 1, 10) if isinstance(error, StoreRefused) else 0
+        self._refusals = self._refusals + 1 if isinstance(error, StoreRefused) else 0
         if failure == self._failure:
             return
         self._failure = failure

@@ -7,24 +7,20 @@ store refuses cannot pass, so it is logged once and given up.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Coroutine
+from itertools import count
 
 import structlog
 
 from gateway.background import Background
 from gateway.errors import StoreError, StoreUnavailable
+from gateway.pauses import Backoff
 
 log = structlog.get_logger("gateway.chat")
 
-FIRST_PAUSE_S = 1.0
-"""Pause after the first attempt that failed: a failover takes a few seconds, so more attempts would be in vain."""
-
-LONGEST_PAUSE_S = 10.0
-"""Each pause is twice the one before, up to this: presence is promised to be right 30 s after a crash."""
-
-JITTER = 0.2
-"""Each pause is up to a fifth shorter or longer, so that the sessions of a worker do not all try in one moment."""
+PAUSES = Backoff(first_s=1.0, most_s=10.0, jitter=(0.8, 1.2))
+"""A failover takes a few seconds, so more attempts would be in vain. Presence is promised to be right 30 s after a
+crash. The sessions of a worker must not all try in one moment."""
 
 
 class Retries:
@@ -45,17 +41,14 @@ class Retries:
 async def until_stored(attempt: Callable[[], Awaitable[object]], what: str, **about: str | int) -> None:
     """Awaits `attempt()` until the store has done it or has refused it.
 
-    Ended by either, or by cancellation. Backs off from `FIRST_PAUSE_S` to `LONGEST_PAUSE_S`. `what` and `about` are
-    for the log.
+    Ended by either, or by cancellation. Backs off by `PAUSES`. `what` and `about` are for the log.
     """
-    pause_s = FIRST_PAUSE_S
-    while True:
+    for number in count():
         try:
             await attempt()
             return
         except StoreUnavailable:
-            await asyncio.sleep(pause_s * random.uniform(1 - JITTER, 1 + JITTER))
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            await asyncio.sleep(PAUSES.pause_s(number))
         except StoreError as error:
             note_refused(what, error, **about)
             return

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import structlog
 
+from gateway.chat.answers import Answers
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
 from gateway.client_events import Send
 from gateway.errors import StoreError, StoreUnavailable
-from gateway.protocol import Refusal, entry_head
+from gateway.protocol import Refusal, acknowledgement_packet, entry_head
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
 from gateway.rooms.publisher import Publisher
@@ -35,6 +36,7 @@ class Sending:
         self._hub = hub  # the rooms of this worker
         self._publisher = publisher  # stores messages and tells the rooms
         self._tracker = tracker  # who is present, for those on the way back
+        self._answers = Answers()  # what the store has done, on its way to the clients
 
     def as_member(self, session: Session, member: Member[Room], event: Send, ack: int | None) -> None:
         """A member of the room sends; the answer follows when the store has it."""
@@ -55,11 +57,15 @@ class Sending:
         head = entry_head(event.message, username)
 
         def on_result(result: str | StoreError) -> None:
-            if isinstance(result, str):
-                session.acknowledge_json(ack, b'{"ok":true,"id":"%b"}' % result.encode())
-            else:
+            session.unanswered -= 1
+            if not isinstance(result, str):
+                self._answers.leave()  # what was answered before
                 _refuse(session, event, ack, result)
+            elif ack is not None:
+                answer = b'{"ok":true,"id":"%b"}' % result.encode()
+                self._answers.add(session, acknowledgement_packet(ack, answer))
 
+        session.unanswered += 1
         self._publisher.publish(room, head, event.idempotency_key, on_result)
 
 

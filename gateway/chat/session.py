@@ -46,12 +46,14 @@ class Session:
     voice       which events it has, and under which names it may speak
     rooms       where it is a member, by name
     has_joined  whether it has asked to join some room, whatever came of it
+    unanswered  messages that the store has not yet answered
     is_over     whether the connection is gone; joins under way may still end
     expiry      rings when something is to be said of its token; None without one
     """
 
     __slots__ = (
-        "_handler", "expiry", "has_joined", "identity", "is_over", "rooms", "sid", "socket", "voice",
+        "_handler", "expiry", "has_joined", "identity", "is_over", "rooms", "sid", "socket", "unanswered",
+        "voice",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +66,7 @@ class Session:
         self.voice = voice
         self.rooms: dict[str, Member[Room]] = {}
         self.has_joined = self.is_over = False
+        self.unanswered = 0
         self.expiry: asyncio.TimerHandle | None = None
 
     def on_connected(self, data: Any) -> Awaitable[None] | None:

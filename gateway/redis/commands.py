@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from gateway.errors import StoreUnavailable, Trouble
 from gateway.interfaces import Argument, CommandEvents, OnReply, PrimaryFinder, Reply, ScriptCommand
+from gateway.pauses import woken_within
 from gateway.redis.address import Endpoint, open_with_scripts
 from gateway.redis.connection import CommandConnection, CommandOptions, pack, settle
 from gateway.redis.reconnect import ReconnectingConnection
@@ -112,11 +113,7 @@ class PrimaryCommands(CommandCalls):
         """Connects in the background and waits up to `limit_s` for the first connection; does not insist on it."""
         self._events = events
         self._reconnecting.start()
-        try:
-            async with asyncio.timeout(limit_s):
-                await self._first.wait()
-        except TimeoutError:
-            pass
+        await woken_within(self._first, limit_s)
 
     async def close(self) -> None:
         await self._reconnecting.close()

@@ -6,7 +6,6 @@ Owns one connection's life. Promises that `on_up` is called for each opened conn
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Generic
@@ -15,22 +14,20 @@ import structlog
 
 from gateway.background import Background
 from gateway.errors import StoreDenied, StoreRefused, StoreUnavailable
+from gateway.pauses import Backoff, woken_within
 from gateway.redis.address import AnyConnection
 
 log = structlog.get_logger("gateway.store")
 
-BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.05, 2.0
-REFUSED_MOST_S = 10.0
-"""Longest wait where the server answers and refuses: a wrong password, or no right to what is needed. That passes only
-when somebody changes it."""
+FULL_JITTER = (0.0, 1.0)
+UNREACHABLE = Backoff(first_s=0.05, most_s=2.0, growth=1.5, jitter=FULL_JITTER)
+"""While nothing answers. Growing by half: doubling would be at 2 s after one second of outage, and service would then
+resume late after a short one."""
+REFUSED = Backoff(first_s=0.05, most_s=10.0, growth=1.5, jitter=FULL_JITTER)
+"""Where the server answers and refuses: a wrong password, or no right to what is needed. That passes only when somebody
+changes it."""
 STEADY_S = 1.0
 """A connection that lived longer was a good one: its successor is tried without backing off."""
-
-
-def backoff_s(attempt: int, most_s: float = BACKOFF_MOST_S) -> float:
-    """Wait before an attempt (0 is the first retry): growing by half from 50 ms to `most_s`, with full jitter. Doubling
-    would be at 2 s after one second of outage, and service would then resume late after a short one."""
-    return random.uniform(0, min(most_s, BACKOFF_FIRST_S * 1.5 ** min(attempt, 20)))
 
 
 class ReconnectingConnection(Generic[AnyConnection]):
@@ -77,8 +74,8 @@ class ReconnectingConnection(Generic[AnyConnection]):
             self._retry_now.set()
 
     async def _keep(self) -> None:
-        """Woken by the loss of the connection; ended by `close`. Backs off as `backoff_s` says while nothing answers,
-        or while connections break as soon as they are open."""
+        """Woken by the loss of the connection; ended by `close`. Backs off as `UNREACHABLE` and `REFUSED` say while
+        nothing answers, or while connections break as soon as they are open."""
         attempt, refusal = 0, ""
         while True:
             self._lost = asyncio.Event()
@@ -89,7 +86,7 @@ class ReconnectingConnection(Generic[AnyConnection]):
                 if attempt == 0:
                     log.warning("store_unreachable", connection=self._name, reason=str(error))
                 is_refused = isinstance(error.__cause__, StoreRefused | StoreDenied)
-                await self._pause(attempt, REFUSED_MOST_S if is_refused else BACKOFF_MOST_S)
+                await self._pause((REFUSED if is_refused else UNREACHABLE).pause_s(attempt))
                 attempt += 1
                 continue
             opened_s = time.monotonic()
@@ -104,12 +101,8 @@ class ReconnectingConnection(Generic[AnyConnection]):
             refusal = connection.refusal
             self._on_down()
             attempt = 0 if time.monotonic() - opened_s > STEADY_S else attempt + 1
-            await self._pause(attempt, REFUSED_MOST_S if refusal else BACKOFF_MOST_S)
+            await self._pause((REFUSED if refusal else UNREACHABLE).pause_s(attempt))
 
-    async def _pause(self, attempt: int, most_s: float) -> None:
+    async def _pause(self, pause_s: float) -> None:
         self._retry_now.clear()
-        try:
-            async with asyncio.timeout(backoff_s(attempt, most_s)):
-                await self._retry_now.wait()
-        except TimeoutError:
-            pass
+        await woken_within(self._retry_now, pause_s)

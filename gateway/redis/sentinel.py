@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from redis.asyncio import Connection, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from gateway.errors import StoreUnavailable, StoreUnreachable, Trouble
 from gateway.redis.address import Endpoint, with_address
@@ -32,6 +32,11 @@ ASK_S = 0.5
 """Longest wait for one Sentinel."""
 
 _HELPS = "waiting helps: it takes seconds"
+_ASKED_AGAIN = "waiting helps if one comes back: they are asked again until one answers"
+_CHANGE_LOGIN = (
+    "waiting does not help: correct GATEWAY_SENTINEL_PASSWORD and GATEWAY_SENTINEL_USERNAME, "
+    "which are the Sentinels' own"
+)
 
 LATE_S = 0.05
 """Longest wait for the other Sentinels once most of them have answered: one that is dead must not cost time."""
@@ -48,24 +53,43 @@ class Word:
     """Another one is being made the primary at this moment."""
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Why a Sentinel names no primary; `is_denied`: it asks for another user or password."""
+
+    reason: str
+    is_denied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SentinelLogin:
+    """Who asks the Sentinels; without a password they are asked without."""
+
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+NO_LOGIN = SentinelLogin()
+
+
 class SentinelFinder:
     """Asks the Sentinels for the primary of a service."""
 
     must_be_primary = True
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, login: SentinelLogin = NO_LOGIN) -> None:
         """`redis+sentinel://[user:password@]host:port[,host:port]/database/service`. Raises UrlError.
 
-        By `rediss+sentinel://` both Sentinels and servers are spoken to over TLS.
+        User and password of the URL are the servers'; `login` is for the Sentinels. By `rediss+sentinel://` both
+        Sentinels and servers are spoken to over TLS.
         """
         read = read_redis_url(url)
         self.service = read.service
-        self._sentinels = [_client(host, port, read.tls) for host, port in read.hosts]
+        self._sentinels = [_client(host, port, read.tls, login) for host, port in read.hosts]
         self._way_in = Endpoint(
             database=read.database, username=read.username, password=read.password, tls=read.tls
         )
         self._named = ", ".join(f"{host}:{port}" for host, port in read.hosts)
-        self._said = ""  # by the last Sentinel that named no primary
         self._last: Word | None = None  # whom the connections were led to
         self._epoch = -1
 
@@ -81,28 +105,24 @@ class SentinelFinder:
     async def _ask(self) -> Word:
         asked = [asyncio.create_task(self._word_of(sentinel)) for sentinel in self._sentinels]
         majority = len(asked) // 2 + 1
-        words: list[Word] = []
         try:
-            for number, answer in enumerate(asyncio.as_completed(asked, timeout=None)):
-                words += filter(None, [await answer])
-                if len(words) >= majority or number + 1 == len(asked):
+            named = 0
+            for answer in asyncio.as_completed(asked):
+                named += isinstance(await answer, Word)
+                if named >= majority:
                     break
-            late, _ = await asyncio.wait(asked, timeout=LATE_S)
-            words += [word for task in late if (word := task.result()) is not None and word not in words]
+            done, _ = await asyncio.wait(asked, timeout=LATE_S)
+            return self._judge([task.result() for task in done], majority)
         finally:
             for task in asked:
                 task.cancel()
-        return self._judge(words, majority)
 
-    def _judge(self, words: list[Word], majority: int) -> Word:
+    def _judge(self, answers: Sequence[Word | Silence], majority: int) -> Word:
         """The newest word. Older than what was known before it counts only from a majority: the Sentinels were set up
         anew then."""
+        words = [answer for answer in answers if isinstance(answer, Word)]
         if not words:
-            said = f": {self._said}" if self._said else ""
-            raise _unreachable(
-                f"no Sentinel of {self._named} names a primary for the service {self.service}{said}",
-                "waiting helps if one comes back: they are asked again until one answers",
-            )
+            raise self._nobody([answer for answer in answers if isinstance(answer, Silence)])
         newest = max(words)
         if newest.epoch < self._epoch and len(words) < majority:
             raise _unreachable(
@@ -111,15 +131,23 @@ class SentinelFinder:
         self._epoch = newest.epoch
         return newest
 
-    async def _word_of(self, sentinel: Redis) -> Word | None:
+    def _nobody(self, silences: Sequence[Silence]) -> StoreUnreachable:
+        """No Sentinel names a primary. That one does not let the gateway in says more than that another is away."""
+        why = max(silences, key=lambda silence: silence.is_denied)
+        return _unreachable(
+            f"no Sentinel of {self._named} names a primary for the service {self.service}: {why.reason}",
+            _CHANGE_LOGIN if why.is_denied else _ASKED_AGAIN,
+        )
+
+    async def _word_of(self, sentinel: Redis) -> Word | Silence:
         try:
             told: Any = await sentinel.sentinel_master(self.service, return_responses=True)
             is_moving = "failover_in_progress" in str(told.get("flags", ""))
             return Word(int(told["config-epoch"]), str(told["ip"]), int(told["port"]), is_moving)
         except (RedisError, OSError, KeyError, ValueError) as error:
-            self._said = " ".join(str(error).split()).rstrip(".")
-            log.debug("sentinel_silent", reason=self._said)
-            return None
+            reason = " ".join(str(error).split()).rstrip(".")
+            log.debug("sentinel_silent", reason=reason)
+            return Silence(reason, isinstance(error, AuthenticationError | NoPermissionError))
 
     async def watch(self, on_moved: Callable[[str], None]) -> None:
         """Woken four times a second; ended by cancellation. Calls `on_moved` when the Sentinels name another primary
@@ -167,13 +195,16 @@ class _Connection(Connection):
         return {**super()._connection_arguments(), "ssl": self._tls}
 
 
-def _client(host: str, port: int, tls: ssl.SSLContext | None) -> Redis:
+def _client(host: str, port: int, tls: ssl.SSLContext | None, login: SentinelLogin) -> Redis:
     """A client of one Sentinel that waits no longer than `ASK_S`."""
     pool = ConnectionPool(
         connection_class=_Connection,
         host=host,
         port=port,
+        username=login.username,
+        password=login.password,
         tls=tls,
+        protocol=2,  # its refusal of a stranger is one short sentence
         socket_timeout=ASK_S,
         socket_connect_timeout=ASK_S,
         retry=Retry(NoBackoff(), 0),  # redis-py's own would spend 4 s on each Sentinel that is dead

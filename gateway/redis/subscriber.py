@@ -27,7 +27,7 @@ log = structlog.get_logger("gateway.pubsub")
 BATCH = 500
 """Channels in one SUBSCRIBE when all are asked for again."""
 
-_UNDO = {b"SUBSCRIBE": b"UNSUBSCRIBE", b"SSUBSCRIBE": b"SUNSUBSCRIBE"}
+_UNDO = {b"SUBSCRIBE": b"UNSUBSCRIBE", b"SSUBSCRIBE": b"SUNSUBSCRIBE", b"PSUBSCRIBE": b"PUNSUBSCRIBE"}
 
 Open = Callable[[Callable[[], SubscriberConnection]], Awaitable[SubscriberConnection]]
 """Opens a connection to the right server around the one that it is given."""
@@ -110,6 +110,8 @@ class Subscriptions:
         return not asked and channel in self._wanted
 
     def _verb(self, channel: bytes) -> bytes:
+        if channel == keys.NODE_PATTERN:
+            return b"PSUBSCRIBE"
         return b"SUBSCRIBE" if keys.is_plain(channel) else self._room_verb
 
 
@@ -202,7 +204,7 @@ class Subscriber:
     def _confirmed(self, kind: bytes, channel: bytes) -> None:
         if self._events is None:
             return
-        if kind in (b"unsubscribe", b"sunsubscribe"):
+        if kind in (b"unsubscribe", b"sunsubscribe", b"punsubscribe"):
             if self.subscriptions.ended(channel):
                 self._events.on_subscription_ended(channel)
         elif self.subscriptions.confirmed(channel) and not self._was_complete:

@@ -18,7 +18,7 @@ class SubscriberConnection(Connection):
     """A connection for subscriptions: hands on all messages that one read brought, together.
 
     `on_confirmed` gets (kind, channel) for each subscription that begins or ends; kinds are subscribe, ssubscribe,
-    unsubscribe and sunsubscribe. Errors end the connection: a subscription that is refused must not go unnoticed.
+    psubscribe, and the same with `un`. Errors end the connection: a subscription that is refused must not go unnoticed.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class SubscriberConnection(Connection):
         return future
 
     def subscribe(self, verb: bytes, channels: list[bytes]) -> None:
-        """Sends SUBSCRIBE, SSUBSCRIBE, UNSUBSCRIBE or SUNSUBSCRIBE for these channels."""
+        """Sends SUBSCRIBE or one of its kind for these channels, or patterns."""
         self.write(pack(verb, *channels))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -56,6 +56,8 @@ class SubscriberConnection(Connection):
                 settle(self._to_come.popleft())(_raised(reply))
             elif isinstance(reply, list) and reply[0] in (b"message", b"smessage"):
                 messages.append((reply[1], reply[2]))
+            elif isinstance(reply, list) and reply[0] == b"pmessage":
+                messages.append((reply[2], reply[3]))
             elif isinstance(reply, list):
                 self._on_confirmed(reply[0], reply[1] or b"")
             else:

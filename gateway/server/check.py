@@ -28,7 +28,7 @@ from gateway.redis.sentinel import SentinelFinder
 from gateway.rooms.routes import route_for
 from gateway.server import logs
 from gateway.server.check_connections import WAIT_S, Server, Store, open_store
-from gateway.server.connections import Connections, connections
+from gateway.server.connections import Connections, connections, login_of
 from gateway.server.embedded_folder import running_url, state_folder
 from gateway.server.findings import Facts, Wrong, describe, facts_of, parse_info, warnings
 from gateway.server.health import Health
@@ -67,7 +67,7 @@ async def _print_all(url: str, settings: Settings) -> None:
     await judge(url, settings)
     with ExitStack() as stack:
         try:
-            async for heading, text in look(url, settings.presence.worker_dead_s, stack):
+            async for heading, text in look(url, settings, stack):
                 click.echo(_line(heading, text))
         except Wrong as untold:
             click.echo(_line("note", str(untold)))
@@ -154,9 +154,9 @@ class Ear:
             return False
 
 
-async def look(url: str, worker_dead_s: float, stack: ExitStack) -> AsyncIterator[tuple[str, str]]:
+async def look(url: str, settings: Settings, stack: ExitStack) -> AsyncIterator[tuple[str, str]]:
     """Lines (heading, text) about a Redis that is fit, as they are found; the stack closes the connections."""
-    store = await open_store(url, stack)
+    store = await open_store(url, login_of(settings.redis), stack)
     seen = [facts for server in store.servers if (facts := await _facts(server)) is not None]
     yield "topology", store.topology
     for facts in seen:
@@ -167,7 +167,7 @@ async def look(url: str, worker_dead_s: float, stack: ExitStack) -> AsyncIterato
     yield "round trip", await _round_trip(store)
     yield "scripts", "work"  # `judge` has seen both
     yield "pub/sub", "works"
-    yield "workers", await _workers(store, worker_dead_s)
+    yield "workers", await _workers(store, settings.presence.worker_dead_s)
     for facts in seen:
         for warning in warnings(facts):
             yield "warning", warning

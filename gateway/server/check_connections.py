@@ -22,7 +22,7 @@ from gateway.redis.address import (
 )
 from gateway.redis.cluster.slot_map import Address, read_slots, seeds_of
 from gateway.redis.connection import CommandConnection, CommandOptions
-from gateway.redis.sentinel import SentinelFinder
+from gateway.redis.sentinel import SentinelFinder, SentinelLogin
 from gateway.redis.troubles import trouble_with
 from gateway.redis_url import Topology, read_redis_url
 from gateway.server.findings import Wrong, parse_info
@@ -87,13 +87,14 @@ class Store:
         return next(each for each in self.servers if (each.endpoint.host, each.endpoint.port) == owner)
 
 
-async def open_store(url: str, stack: ExitStack) -> Store:
-    """Connects to all servers that take writes; the stack closes the connections. Raises Wrong."""
+async def open_store(url: str, login: SentinelLogin, stack: ExitStack) -> Store:
+    """Connects to all servers that take writes; the stack closes the connections. `login` is for Sentinels. Raises
+    Wrong."""
     topology = read_redis_url(url).topology
     if topology is Topology.CLUSTER:
         return await _by_cluster(seeds_of(url), stack)
     if topology is Topology.SENTINEL:
-        return await _by_sentinel(SentinelFinder(url), url, stack)
+        return await _by_sentinel(SentinelFinder(url, login), url, stack)
     server = await _connect(endpoint_of(url), stack)
     return Store((server,), "standalone: one server, named by the URL")
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.interfaces import CommandStore, PrimaryFinder, PubSub
+from gateway.option_groups import RedisOptions
 from gateway.redis.address import Endpoint, FixedFinder, endpoint_of
 from gateway.redis.cluster.commands import ClusterCommands
 from gateway.redis.cluster.pubsub import ClusterPubSub
 from gateway.redis.commands import PrimaryCommands
 from gateway.redis.connection import STALE_S, CommandOptions
 from gateway.redis.pubsub import PrimaryPubSub
-from gateway.redis.sentinel import SentinelFinder
+from gateway.redis.sentinel import SentinelFinder, SentinelLogin
 from gateway.redis.server_watch import ServerWatch
 from gateway.redis_url import Topology, read_redis_url
 from gateway.rooms.routes import Route
@@ -38,6 +39,11 @@ class Connections:
         self.pubsub.drop(reason)
 
 
+def login_of(redis: RedisOptions) -> SentinelLogin:
+    """Who asks the Sentinels."""
+    return SentinelLogin(redis.sentinel_username, redis.sentinel_password)
+
+
 def connections(url: str, worker: str, route: Route, settings: Settings) -> Connections:
     """Commands and channels for a URL of any topology, and what notices that another primary took over."""
     redis, name, watch = settings.redis, f"gateway-{worker}", ServerWatch()
@@ -54,7 +60,7 @@ def connections(url: str, worker: str, route: Route, settings: Settings) -> Conn
         cluster = ClusterCommands(url, watch, name, options)
         channels = ClusterPubSub(cluster, watch, worker, redis.probe_s, redis.unresponsive_s)
         return Connections(cluster, channels, watch)
-    finder = FixedFinder(endpoint_of(url)) if is_alone else SentinelFinder(url)
+    finder = FixedFinder(endpoint_of(url)) if is_alone else SentinelFinder(url, login_of(redis))
     store = PrimaryCommands(finder, watch, name, options)
     pubsub = PrimaryPubSub(
         finder, store, watch, worker, route.subscribe_verb, redis.probe_s, redis.unresponsive_s

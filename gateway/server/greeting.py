@@ -50,8 +50,10 @@ def is_listening(port: int) -> bool:
         return False
 
 
-def shown(address: str) -> str:
+def shown(address: str, is_tls: bool = False) -> str:
     """An address as gunicorn writes it, in the form that a browser of this machine can open."""
+    if is_tls:
+        address = address.replace("http://", "https://")  # gunicorn forgets that for IPv6
     return address.replace("//0.0.0.0:", "//localhost:").replace("//[::]:", "//localhost:")
 
 

@@ -30,6 +30,7 @@ from gateway.server import greeting, logs
 from gateway.server.embedded import EmbeddedValkey
 from gateway.server.embedded_folder import EmbeddedError, state_folder, url_of
 from gateway.server.refusals import WORKER_CLASS, refuse_what_cannot_work
+from gateway.server.rollout import Rollout
 from gateway.server.run_folder import remove_if_ours, run_folder
 from gateway.settings import Settings, variable_of
 
@@ -71,6 +72,7 @@ def on_starting(server: Any) -> None:
     atexit.register(_release, os.getpid(), server)
     try:
         refuse_what_cannot_work(server.cfg)
+        Rollout(server).begin()
         settings = Settings.from_environment()
         if settings.redis.url is None:
             os.environ[variable_of("redis.url")] = _start_valkey(settings.embedded)
@@ -87,7 +89,7 @@ def on_starting(server: Any) -> None:
 def when_ready(server: Any) -> None:
     """Says where the gateway listens and keeps its rooms. What to try is left for the first worker that is
     ready: until then it would not work."""
-    addresses = [greeting.shown(str(listener)) for listener in server.LISTENERS]
+    addresses = [greeting.shown(str(listener), server.cfg.is_ssl) for listener in server.LISTENERS]
     print(greeting.listening(addresses, server.num_workers, _settings), flush=True)
     greeting.leave(os.environ[variable_of("server.run_dir")], addresses, _settings.server)
 

@@ -25,6 +25,7 @@ from aiohttp import web
 
 from gateway.background import Background
 from gateway.metrics import handoffs
+from gateway.pauses import Backoff
 from gateway.server import passing
 
 log = structlog.get_logger("gateway.handoff")
@@ -34,8 +35,8 @@ GIVE_S = 2.0
 QUEUE = 1024
 """Passed connections that may wait until this worker takes them: those of a storm while it is held up."""
 
-SHORT_FIRST_S, SHORT_MOST_S = 0.05, 1.0
-"""Pauses of a worker that has too few descriptors to take a connection, each twice the one before."""
+SHORT = Backoff(first_s=0.05, most_s=1.0)
+"""Pauses of a worker that has too few descriptors to take a connection."""
 
 
 class Handoff:
@@ -72,18 +73,18 @@ class Handoff:
 
     async def _accept(self, listener: socket.socket, server: web.Server) -> None:
         """Woken by each connection that another worker passes; ended by `close`. Without a free descriptor it logs
-        that once and backs off from `SHORT_FIRST_S` to `SHORT_MOST_S`; what comes meanwhile waits in the queue."""
-        loop, pause_s = asyncio.get_running_loop(), 0.0
+        that once and backs off by `SHORT`; what comes meanwhile waits in the queue."""
+        loop, failures = asyncio.get_running_loop(), 0
         while True:
             try:
                 given, _ = await loop.sock_accept(listener)
             except OSError as error:
-                if not pause_s:
+                if not failures:
                     log.error("handoff_out_of_descriptors", reason=str(error))
-                pause_s = min(2 * pause_s or SHORT_FIRST_S, SHORT_MOST_S)
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(SHORT.pause_s(failures))
+                failures += 1
                 continue
-            pause_s = 0.0
+            failures = 0
             self._adoptions.run(self._adopt(given, server), "adoption of a connection")
 
     async def _adopt(self, given: socket.socket, server: web.Server) -> None:

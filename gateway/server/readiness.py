@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import structlog
 
+from gateway.pauses import Backoff, woken_within
 from gateway.redis.troubles import trouble_of
 from gateway.server.health import UNTRIED, Health
 from gateway.state.write_check import WriteCheck
@@ -68,19 +69,12 @@ class Readiness:
 
     async def run(self) -> None:
         """Woken every `interval_s`, sooner while not ready, and by `look_soon`; ended by cancellation."""
-        pause_s = AGAIN_FIRST_S
+        sooner, looks = Backoff(AGAIN_FIRST_S, self._interval_s), 0  # looks in a row that found it not ready
         while True:
-            await self._pause(self._interval_s if self._was_ready else pause_s)
-            pause_s = AGAIN_FIRST_S if self._was_ready else min(2 * pause_s, self._interval_s)
+            await woken_within(self._look_now, self._interval_s if self._was_ready else sooner.pause_s(looks))
+            self._look_now.clear()
+            looks = 0 if self._was_ready else looks + 1
             await self.look()
-
-    async def _pause(self, pause_s: float) -> None:
-        try:
-            async with asyncio.timeout(pause_s):
-                await self._look_now.wait()
-        except TimeoutError:
-            pass
-        self._look_now.clear()
 
     def _tell(self) -> None:
         if self._health.is_draining:

@@ -22,7 +22,7 @@ from gateway.background import Background
 from gateway.interfaces import ChatRooms, CommandStore, PubSub
 from gateway.metrics import emits_refused
 from gateway.rooms.hub import Hub
-from gateway.socketio.foreign import Unreadable, read_message
+from gateway.socketio.foreign import NODES, Unreadable, read_message
 
 log = structlog.get_logger("gateway.client_manager")
 
@@ -43,7 +43,7 @@ class ClientManager(socketio.AsyncRedisManager):  # type: ignore[misc]
         # The library's: the task that handles what is in the inbox, once `serve` was called.
         self.thread: asyncio.Task[None] | None = None
         self._background = Background("client manager")
-        self._inbox: asyncio.Queue[tuple[bytes, bytes]] = asyncio.Queue(INBOX_MAX)
+        self._inbox: asyncio.Queue[bytes] = asyncio.Queue(INBOX_MAX)
         # All three are None until `serve` is called.
         self._store: CommandStore | None = None
         self._hub: Hub | None = None
@@ -72,10 +72,12 @@ class ClientManager(socketio.AsyncRedisManager):  # type: ignore[misc]
 
     def on_foreign_message(self, channel: bytes, payload: bytes) -> None:
         """Another process published on a channel that is no room's: what is for python-socketio waits in the inbox."""
-        if channel != keys.SOCKETIO_CHANNEL and channel not in keys.NODE_CHANNELS:
+        if keys.is_nodes(channel):
+            self._refuse(*NODES)
+        if channel != keys.SOCKETIO_CHANNEL:
             return
         try:
-            self._inbox.put_nowait((channel, payload))
+            self._inbox.put_nowait(payload)
         except asyncio.QueueFull:
             self._refuse("inbox_full", f"More than {INBOX_MAX} emits of other processes wait.")
 
@@ -90,9 +92,9 @@ class ClientManager(socketio.AsyncRedisManager):  # type: ignore[misc]
     async def _thread(self) -> None:
         """Woken by each message in the inbox; ended by `close`. A message that is wrong spoils itself alone."""
         while True:
-            channel, payload = await self._inbox.get()
+            payload = await self._inbox.get()
             try:
-                message = read_message(channel, payload)
+                message = read_message(payload)
                 if message is not None:
                     await self._handle(message)
             except Unreadable as unreadable:

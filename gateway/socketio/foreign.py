@@ -10,7 +10,6 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
-from gateway import keys
 from gateway.transport.codec import MalformedPacket, load_json
 
 
@@ -23,13 +22,15 @@ class Unreadable(Exception):
         self.sentence = sentence
 
 
-def read_message(channel: bytes, payload: bytes) -> dict[str, Any] | None:
+NODES = (
+    "socketio_redis_adapter",
+    "Node's Redis adapter and emitters are not understood: publish as python-socketio does.",
+)
+"""Kind and sentence of whatever comes on a channel of Node's."""
+
+
+def read_message(payload: bytes) -> dict[str, Any] | None:
     """The message in a payload; None for one that is nobody's fault and means nothing here. Raises Unreadable."""
-    if channel in keys.NODE_CHANNELS:
-        raise Unreadable(
-            "socketio_redis_adapter",
-            "Node's Redis adapter and emitters are not understood: publish as python-socketio does.",
-        )
     try:
         message = load_json(payload)
     except MalformedPacket as error:

@@ -7,12 +7,13 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 from structlog.testing import capture_logs
 
 from gateway import keys
-from gateway.chat.reaper import SETTLE_S, Reaper
+from gateway.chat.reaper import SETTLE_S, Reaper, heartbeats_after_refusals
 from gateway.option_groups import PresenceOptions
 from gateway.state.presence import Presence
 from gateway.state.workers import Workers
@@ -210,6 +211,46 @@ async def test_heartbeats_that_are_refused_are_reported_once(server: Valkey) -> 
                 await worker.store.call(keys.WORKERS, "DEL", keys.WORKERS)
                 await until(worker.has_beaten, what="heartbeats go on")
         assert "WRONGTYPE" in str(failures(logged)[0])
+
+
+@pytest.mark.parametrize(("heartbeat_s", "longest_s"), [(0.1, 30), (3, 30), (20, 30), (60, 72)])
+def test_pauses_after_refusals_grow_from_the_usual_one_up_to_30_s(
+    heartbeat_s: float, longest_s: float
+) -> None:
+    pauses = heartbeats_after_refusals(heartbeat_s)
+    for _ in range(100):
+        assert 0.8 * heartbeat_s <= pauses.pause_s(0) <= 1.2 * heartbeat_s
+        assert 0.8 * min(2 * heartbeat_s, longest_s / 1.2) <= pauses.pause_s(1)
+        assert longest_s / 1.5 <= pauses.pause_s(1000) <= longest_s
+
+
+class CountedWorkers(Workers):
+    """Notes when each heartbeat was tried."""
+
+    beaten_at: list[float]
+
+    async def beat(self) -> bool:
+        self.beaten_at.append(time.monotonic())
+        return await super().beat()
+
+
+@tried_again(HeldUp)
+async def test_heartbeats_that_are_refused_come_seldom_and_as_usual_once_they_pass(server: Valkey) -> None:
+    async with chat_worker(server.url) as worker:
+        await worker.store.call(keys.WORKERS, "SET", keys.WORKERS, "not a sorted set")
+        workers, usual_s = CountedWorkers(worker.store, worker.name, 60.0), 0.02
+        beaten_at = workers.beaten_at = []
+        options = PresenceOptions(heartbeat_s=usual_s)
+        async with beating(Reaper(worker.presence, workers, worker.notices, worker.tracker, options)):
+            await until(lambda: len(beaten_at) == 6, what="six heartbeats are refused")
+            pauses = [after - before for before, after in pairwise(beaten_at)]
+            for refusals, pause_s in enumerate(pauses, 1):
+                assert pause_s >= 0.8 * usual_s * 2**refusals, "each is twice the one before"
+            await worker.store.call(keys.WORKERS, "DEL", keys.WORKERS)
+            await until(worker.has_beaten, what="the next heartbeat passes")
+            begun, passed = time.monotonic(), len(beaten_at)
+            await until(lambda: len(beaten_at) >= passed + 3, what="three more heartbeats")
+            in_time(begun, 1.0)  # growing on, the next three would take 8 s
 
 
 async def test_an_entry_that_cannot_be_read_keeps_nobody_from_beating_and_cleaning_up(

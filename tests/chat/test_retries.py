@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway import keys
-from gateway.chat.retries import FIRST_PAUSE_S, JITTER, until_stored
+from gateway.chat.retries import PAUSES, until_stored
 from tests.support.chat_worker import ChatWorker, chat_worker
 from tests.support.servers import Valkey
 from tests.support.waiting import until
@@ -58,7 +58,7 @@ async def test_what_the_store_cannot_take_now_is_tried_again_at_longer_intervals
         await until_stored(attempt, "join", room=room)
         assert await worker.users(room) == ["ann"]
         pauses = [after - before for before, after in pairwise(attempts)]
-        shortest_s = FIRST_PAUSE_S * (1 - JITTER)
+        shortest_s = PAUSES.first_s * PAUSES.jitter[0]
         assert pauses[0] >= shortest_s
         assert pauses[1] >= 2 * shortest_s
 

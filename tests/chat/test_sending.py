@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.support.chat_worker import ChatWorker, Client, chat_worker
+from tests.support.servers import Valkey
 from tests.support.waiting import until
 
 
@@ -39,6 +40,51 @@ async def test_it_is_taken_on_another_worker_than_before(
         assert (await back.send(room, "from elsewhere", username="ann"))["ok"]
         await until(lambda: ben.messages() == ["from elsewhere"], what="it is delivered")
         await until(lambda: other.closed == [room], what="a room that nobody joined is given up again")
+
+
+async def test_answers_that_come_together_leave_together_in_their_order(
+    worker: ChatWorker, room: str
+) -> None:
+    ann, ben = worker.connect(), worker.connect()
+    await ann.join(room)
+    await ben.join(room, "ben")
+    before = {client: client.recorder.writes for client in (ann, ben)}
+    for number in range(100):
+        for client in (ann, ben):
+            data = {"room": room, "message": f"{number}"}
+            assert client.session.on_event("send", [data], 1000 + number) is None, (
+                "no turn of the loop between"
+            )
+    acknowledged = [b"43%d[" % (1000 + number) for number in range(100)]
+    for client in (ann, ben):
+        await until(
+            lambda client=client: len(_answers(client)) == 100 == len(client.messages()) - 100,
+            what="all are answered, and all are delivered",
+        )
+        assert _answers(client) == acknowledged
+        assert client.recorder.writes - before[client] < 40, "answers and deliveries, of 300 packets"
+
+
+def _answers(client: Client) -> list[bytes]:
+    """The heads of the acknowledgements of a burst, in the order in which they came."""
+    return [packet[:7] for packet in client.recorder.packets if packet.startswith(b"431")]
+
+
+async def test_what_is_refused_is_told_behind_what_was_acknowledged(server: Valkey, room: str) -> None:
+    async with chat_worker(server.url, timeout_s=10.0) as worker:
+        ann = worker.connect()
+        await ann.join(room)
+        for number in range(40):
+            ann.session.on_event("send", [{"room": room, "message": "m"}], 1000 + number)
+            if number == 19:
+                worker.store.call(b"k", "CONFIG", "SET", "maxmemory", "1")
+        await until(lambda: len(_answers(ann)) == 40, what="all are answered")
+        assert _answers(ann) == [b"43%d[" % (1000 + number) for number in range(40)]
+        refused = [data["code"] for data in ann.events("error")]
+        assert refused == ["unavailable"] * 20
+        assert _answers(ann)[:20] == [
+            packet[:7] for packet in ann.recorder.packets if packet.startswith(b"431") and b'"id"' in packet
+        ]
 
 
 async def test_a_repeated_key_stores_nothing_again(worker: ChatWorker, room: str) -> None:

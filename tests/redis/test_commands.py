@@ -7,10 +7,11 @@ import asyncio
 import pytest
 
 from gateway.errors import StoreUnavailable
+from gateway.pauses import Backoff
 from gateway.redis.address import FixedFinder, endpoint_of, open_connection
 from gateway.redis.commands import PrimaryCommands
 from gateway.redis.connection import CommandConnection
-from gateway.redis.reconnect import BACKOFF_MOST_S, ReconnectingConnection, backoff_s
+from gateway.redis.reconnect import REFUSED, UNREACHABLE, ReconnectingConnection
 from gateway.redis.server_watch import ServerWatch
 from gateway.state.history import NOTHING
 from gateway.state.scripts import SNAPSHOT
@@ -37,10 +38,11 @@ def store_of(url: str) -> PrimaryCommands:
     return PrimaryCommands(FixedFinder(endpoint_of(url)), ServerWatch(), "test-store", SHORT_LIMITS)
 
 
+@pytest.mark.parametrize(("pauses", "most_s"), [(UNREACHABLE, 2.0), (REFUSED, 10.0)])
 @pytest.mark.parametrize("attempt", [0, 1, 3, 5, 6, 50, 5000])
-def test_waits_grow_from_50_ms_to_2_s_with_full_jitter(attempt: int) -> None:
-    waits = [backoff_s(attempt) for _ in range(300)]
-    longest = min(BACKOFF_MOST_S, 0.05 * 1.5 ** min(attempt, 10))
+def test_waits_grow_from_50_ms_by_half_with_full_jitter(attempt: int, pauses: Backoff, most_s: float) -> None:
+    waits = [pauses.pause_s(attempt) for _ in range(300)]
+    longest = min(most_s, 0.05 * 1.5 ** min(attempt, 20))
     assert 0 <= min(waits) < longest * 0.2
     assert longest * 0.8 < max(waits) <= longest
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 
 import hiredis
 import orjson
@@ -14,15 +13,12 @@ from gateway.errors import StoreError, StoreRefused, StoreUnavailable
 from gateway.interfaces import OnReply, Reply
 from gateway.option_groups import PublishOptions
 from gateway.protocol import Position, entry_head, whole_entry
-from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import CommandCalls, PrimaryCommands
-from gateway.redis.server_watch import ServerWatch
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import RoomRoute
 from gateway.state.history import Histories, Snapshot
 from gateway.state.scripts import PUBLISH
-from tests.support.redis_limits import LIMITS
 from tests.support.waiting import until
 
 HEAD = entry_head("hello", "ann")
@@ -179,14 +175,6 @@ def test_a_notice_is_one_publish_that_nobody_waits_for() -> None:
     publisher_of(store).announce("tea", b'{"message":"x"}', "s1")
     assert store.commands == [[b"PUBLISH", keys.live("tea"), b'-s1 {"message":"x"}']]
     store.answer(StoreUnavailable("away"))
-
-
-@pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[PrimaryCommands]:
-    store = PrimaryCommands(FixedFinder(endpoint_of(redis_url)), ServerWatch(), "test-publisher", LIMITS)
-    await store.start(3)
-    yield store
-    await store.close()
 
 
 async def test_messages_of_one_turn_get_positions_in_the_order_in_which_they_were_sent(

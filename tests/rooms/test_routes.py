@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator
 
 import orjson
 import pytest
@@ -14,13 +13,10 @@ from gateway import keys
 from gateway.errors import StoreError
 from gateway.option_groups import PublishOptions
 from gateway.protocol import Position, entry_head, notice_json, receive_json, whole_entry
-from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
-from gateway.redis.server_watch import ServerWatch
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import ClusterRoute, RoomRoute, Route, SharedRoute, route_for
-from tests.support.redis_limits import LIMITS
 from tests.support.waiting import until
 
 ODD_NAMES = [
@@ -35,14 +31,6 @@ ODD_NAMES = [
     "<script>",
     "ends with \\",
 ]
-
-
-@pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[PrimaryCommands]:
-    store = PrimaryCommands(FixedFinder(endpoint_of(redis_url)), ServerWatch(), "test-routes", LIMITS)
-    await store.start(3)
-    yield store
-    await store.close()
 
 
 async def published(

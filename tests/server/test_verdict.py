@@ -72,9 +72,9 @@ class Verdicts:
     """What a client is told that joins and sends; None when it may."""
 
 
-async def verdicts(url: str) -> Verdicts:
+async def verdicts(url: str, **variables: str) -> Verdicts:
     """Both verdicts, each of them from nothing."""
-    given = settings(url, GATEWAY_HEARTBEAT_S="0.2", GATEWAY_REDIS_TIMEOUT_S="0.3")
+    given = settings(url, GATEWAY_HEARTBEAT_S="0.2", GATEWAY_REDIS_TIMEOUT_S="0.3", **variables)
     try:
         await judge(url, given)
         check = ""
@@ -126,6 +126,40 @@ async def changed(*options: str) -> AsyncIterator[Valkey]:
         yield server
     finally:
         server.close()
+
+
+SENTINEL_USERS: tuple[tuple[str, str, str], ...] = (
+    ("", "s/w0rd", ""),
+    ("ann", "w0rd:@", ""),
+    ("", "", "Authentication required"),
+    ("", "w0rd2", "invalid"),
+    ("ann", "s/w0rd", "invalid"),
+    ("ben", "w0rd", "no permissions"),
+)
+"""User and password that the gateway is given for the Sentinels, and what is said."""
+
+
+async def test_they_agree_about_sentinels_with_a_password_of_their_own(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    async with changed() as server:
+        await server.ask("CONFIG", "SET", "requirepass", "servers-w0rd")
+        watcher = Valkey(
+            sentinel=f"sentinel monitor mine 127.0.0.1 {server.port} 1\nsentinel auth-pass mine servers-w0rd\n"
+            "requirepass s/w0rd\nuser ann on >w0rd:@ +sentinel|master\nuser ben on >w0rd +ping\n"
+        )
+        try:
+            await watcher.start(wait=False)
+            url = f"redis+sentinel://:servers-w0rd@127.0.0.1:1,127.0.0.1:{watcher.port}/0/mine"
+            await until(lambda: "+monitor" in watcher.log(), 10, "the Sentinel watches")
+            for username, password, words in SENTINEL_USERS:
+                given = {"GATEWAY_SENTINEL_USERNAME": username, "GATEWAY_SENTINEL_PASSWORD": password}
+                found = await verdicts(url, **given)
+                assert_agreed(found, words)
+                assert not words or "correct GATEWAY_SENTINEL_PASSWORD" in found.check
+        finally:
+            watcher.close()
+    assert "w0rd" not in "".join(capfd.readouterr())
 
 
 async def test_they_agree_about_a_full_server() -> None:

@@ -11,12 +11,10 @@ import pytest
 import redis.asyncio as redis
 
 from gateway import keys
-from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
-from gateway.redis.server_watch import ServerWatch
 from gateway.state.presence import SWEEP_MAX, Presence
-from tests.support.redis_limits import LIMITS
 from tests.support.servers import Valkey
+from tests.support.stores import connected_store
 
 LONGEST_US = 2000
 CHUNK = 10_000
@@ -25,11 +23,9 @@ CHUNK = 10_000
 @pytest.fixture
 async def own(server: Valkey) -> AsyncIterator[tuple[PrimaryCommands, redis.Redis]]:
     """A server that nobody else makes slow."""
-    store = PrimaryCommands(FixedFinder(endpoint_of(server.url)), ServerWatch(), "test-sweep", LIMITS)
     client = redis.Redis.from_url(server.url)
-    await store.start(10)
-    yield store, client
-    await store.close()
+    async with connected_store(server.url) as store:
+        yield store, client
     await client.aclose()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import ssl
 from typing import Any, Literal, NamedTuple, Self
 
 import aiohttp
@@ -35,7 +36,7 @@ class Arrival(NamedTuple):
 class Member:
     """One connection. `connect` it, `call` and `emit` events, look at `received`, `errors` and `arrivals`."""
 
-    def __init__(self, url: str, keep_alive: bool = False) -> None:
+    def __init__(self, url: str, keep_alive: bool = False, tls: ssl.SSLContext | None = None) -> None:
         self.url = f"{url}/socket.io/"
         self.received: list[dict[str, Any]] = []
         self.errors: list[dict[str, Any]] = []
@@ -45,7 +46,7 @@ class Member:
         self.handshake: dict[str, Any] = {}
         self.was_disconnected = False
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=not keep_alive),
+            connector=aiohttp.TCPConnector(limit=0, force_close=not keep_alive, ssl=tls or True),
             timeout=aiohttp.ClientTimeout(total=None, connect=LIMIT_S),
         )
         self._socket: aiohttp.ClientWebSocketResponse | None = None
@@ -63,14 +64,15 @@ class Member:
         transport: Transport = "websocket",
         auth: dict[str, Any] | None = None,
         keep_alive: bool = False,
+        tls: ssl.SSLContext | None = None,
         limit_s: float = LIMIT_S,
     ) -> Self:
-        """A member whose Socket.IO session is open; `url` is `http://host:port`.
+        """A member whose Socket.IO session is open; `url` is `http://host:port`, or `https://` with `tls`.
 
         `keep_alive=False` makes each polling request a connection of its own, so that it reaches any worker.
         Raises HandshakeRefused, ConnectionError or TimeoutError.
         """
-        member = cls(url, keep_alive)
+        member = cls(url, keep_alive, tls)
         await member.open(transport, auth, limit_s)
         return member
 

@@ -119,7 +119,7 @@ async def test_formats_of_other_publishers_are_logged_once_for_each_kind(
             "socketio", pickle.dumps({"method": "emit", "event": "announcement", "room": room})
         )
         await store.publish("socketio", b"\x82\xa6method\xa4emit\xa5event\xacannouncement")
-        await store.publish("socket.io#/#", b"\x93\xa7emitter\x80\x80")
+        await store.publish(f"socket.io#/#{room}#", b"\x93\xa7emitter\x80\x80")
         await store.publish("socketio", b'{"method":"emit","room":{}}')
     await outside.emit("announcement", "good", room=room)
     await until(lambda: all(_announced(member) == ["good"] for member in four), what="the good one arrives")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -18,15 +19,16 @@ import pytest
 from tests.support.clients import Member
 from tests.support.gateways import REPOSITORY, Gateway, fetch_json
 from tests.support.opener import Opener
-from tests.support.waiting import until
+from tests.support.waiting import stays, until
 
 MASTERS_OWN = {
-    "gateway", "gateway.server", "gateway.cpus", "gateway.option_pairs", "gateway.option_types",
-    "gateway.redis_url", "gateway.settings", "gateway.unknown_options",
+    "gateway", "gateway.server", "gateway.cpus", "gateway.option_groups", "gateway.option_pairs",
+    "gateway.option_types", "gateway.pauses", "gateway.redis_url", "gateway.settings", "gateway.unknown_options",
 } | {
     f"gateway.server.{name}"
     for name in (
-        "embedded", "embedded_folder", "fresh_worker", "greeting", "gunicorn_conf", "logs", "refusals", "run_folder",
+        "embedded", "embedded_folder", "fresh_worker", "greeting", "gunicorn_conf", "logs", "refusals",
+        "rollout", "run_folder",
     )
 }  # fmt: skip
 
@@ -72,18 +74,117 @@ def test_the_master_imports_its_configuration_and_nothing_else_of_the_package() 
     assert set(ran.stdout.split()) == MASTERS_OWN
 
 
-async def test_hup_brings_new_code_and_sessions_move_to_it(
+BROKEN = {
+    "a module cannot be read": ("health.py", "def healthz(", "def healthz((", "SyntaxError"),
+    "a name is not there": ("app.py", "import Readiness", "import NoSuchThing", "NoSuchThing"),
+    "the application cannot be built": (
+        "app.py",
+        "logs.configure(settings.log)",
+        "1 / 0",
+        "ZeroDivisionError",
+    ),
+    "the worker's own module cannot be imported": ("worker.py", "import gc\n", "import gcc\n", "gcc"),
+    "importing ends the process": ("drain.py", "import asyncio\n", "import os; os._exit(3)\n", "status 3"),
+}
+"""Ways in which a release can be broken: the file, its text, the new text, and what the log says."""
+
+
+def spoil(copied: Path, how: str) -> Callable[[], None]:
+    """Breaks the package; what is returned mends it."""
+    name, old, new, _ = BROKEN[how]
+    path = copied / "gateway" / "server" / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return lambda: _write(path, text)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+async def test_hup_brings_new_code_and_sessions_move_to_it_unless_it_cannot_start(
     redis_url: str, copied: Path, connect: Opener, room: str
 ) -> None:
     async with Gateway(redis_url, workers=2, code=copied, GATEWAY_DRAIN_S="1") as gateway:
         member = await connect(gateway.url)
         await member.join("ann", room)
+        await a_broken_reload_is_refused(gateway, copied, "a module cannot be read", member, room)
         change(copied)
         os.kill(gateway.master_pid, signal.SIGHUP)
         await until_all_are_new(gateway)
         await until(member.closed.is_set, what="the old worker has closed its session")
         again = await connect(gateway.url)
         assert (await again.join("ann", room))["ok"] is True
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", BROKEN)
+async def test_a_reload_of_what_cannot_start_is_refused(
+    redis_url: str, copied: Path, connect: Opener, room: str, how: str
+) -> None:
+    async with Gateway(redis_url, workers=2, code=copied) as gateway:
+        member = await connect(gateway.url)
+        await member.join("ann", room)
+        await a_broken_reload_is_refused(gateway, copied, how, member, room)
+
+
+async def a_broken_reload_is_refused(
+    gateway: Gateway, copied: Path, how: str, member: Member, room: str
+) -> None:
+    """The old workers serve on, and the log says why, once. The code is mended afterwards."""
+    workers, mend = gateway.worker_pids(), spoil(copied, how)
+    os.kill(gateway.master_pid, signal.SIGHUP)
+    await until(lambda: "reload_refused" in gateway.log(), 30, "the reload is refused")
+    assert (await member.send(room, "still here"))["ok"] is True
+    assert gateway.worker_pids() == workers
+    (line,) = [line for line in gateway.log().splitlines() if "reload_refused" in line]
+    assert BROKEN[how][3] in json.loads(line)["why"]
+    assert gateway.log().count("Traceback") <= 1, "in that line, and in no other"
+    mend()
+
+
+@pytest.mark.long
+async def test_a_worker_that_cannot_start_ends_nothing_while_another_serves(
+    redis_url: str, copied: Path, connect: Opener, room: str
+) -> None:
+    """A broken release lies on the disk, nobody has reloaded, and a worker dies."""
+    async with Gateway(redis_url, workers=2, code=copied) as gateway:
+        first, other = gateway.worker_pids()
+        mend = spoil(copied, "a module cannot be read")
+        os.kill(first, signal.SIGKILL)
+        await until(
+            lambda: gateway.log().count("worker_not_started") == 2, 30, "a worker, then a trial, failed"
+        )
+        await stays(lambda: gateway.is_running() and other in gateway.worker_pids(), 5, "the other goes on")
+        assert gateway.log().count("worker_not_started") == 2, "the same failure is not logged again"
+        assert (await (await connect(gateway.url)).join("ann", room))["ok"] is True
+        mend()
+        await until(lambda: len(gateway.worker_pids()) == 2, 40, "the missing worker is started")
+        await gateway.worker_names()
+
+
+@pytest.mark.long
+async def test_a_first_start_of_what_cannot_start_ends_the_gateway(redis_url: str, copied: Path) -> None:
+    spoil(copied, "a module cannot be read")
+    async with Gateway(redis_url, workers=2, code=copied, wait=False) as gateway:
+        await until(lambda: not gateway.is_running(), 30, "the gateway ends")
+        assert "Worker failed to boot" in gateway.log()
+
+
+@pytest.mark.long
+async def test_a_file_that_is_saved_with_an_error_is_waited_for_with_the_reload_option(
+    redis_url: str, copied: Path
+) -> None:
+    async with Gateway(redis_url, workers=2, code=copied, arguments=["--reload"]) as gateway:
+        mend = spoil(copied, "a module cannot be read")
+        await until(
+            lambda: gateway.log().count("worker_not_started") >= 3, 30, "both workers, then a trial, failed"
+        )
+        assert gateway.is_running()
+        mend()
+        change(copied)
+        await until_all_are_new(gateway)
 
 
 @pytest.mark.long

@@ -20,6 +20,7 @@ from redis.crc import key_slot
 from gateway.background import Background
 from gateway.errors import StoreMoved, StoreUnavailable, Trouble
 from gateway.interfaces import CommandEvents, OnReply, Reply
+from gateway.pauses import woken_within
 from gateway.redis.address import Endpoint, open_with_scripts, with_address
 from gateway.redis.cluster.node import Node, read_map
 from gateway.redis.cluster.redirects import (
@@ -149,11 +150,7 @@ class ClusterCommands(CommandCalls):
         """Connects in the background and waits up to `limit_s` for a whole Cluster; does not insist on it."""
         self._events = events
         self._background.keep(self._follow(), "cluster map")
-        try:
-            async with asyncio.timeout(limit_s):
-                await self._first.wait()
-        except TimeoutError:
-            pass
+        await woken_within(self._first, limit_s)
 
     async def close(self) -> None:
         """Ends all connections."""
