@@ -30,9 +30,9 @@ class EchoGateway:
     """What the gunicorn worker asks of a gateway: adopting connections, and a drain. The gate of its engine."""
 
     def __init__(self, build: Build, folder: Path) -> None:
-        self.app, self._engine = build(secrets.token_hex(4), self)
+        self.app, self.engine = build(secrets.token_hex(4), self)
         self._folder = folder
-        self.drain = Drain(self._engine, self._begin_drain, DRAIN_S)
+        self.drain = Drain(self.engine, self._begin_drain, DRAIN_S)
         self._handoff: Handoff | None = None
         self.app.on_shutdown.append(self.stop)
         self.app.on_cleanup.append(self.close)
@@ -47,7 +47,7 @@ class EchoGateway:
 
     def adopt_into(self, server: web.Server) -> None:
         """Lets other workers pass connections to this one's HTTP server."""
-        options = self._engine.options
+        options = self.engine.options
         self._handoff = Handoff(self._folder, options.worker, options.max_payload_bytes)
         self._handoff.open(server)
 

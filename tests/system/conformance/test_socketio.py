@@ -91,8 +91,10 @@ async def test_a_session_without_a_namespace_is_closed(
     async with unless_held_up(HELD_UP_AT_MOST_S):
         start_s = time.monotonic()
         socket = await Socket.open_session(web, brisk_address)
+        opened_s = time.monotonic()
         await socket.closed_after_s(is_answering=True)
-        assert CONNECT_S <= time.monotonic() - start_s < CONNECT_S + SLACK_S
+        assert time.monotonic() - start_s >= CONNECT_S
+        assert time.monotonic() - opened_s < CONNECT_S + SLACK_S
 
 
 @tried_again()
@@ -102,9 +104,11 @@ async def test_a_session_whose_namespace_was_refused_is_closed(
     async with unless_held_up(HELD_UP_AT_MOST_S):
         start_s = time.monotonic()
         socket = await Socket.open_session(web, brisk_address)
+        opened_s = time.monotonic()
         await socket.send("40/random")
         await socket.closed_after_s(is_answering=True)
-        assert CONNECT_S <= time.monotonic() - start_s < CONNECT_S + SLACK_S
+        assert time.monotonic() - start_s >= CONNECT_S
+        assert time.monotonic() - opened_s < CONNECT_S + SLACK_S
 
 
 async def test_a_polling_session_without_a_namespace_is_closed(
