@@ -246,7 +246,7 @@ GATEWAY = web.AppKey("gateway", Gateway)
 
 
 async def create_app() -> web.Application:
-    """The aiohttp application of one worker, from the environment's settings. Raises SettingsError where a file that they
+    """The aiohttp application of one worker, from the environment. Raises SettingsError where a file that options
     name cannot be used: a reload is refused then."""
     settings = Settings.from_environment()
     list(warnings_of(settings))  # the master has logged what it found at the start

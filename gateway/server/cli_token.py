@@ -27,7 +27,7 @@ from gateway.access.verifying_keys import KeySet
 from gateway.identity_options import UNCHECKED, is_configured
 from gateway.option_types import SettingsError
 from gateway.server.embedded_folder import EmbeddedError
-from gateway.server.identification import rules_of, with_keys
+from gateway.server.token_identification import rules_of, with_keys
 from gateway.settings import Settings
 
 OPERATIONS = ("join", "send", "history", "members", "signal", "moderate", "*")

@@ -12,8 +12,6 @@ import os
 import sys
 from collections.abc import Iterator
 
-from gateway.access.key_files import is_secret_open, read_keys
-from gateway.access.signing_keys import KeysError
 from gateway.option_types import SettingsError
 from gateway.settings import Settings
 
@@ -25,6 +23,9 @@ def warnings_of(settings: Settings) -> Iterator[str]:
     options = settings.identity
     if options.auth == "off":
         return
+    from gateway.access.key_files import is_secret_open, read_keys
+    from gateway.access.signing_keys import KeysError
+
     try:
         read_keys(options)
     except KeysError as wrong:
