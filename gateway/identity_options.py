@@ -62,6 +62,23 @@ def key_url() -> Kind:
     return Kind(read, allowed, "an https address", lambda text: text.partition("?")[0].rpartition("@")[2])
 
 
+def hook_url() -> Kind:
+    """A fixed address of the application, which may be in a private network without TLS."""
+
+    def read(text: str) -> str:
+        parts = urlsplit(text)
+        if re.search(r"[\s{}<>\\]", text) or parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(text)
+        if parts.username or parts.password or parts.fragment:
+            raise ValueError(text)
+        return text
+
+    allowed = "an address such as https://app.example.org/chat/who"
+    return Kind(
+        read, allowed, "an http or https address", lambda text: text.partition("?")[0].rpartition("@")[2]
+    )
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -108,6 +125,13 @@ class IdentityOptions:
         "The least time between two such reads, however many tokens name an unknown key. Keep it.")
     jwks_stale_s: float = option("GATEWAY_JWKS_STALE_S", 86_400.0, seconds(1, 30 * 86_400),
         "How long the last keys count while the address does not answer. Lower it to be stricter in an outage.")
+    connect_hook: str | None = option("GATEWAY_CONNECT_HOOK", None, hook_url(),
+        "An address of your application that says who a client is, instead of keys: for session cookies and opaque "
+        "tokens. It is asked at every CONNECT.")
+    connect_hook_secrets_file: str | None = option("GATEWAY_CONNECT_HOOK_SECRETS_FILE", None, text_of("a file"),
+        "The secrets that sign what the hook is asked, a line `name:base64` each. Set it where others reach the hook.")
+    connect_hook_timeout_s: float = option("GATEWAY_CONNECT_HOOK_TIMEOUT_S", 1.0, seconds(0.05, 10),
+        "How long the hook may take. Raise it when your application is slow; a client waits so long.")
 # fmt: on
 
 
@@ -115,17 +139,17 @@ def identity_contradictions(
     identity: IdentityOptions, origins: tuple[str, ...], has_redis: bool
 ) -> Iterator[tuple[bool, str]]:
     """Options that cannot both hold: whether it is so, and the sentence."""
-    keys = [identity.secrets_file, identity.keys_file, identity.jwks_url]
+    keys = [identity.secrets_file, identity.keys_file, identity.jwks_url, identity.connect_hook]
     is_on = identity.auth != "off"
     yield (
         is_on and has_redis and not any(keys),
-        f"GATEWAY_AUTH={identity.auth} needs keys: set GATEWAY_TOKEN_SECRETS_FILE, GATEWAY_TOKEN_KEYS_FILE or "
-        "GATEWAY_JWKS_URL",
+        f"GATEWAY_AUTH={identity.auth} needs keys: set GATEWAY_TOKEN_SECRETS_FILE, GATEWAY_TOKEN_KEYS_FILE, "
+        "GATEWAY_JWKS_URL or GATEWAY_CONNECT_HOOK",
     )
     yield (
         sum(map(bool, keys)) > 1,
-        "GATEWAY_TOKEN_SECRETS_FILE, GATEWAY_TOKEN_KEYS_FILE and GATEWAY_JWKS_URL must not be set together: "
-        "who has a key of one could sign in the name of the other",
+        "GATEWAY_TOKEN_SECRETS_FILE, GATEWAY_TOKEN_KEYS_FILE, GATEWAY_JWKS_URL and GATEWAY_CONNECT_HOOK must not be "
+        "set together: who has a key of one could sign in the name of the other",
     )
     yield (
         identity.jwks_url is not None and not (identity.issuers and identity.audiences),
@@ -148,5 +172,5 @@ def identity_contradictions(
 
 
 def is_configured(identity: Any) -> bool:
-    """Whether keys are named."""
-    return bool(identity.secrets_file or identity.keys_file or identity.jwks_url)
+    """Whether keys are named, or a hook."""
+    return bool(identity.secrets_file or identity.keys_file or identity.jwks_url or identity.connect_hook)

@@ -108,7 +108,7 @@ auth = ResultCounter(
     "Clients that were asked who they are, by what came of it: in (`ok`, `guest`), not decided, or why not.",
     "ok", "guest", "undecided", "missing", "too_large", "not_a_token", "header", "crit", "unknown_key", "algorithm",
     "signature", "claims", "exp", "expired", "iat", "nbf", "not_yet", "life", "iss", "aud", "sub", "jti", "name",
-    "rooms", "revoked", "banned", "too_many_connections", "other",
+    "rooms", "hook", "revoked", "banned", "too_many_connections", "other",
 )  # fmt: skip
 jwks_fetches = ResultCounter(
     "gateway_jwks_fetches_total", "Reads of the identity provider's keys.", "ok", "failed"

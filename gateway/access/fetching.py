@@ -28,7 +28,7 @@ async def fetch(url: str, limit_s: float = FETCH_LIMIT_S) -> bytes:
         ):
             if answer.status != 200:
                 raise FetchFailed(_status(answer.status))
-            return await _body(answer)
+            return await body_of(answer)
     except TimeoutError:
         raise FetchFailed(f"no answer within {limit_s:g} s") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -41,7 +41,8 @@ def _status(status: int) -> str:
     return f"it answers {status}"
 
 
-async def _body(answer: aiohttp.ClientResponse) -> bytes:
+async def body_of(answer: aiohttp.ClientResponse) -> bytes:
+    """An answer's body; raises FetchFailed when it is longer than is read."""
     found = bytearray()
     async for piece in answer.content.iter_chunked(65_536):
         found += piece

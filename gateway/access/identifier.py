@@ -9,19 +9,12 @@ from __future__ import annotations
 
 import time
 
-import structlog
-
 from gateway.access.identity import GUEST, Identity, NotAdmitted, Reason, Undecided
-from gateway.access.limits import Bucket
+from gateway.access.refusal_log import RefusalLog
 from gateway.access.remembered import Remembered
 from gateway.access.tokens import TokenRules, header_of, verify
 from gateway.access.verifying_keys import KeySource
 from gateway.metrics import auth
-
-log = structlog.get_logger("gateway.access")
-
-LINES_PER_S = 10
-"""Refusals that are logged in a second; the next line says how many were not."""
 
 
 class TokenIdentifier:
@@ -34,18 +27,17 @@ class TokenIdentifier:
         self._rules = rules
         self._is_required = is_required
         self._remembered = Remembered()
-        self._lines = Bucket(LINES_PER_S, LINES_PER_S, time.monotonic())
-        self._unlogged = 0
+        self._refusals = RefusalLog()
 
     async def identify(self, token: str | None) -> Identity:
         """The identity of who shows this token, or none. Raises NotAdmitted or Undecided."""
         try:
             identity = await self._identify(token)
         except NotAdmitted as refused:
-            self._note(refused.cause, refused.reason)
+            self._refusals.note(refused.cause, refused.reason)
             raise
         except Undecided as undecided:
-            self._note("undecided", str(undecided))
+            self._refusals.note("undecided", str(undecided))
             raise
         auth.because("guest" if identity.is_guest else "ok")
         return identity
@@ -65,11 +57,3 @@ class TokenIdentifier:
         identity, key = verify(token, header, keys, self._rules, now_s)
         self._remembered.keep(name, identity, key)
         return identity
-
-    def _note(self, cause: str, reason: str) -> None:
-        auth.because(cause if auth.knows(cause) else "other")
-        if self._lines.take(time.monotonic()) > 0:
-            self._unlogged += 1
-            return
-        log.info("client_not_identified", cause=cause, reason=reason, unlogged_before=self._unlogged)
-        self._unlogged = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -31,16 +32,25 @@ Marks = tuple[int, int, int] | None
 
 def read_keys(options: IdentityOptions) -> KeySet:
     """The keys of the file that is named; raises KeysError with its variable and what is wrong."""
-    for variable, path, read in (
-        ("GATEWAY_TOKEN_SECRETS_FILE", options.secrets_file, keys_of_secrets),
-        ("GATEWAY_TOKEN_KEYS_FILE", options.keys_file, keys_of_file),
-    ):
-        if path:
-            try:
-                return KeySet(read(_text_of(Path(path))))
-            except KeysError as wrong:
-                raise KeysError(f"{variable}={path!r} is not allowed: {wrong}") from None
+    if options.secrets_file:
+        return _read("GATEWAY_TOKEN_SECRETS_FILE", options.secrets_file, keys_of_secrets)
+    if options.keys_file:
+        return _read("GATEWAY_TOKEN_KEYS_FILE", options.keys_file, keys_of_file)
     return KeySet()
+
+
+def read_hook_secrets(options: IdentityOptions) -> KeySet:
+    """What signs the questions to the connect hook; raises KeysError as `read_keys` does."""
+    if options.connect_hook_secrets_file:
+        return _read("GATEWAY_CONNECT_HOOK_SECRETS_FILE", options.connect_hook_secrets_file, keys_of_secrets)
+    return KeySet()
+
+
+def _read(variable: str, path: str, read: Callable[[str], list[VerifyingKey]]) -> KeySet:
+    try:
+        return KeySet(read(_text_of(Path(path))))
+    except KeysError as wrong:
+        raise KeysError(f"{variable}={path!r} is not allowed: {wrong}") from None
 
 
 def _text_of(path: Path) -> str:
@@ -59,9 +69,10 @@ def _text_of(path: Path) -> str:
         raise KeysError("it is no text") from None
 
 
-def is_secret_open(options: IdentityOptions) -> bool:
-    """Whether every user of this machine can read the secrets. Containers mount secrets so; elsewhere it is a fault."""
-    return bool(options.secrets_file and os.stat(options.secrets_file).st_mode & stat.S_IROTH)
+def open_secrets(options: IdentityOptions) -> list[str]:
+    """Files of secrets that every user of this machine can read. Containers mount them so; elsewhere it is a fault."""
+    named = (options.secrets_file, options.connect_hook_secrets_file)
+    return [path for path in named if path and os.stat(path).st_mode & stat.S_IROTH]
 
 
 class FileKeys:

@@ -138,7 +138,7 @@ def _life(claims: Mapping[str, Any], rules: TokenRules, now_s: float) -> tuple[f
     issued_at_s = _time(claims, "iat")
     is_issued = issued_at_s is not None
     issued_at_s = issued_at_s if issued_at_s is not None else expires_at_s - rules.age_max_s
-    if expires_at_s - issued_at_s > rules.age_max_s or expires_at_s <= issued_at_s:
+    if is_issued and not 0 < expires_at_s - issued_at_s <= rules.age_max_s:
         raise _invalid("life")
     if issued_at_s > now_s + rules.leeway_s:
         if not is_issued:

@@ -62,12 +62,22 @@ class KeySet:
         return [key for key in named if key.algorithm == algorithm][:TRIED_MAX]
 
 
-class KeySource(Protocol):
-    """Where the keys come from: a file, or an identity provider."""
+class IdentityPart(Protocol):
+    """What deciding who somebody is depends on, for as long as a worker lives."""
 
     @property
     def trouble(self) -> Trouble | None:
-        """Why there are no keys that count, or None: without keys the worker is not ready."""
+        """Why nobody can be let in now, or None: with trouble the worker is not ready."""
+
+    async def start(self) -> None:
+        """Is ready when it returns, if it can be soon."""
+
+    async def run(self) -> None:
+        """Keeps it so; ended by cancellation."""
+
+
+class KeySource(IdentityPart, Protocol):
+    """Where the keys come from: a file, or an identity provider."""
 
     async def keys_for(self, kid: str | None) -> KeySet:
         """The keys as they are now, once it is sure that the one with this name is or is not among them. Raises
@@ -75,9 +85,3 @@ class KeySource(Protocol):
 
     def holds(self, key: VerifyingKey) -> bool:
         """Whether a key still counts."""
-
-    async def start(self) -> None:
-        """Has the keys when it returns, if they can be had soon."""
-
-    async def run(self) -> None:
-        """Keeps the keys as they are at their source; ended by cancellation."""

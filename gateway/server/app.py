@@ -147,10 +147,10 @@ class Gateway:
 
     async def _start_keys(self) -> None:
         """Where tokens count, the worker is not ready before it has keys for them."""
-        if (keys := self.identified.keys) is not None:
-            self.health.heed(keys)
-            await keys.start()
-            self._background.keep(keys.run(), "keys for tokens")
+        if (part := self.identified.part) is not None:
+            self.health.heed(part)
+            await part.start()
+            self._background.keep(part.run(), "keys for tokens")
 
     def _compose(self, stack: AsyncExitStack) -> Connections:
         """Makes everything between Redis and the clients' events, and tells each part who listens to it."""

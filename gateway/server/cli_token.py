@@ -163,6 +163,8 @@ def _secrets(settings: Settings) -> KeySet:
 def _keys(settings: Settings) -> KeySet:
     """What tokens are verified by; raises TokenError."""
     options = settings.identity
+    if options.connect_hook:
+        raise TokenError("GATEWAY_CONNECT_HOOK is set: your application decides, and no key.")
     try:
         if options.jwks_url:
             return KeySet(keys_of_jwks(asyncio.run(fetch(options.jwks_url)))[0])

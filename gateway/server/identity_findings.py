@@ -28,7 +28,9 @@ def identity_lines(settings: Settings) -> Iterator[tuple[str, str]]:
     )
     yield "identity", f"tokens count, {guests}"
     warnings = list(warnings_of(settings))
-    if options.jwks_url:
+    if options.connect_hook:
+        yield "hook", f"who has a token is asked of {options.connect_hook.partition('?')[0]}"
+    elif options.jwks_url:
         yield _published(options.jwks_url)
     elif is_configured(options):
         yield _in_a_file(options)
@@ -36,7 +38,7 @@ def identity_lines(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "keys", "a development secret, in the state folder of the embedded Valkey"
     for warning in warnings:
         yield "warning", warning
-    if not options.issuers and not options.secrets_file:
+    if not options.issuers and options.keys_file:
         yield (
             "warning",
             "GATEWAY_TOKEN_ISSUERS is not set: whatever these keys sign counts, for whomever it is meant.",

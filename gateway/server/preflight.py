@@ -23,15 +23,16 @@ def warnings_of(settings: Settings) -> Iterator[str]:
     options = settings.identity
     if options.auth == "off":
         return
-    from gateway.access.key_files import is_secret_open, read_keys
+    from gateway.access.key_files import open_secrets, read_hook_secrets, read_keys
     from gateway.access.signing_keys import KeysError
 
     try:
         read_keys(options)
+        read_hook_secrets(options)
     except KeysError as wrong:
         raise SettingsError(str(wrong)) from None
-    if is_secret_open(options):
-        yield f"Every user of this machine can read the secrets in {options.secrets_file}: chmod 600 it."
+    for path in open_secrets(options):
+        yield f"Every user of this machine can read the secrets in {path}: chmod 600 it."
 
 
 def main() -> int:

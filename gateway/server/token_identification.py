@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gateway.access.connect_hook import ConnectHook
 from gateway.access.credentials import Credentials
 from gateway.access.identifier import TokenIdentifier
 from gateway.access.identity import FindToken, Identifier
 from gateway.access.jwks import JwksKeys
-from gateway.access.key_files import FileKeys
+from gateway.access.key_files import FileKeys, read_hook_secrets
 from gateway.access.tokens import TokenRules
 from gateway.access.verifying_keys import KeySource
 from gateway.background import Background
@@ -32,6 +33,15 @@ def identifier_of(settings: Settings, keys: KeySource) -> Identifier:
     """Who decides by a token."""
     rules = rules_of(settings.identity, settings.limits.username_max)
     return TokenIdentifier(keys, rules, is_required=settings.identity.auth == "required")
+
+
+def hook_of(settings: Settings) -> ConnectHook:
+    """The application, which is asked instead."""
+    options, rules = settings.identity, rules_of(settings.identity, settings.limits.username_max)
+    signing = read_hook_secrets(options)
+    is_required, url = options.auth == "required", options.connect_hook or ""
+    own = replace(rules, issuers=(), audiences=None)
+    return ConnectHook(url, options.connect_hook_timeout_s, own, is_required, signing)
 
 
 def find_token_of(settings: Settings) -> FindToken:

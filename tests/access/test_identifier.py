@@ -10,9 +10,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.access import tokens
-from gateway.access.identifier import LINES_PER_S, TokenIdentifier
+from gateway.access.identifier import TokenIdentifier
 from gateway.access.identity import GUEST, Identity, NotAdmitted, Reason
 from gateway.access.key_files import FileKeys
+from gateway.access.refusal_log import LINES_PER_S
 from gateway.access.remembered import Remembered
 from gateway.access.tokens import TokenRules
 from gateway.access.verifying_keys import VerifyingKey

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.access.key_files import FileKeys, is_secret_open, read_keys
+from gateway.access.key_files import FileKeys, open_secrets, read_keys
 from gateway.access.signing_keys import KeysError
 from gateway.identity_options import IdentityOptions
 from tests.support.tokens import OTHER_SECRET, SECRET, pem, rsa_key, secrets_file
@@ -77,9 +77,9 @@ def test_a_file_that_anybody_can_write_is_refused_and_secrets_that_anybody_can_r
     tmp_path: Path,
 ) -> None:
     file = secrets_file(tmp_path)
-    assert not is_secret_open(of_secrets(file))
+    assert open_secrets(of_secrets(file)) == []
     os.chmod(file, 0o644)
-    assert is_secret_open(of_secrets(file))
+    assert open_secrets(of_secrets(file)) == [str(file)]
     assert len(read_keys(of_secrets(file))) == 1
     os.chmod(file, 0o602)
     with pytest.raises(KeysError, match="anybody can write to it"):

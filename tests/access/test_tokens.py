@@ -276,7 +276,7 @@ def test_a_token_for_somebody_else_is_refused_where_no_audience_is_named() -> No
 
 
 def test_a_token_that_names_no_key_is_tried_with_a_few_keys_only() -> None:
-    keys = KeySet(keys_of_file("".join(pem(rsa_key(number)) for number in range(TRIED_MAX + 1))))
-    assert judge(signed(rsa_key(TRIED_MAX - 1), "RS256"), keys, TokenRules()).user == "ada"
+    keys = KeySet(keys_of_file("".join(pem(ec_key(number)) for number in range(TRIED_MAX + 1))))
+    assert judge(signed(ec_key(TRIED_MAX - 1), "ES256"), keys, TokenRules()).user == "ada"
     with pytest.raises(NotAdmitted):
-        judge(signed(rsa_key(TRIED_MAX), "RS256"), keys, TokenRules())
+        judge(signed(ec_key(TRIED_MAX), "ES256"), keys, TokenRules())

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from tests.support.clients import HandshakeRefused, Member
 from tests.support.gateways import REPOSITORY, Gateway
@@ -238,3 +239,41 @@ async def test_from_open_to_optional_to_required_nobody_breaks_who_has_what_is_a
                     assert (await member.join("someone", room))["ok"] is True
             else:
                 assert (await refusal(gateway.url, old))["data"]["reason"] == "missing"
+
+
+@pytest.mark.long
+async def test_a_session_cookie_is_asked_of_the_application_by_the_connect_hook(redis_url: str) -> None:
+    async def who(request: web.Request) -> web.Response:
+        asked = await request.json()
+        if asked != {"token": "session-of-ada"}:
+            return web.Response(status=403)
+        return web.json_response({"user": "42", "name": "Ada"})
+
+    app = web.Application()
+    app.router.add_post("/who", who)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    environment = {
+        "GATEWAY_AUTH": "required", "GATEWAY_TOKEN_FROM": "cookie:sessionid", "GATEWAY_ORIGINS": "https://a.example",
+        "GATEWAY_CONNECT_HOOK": f"http://127.0.0.1:{runner.addresses[0][1]}/who",
+    }  # fmt: skip
+    async with Gateway(redis_url, workers=1, environment=environment) as gateway:
+        url = f"{gateway.url}/socket.io/?EIO=4&transport=websocket"
+        answers = []
+        for cookie in ("session-of-ada", "of-nobody"):
+            headers = {"Cookie": f"sessionid={cookie}"}
+            async with aiohttp.ClientSession() as session, session.ws_connect(url, headers=headers) as socket:
+                await socket.receive_str()
+                await socket.send_str("40")
+                answers.append((await socket.receive_str())[:3])
+        await runner.cleanup()
+        async with aiohttp.ClientSession() as session, session.ws_connect(url, headers=headers) as socket:
+            await socket.receive_str()
+            await socket.send_str("40")
+            answers.append((await socket.receive()).type.name)
+        assert answers == ["40{", "44{", "CLOSE"]
+        log = gateway.log()
+    assert "session-of-ada" not in log
+    assert "Unclosed" not in log
+    assert "Traceback" not in log
