@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,8 @@ from gateway.access.verifying_keys import KID_MAX, KeySet, VerifyingKey
 TOKEN_MAX_BYTES = 8192
 TEXT_MAX = 128
 """Longest `sub` and `jti`, in characters."""
+TIME_MAX_S = 10**12
+"""No Unix time that anybody means is so large; what JSON calls a number may be."""
 GRANTS_MAX = 1000
 """Most patterns in the claim `rooms`; a token has no room for many more."""
 
@@ -155,7 +156,7 @@ def _time(claims: Mapping[str, Any], name: str) -> float | None:
     found = claims.get(name)
     if found is None:
         return None
-    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+    if isinstance(found, bool) or not isinstance(found, int | float) or not abs(found) < TIME_MAX_S:
         raise _invalid(name)
     return float(found)
 

@@ -205,6 +205,7 @@ async def test_a_withdrawn_key_ends_with_the_next_read_for_tokens_that_were_veri
     loop.cancel()
 
 
+@pytest.mark.long
 async def test_last_good_keys_serve_while_the_provider_is_away_and_end_when_they_are_stale(
     idp: JwksServer, store: PrimaryCommands, background: Background
 ) -> None:

@@ -125,10 +125,11 @@ def started(**environment: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        pytest.param(None, "it cannot be read: No such file or directory", marks=pytest.mark.long),
+        (None, "it cannot be read: No such file or directory"),
         ("one:c2hvcnQ=", "the secret of line 1 is shorter than 32 bytes"),
     ],
 )
