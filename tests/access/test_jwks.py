@@ -22,6 +22,7 @@ from gateway.access.jwks import JwksKeys
 from gateway.access.tokens import TokenRules
 from gateway.background import Background
 from gateway.identity_options import IdentityOptions
+from gateway.metrics import jwks_fetches
 from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
 from gateway.redis.connection import CommandOptions
@@ -82,6 +83,11 @@ class Worker:
 def of(number: int, kid: str) -> str:
     """An honest token by the key of that number; no two are the same."""
     return signed(rsa_key(number), "RS256", kid, jti=str(time.monotonic_ns()))
+
+
+def fetches_failed() -> int:
+    """How often a provider was asked in vain, in this process."""
+    return dict(jwks_fetches.samples())[',result="failed"']
 
 
 OLD, NEW = 0, 1
@@ -176,13 +182,13 @@ async def test_ten_thousand_unknown_keys_make_one_read_and_honest_tokens_go_on(
 async def test_a_key_that_a_read_did_not_bring_is_refused_for_good(
     idp: JwksServer, store: PrimaryCommands, background: Background
 ) -> None:
-    worker = Worker(idp, store, background, jwks_cooldown_s=0.3)
+    worker = Worker(idp, store, background, jwks_cooldown_s=0.1)
     await worker.keys.start()
-    assert await worker.admits(of(NEW, "new")) == "undecided", "nobody has looked for it yet"
-    await asyncio.sleep(0.35)  # the cool-down
-    assert await worker.admits(of(NEW, "new")) == "unknown_key"
-    assert await worker.admits(of(NEW, "new")) == "unknown_key"
-    assert len(idp.asked) == 2
+    await asyncio.sleep(0.15)  # the cool-down
+    assert [await worker.admits(of(NEW, "new")) for _ in range(3)] == ["unknown_key"] * 3
+    idp.keys.append(jwk(rsa_key(NEW), kid="new"))
+    await asyncio.sleep(0.15)  # the cool-down
+    assert await worker.admits(of(NEW, "new")) == "in", "it is looked for again, all the same"
 
 
 async def test_a_withdrawn_key_ends_with_the_next_read_for_tokens_that_were_verified_too(
@@ -194,13 +200,11 @@ async def test_a_withdrawn_key_ends_with_the_next_read_for_tokens_that_were_veri
     verified = of(OLD, "old")
     assert await worker.admits(verified) == "in"
     idp.keys = [jwk(rsa_key(NEW), kid="new")]
-    withdrawn_s = time.monotonic()
 
     async def is_refused() -> bool:
         return await worker.admits(verified) != "in"
 
-    await until(is_refused, 5, "the key is withdrawn")
-    assert time.monotonic() - withdrawn_s <= 1.0 + 1.0
+    await until(is_refused, 3, "the key is withdrawn")
     assert await worker.admits(of(NEW, "new")) == "in"
     loop.cancel()
 
@@ -209,15 +213,15 @@ async def test_a_withdrawn_key_ends_with_the_next_read_for_tokens_that_were_veri
 async def test_last_good_keys_serve_while_the_provider_is_away_and_end_when_they_are_stale(
     idp: JwksServer, store: PrimaryCommands, background: Background
 ) -> None:
-    worker = Worker(idp, store, background, jwks_refresh_s=0.3, jwks_cooldown_s=0.1, jwks_stale_s=1.5)
+    worker = Worker(idp, store, background, jwks_refresh_s=0.3, jwks_cooldown_s=0.1, jwks_stale_s=6.0)
     await worker.keys.start()
     loop = background.keep(worker.keys.run(), "keys")
     await idp.stop()
-    idp.asked.clear()
-    await asyncio.sleep(0.8)  # two reads that fail
+    failed = fetches_failed()
+    await until(lambda: fetches_failed() >= failed + 2, 5, "two reads that fail")
     verified = of(OLD, "old")
     assert (await worker.admits(verified), worker.keys.trouble) == ("in", None)
-    await until(lambda: worker.keys.trouble is not None, 3, "the keys are stale")
+    await until(lambda: worker.keys.trouble is not None, 10, "the keys are stale")
     assert await worker.admits(verified) == "undecided"
     await idp.start()
     await until(lambda: worker.keys.trouble is None, 3, "the provider is back")

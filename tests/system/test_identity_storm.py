@@ -207,6 +207,8 @@ async def test_what_a_token_costs_a_connect_and_a_join(redis_url: str, room: str
     found = {name: statistics.median(values) for name, values in cpu_us.items()}
     for name, value in found.items():
         print(f"{name:<18} {value:6.0f} µs  {value / found['off']:.2f} × of off")
+    assert max(found["remembered"], found["HS256"]) <= 1.5 * found["off"]
+    assert max(found.values()) <= 2 * found["off"]
 
 
 @asynccontextmanager
