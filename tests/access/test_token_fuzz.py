@@ -16,8 +16,8 @@ from gateway.access.verifying_keys import KeySet
 from tests.support.tokens import claims, ec_key, ed_key, jwk, part, pem, rsa_key, signed
 
 ODD: list[Any] = [
-    None, True, False, 0, -1, 1, 1.5, 1e308, -1e308, 2**63, 2**64, "", "x", "x" * 300, "\0", "é", "=",
-    "AAAA", [], ["x"], {}, {"x": 1}, [[]], "none", "HS256", "RS256", "ES256", "EdDSA", "RSA", "EC", "OKP", "oct", "Ed25519",
+    None, True, False, 0, -1, 1, 1.5, 1e308, -1e308, 2**63, 2**64, "", "x", "x" * 300, "\0", "é", "=", "AAAA",
+    [], ["x"], {}, {"x": 1}, [[]], "none", "HS256", "RS256", "ES256", "EdDSA", "RSA", "EC", "OKP", "oct",
 ]  # fmt: skip
 NAMES = ["alg", "kid", "typ", "crit", "b64", "jwk", "jku", "x5u", "zip", "enc"]
 
