@@ -11,14 +11,15 @@ Floors; a module imports from lower floors and its own, no circle; import-linter
 
     server/       one process's life: the composition root, gunicorn, handoff, drain, health, command line
     chat/         what people do: sessions, the five events, joining, presence; knows no Redis
-    access/       how much is too much
+    access/       who somebody is (tokens, keys), and how much is too much
     socketio/     python-socketio on top of the engine, and its channel between processes
     rooms/        one worker's rooms: live path, repair by position, fan-out, publishing
     transport/    Engine.IO: sessions over polling and WebSocket; rooms and transport do not know each other
     state/        what Redis holds: history, presence, workers, the Lua scripts
     redis/        bytes to and from Redis: one server, Sentinel, Cluster
     websocket/    RFC 6455 and 7692 as functions of bytes
-    settings, option_types, protocol, keys, metrics, errors, background, pauses, timers, admission, interfaces
+    settings, option_types, identity_options, protocol, keys, metrics, errors, background, pauses, timers, admission,
+    interfaces
 
 Redis orders: a message has a position because the script gave it one, and everybody, the sender's worker too, delivers
 what comes back. Workers hold no truth: kill any of them. `docs/architecture.md` follows one message and one failover;

@@ -95,6 +95,11 @@ def slot_probe(tag: bytes, worker: str) -> bytes:
     return b"%b{%b}:gateway:probe:%b" % (_PREFIX, tag, worker.encode())
 
 
+def jwks(url_hash: str) -> bytes:
+    """String: when the keys at that address were read, and what they were. The address is named by its SHA-256."""
+    return _PREFIX + b"gateway:jwks:" + url_hash.encode()
+
+
 def check(word: bytes) -> bytes:
     """Key and channel with which `gateway check` tries Redis; `word` is random."""
     return _PREFIX + b"gateway:check:" + word

@@ -34,7 +34,8 @@ class Counter:
 class ReasonCounter(Counter):
     """The same, counted for each reason. The reasons are a closed set: nothing that a client says makes a new one."""
 
-    labels = ("worker", "reason")
+    label = "reason"
+    labels = ("worker", label)
     __slots__ = ("_by_reason",)
 
     def __init__(self, name: str, meaning: str, *reasons: str) -> None:
@@ -52,7 +53,15 @@ class ReasonCounter(Counter):
 
     def samples(self) -> Iterator[tuple[str, int]]:
         for reason, number in self._by_reason.items():
-            yield f',reason="{reason}"', number
+            yield f',{self.label}="{reason}"', number
+
+
+class ResultCounter(ReasonCounter):
+    """The same, counted for each result."""
+
+    label = "result"
+    labels = ("worker", label)
+    __slots__ = ()
 
 
 published = Counter("gateway_published_total", "Messages sent to the store.")
@@ -86,7 +95,7 @@ requests_refused = ReasonCounter(
     "gateway_requests_refused_total",
     "HTTP requests of the engine that were refused, handshakes among them.",
     "unknown_transport", "unknown_session", "bad_method", "bad_request", "too_large", "origin_not_allowed",
-    "unsupported_protocol_version", "draining", "too_many_new_connections", "malformed",
+    "unsupported_protocol_version", "draining", "too_many_new_connections", "no_keys_for_tokens", "malformed",
     "other",
 )  # fmt: skip
 emits_refused = ReasonCounter(
@@ -94,6 +103,16 @@ emits_refused = ReasonCounter(
     "What other processes published for python-socketio and the gateway could not read or do.",
     "malformed", "pickle", "msgpack", "socketio_redis_adapter", "not_a_message", "inbox_full",
 )  # fmt: skip
+auth = ResultCounter(
+    "gateway_auth_total",
+    "Clients that were asked who they are, by what came of it: in (`ok`, `guest`), not decided, or why not.",
+    "ok", "guest", "undecided", "missing", "too_large", "not_a_token", "header", "crit", "unknown_key", "algorithm",
+    "signature", "claims", "exp", "expired", "iat", "nbf", "not_yet", "life", "iss", "aud", "sub", "jti", "name",
+    "rooms", "hook", "revoked", "banned", "too_many_connections", "other",
+)  # fmt: skip
+jwks_fetches = ResultCounter(
+    "gateway_jwks_fetches_total", "Reads of the identity provider's keys.", "ok", "failed"
+)
 deaf = Counter("gateway_deaf_total", "Times that this worker did not hear its own probe.")
 background_failures = Counter(
     "gateway_background_failures_total", "Background tasks that failed: a fault of the gateway."
@@ -101,8 +120,8 @@ background_failures = Counter(
 
 ALL = (
     published, acknowledged, unavailable, heard, delivered, holes, malformed, snapshots, gaps, connects, disconnects,
-    frames_read, packets_read, requests_read, refusals, cut_off, handoffs, requests_refused, emits_refused, deaf,
-    background_failures,
+    frames_read, packets_read, requests_read, refusals, cut_off, handoffs, requests_refused, emits_refused, auth,
+    jwks_fetches, deaf, background_failures,
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from gateway.identity_options import identity_contradictions
 from gateway.redis_url import Topology, read_redis_url
 
 CHARACTER_BYTES = 12
@@ -71,6 +72,7 @@ def contradictions(settings: Any) -> Iterator[tuple[bool, str]]:
         f"GATEWAY_FRAME_MAX_BYTES must be at least {needed_bytes} for messages of {settings.limits.message_max} "
         "characters (GATEWAY_MESSAGE_MAX)",
     )
+    yield from identity_contradictions(settings.identity, engine.origins, redis.url is not None)
 
 
 def _is_of(url: str | None, topology: Topology) -> bool:

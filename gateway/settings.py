@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from gateway.identity_options import IdentityOptions
 from gateway.option_groups import (
     AccessOptions,
     EmbeddedOptions,
@@ -38,6 +39,7 @@ class Settings:
     publish: PublishOptions = field(default_factory=PublishOptions)
     presence: PresenceOptions = field(default_factory=PresenceOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
+    identity: IdentityOptions = field(default_factory=IdentityOptions)
     access: AccessOptions = field(default_factory=AccessOptions)
     log: LogOptions = field(default_factory=LogOptions)
 

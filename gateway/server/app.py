@@ -20,7 +20,6 @@ import structlog
 from aiohttp import web
 
 from gateway import keys
-from gateway.access.identity import Open, nowhere
 from gateway.access.limits import Bucket
 from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.background import Background
@@ -43,6 +42,8 @@ from gateway.server.embedded import AGAIN_S, EmbeddedValkey
 from gateway.server.embedded_folder import state_folder
 from gateway.server.handoff import Handoff
 from gateway.server.health import Health
+from gateway.server.identification import Identification, identification_of
+from gateway.server.preflight import warnings_of
 from gateway.server.readiness import Readiness
 from gateway.settings import Settings
 from gateway.socketio.client_manager import ClientManager
@@ -84,6 +85,8 @@ class Gateway:
     """Heartbeats, and the clean-up after dead workers; made when the worker starts."""
     chat: Chat
     """The events of clients; made when the worker starts."""
+    identified: Identification
+    """Who clients are, and the keys for that; made when the worker starts."""
     readiness: Readiness
     """Looks whether Redis takes writes; made when the worker starts."""
 
@@ -133,6 +136,7 @@ class Gateway:
         stack.push_async_callback(self.client_manager.close)
         stack.push_async_callback(self.tracker.close)
         stack.push_async_callback(self._background.close)
+        await self._start_keys()
         await self.readiness.look()
         self._background.keep(self.readiness.run(), "readiness")
         self._background.keep(self.reaper.run(), "heartbeats")
@@ -140,6 +144,13 @@ class Gateway:
             self._background.keep(redis.finder.watch(redis.drop), "watch for another primary")
         stack.push_async_callback(self.reaper.depart)
         stack.push_async_callback(self.engine.shutdown)
+
+    async def _start_keys(self) -> None:
+        """Where tokens count, the worker is not ready before it has keys for them."""
+        if (part := self.identified.part) is not None:
+            self.health.heed(part)
+            await part.start()
+            self._background.keep(part.run(), "keys for tokens")
 
     def _compose(self, stack: AsyncExitStack) -> Connections:
         """Makes everything between Redis and the clients' events, and tells each part who listens to it."""
@@ -150,6 +161,7 @@ class Gateway:
         store, pubsub = redis.store, redis.pubsub
         histories = Histories(store, settings.publish.position_ttl_s)
         publisher = Publisher(store, route, replace(settings.publish, wait_s=settings.redis.timeout_s / 2))
+        self.identified = identification_of(settings, store, self._background)
         self.hub = Hub(
             pubsub, route, RedisSnapshots(histories, pubsub, redis.watch, route), timers,
             settings.presence.grace_s + IDLE_S, publisher.tell_position,
@@ -162,7 +174,8 @@ class Gateway:
         self.chat = Chat(
             sessions, self.hub, publisher, self.tracker, histories, settings.limits,
             settings.limits.rooms_per_connection, settings.redis.timeout_s * ANSWERED_WITHIN,
-            Identities(Open(), nowhere, 25.0), self.engine.admission,
+            Identities(self.identified.identifier, self.identified.find_token, settings.identity.grace_s),
+            self.engine.admission,
         )  # fmt: skip
         self.hub.start(self)
         self.readiness = Readiness(
@@ -217,6 +230,8 @@ class Gateway:
         """Refuses a new handshake while draining; lets one wait in a storm, and refuses it when that takes too long."""
         if self.health.is_draining:
             return _come_back("draining", 1)
+        if self.health.lacks_keys:
+            return _come_back("no keys for tokens", COME_BACK_S)
         is_admitted = self.engine.admission.admit()
         if is_admitted is True or (is_admitted is not False and await is_admitted):
             return None
@@ -231,8 +246,11 @@ GATEWAY = web.AppKey("gateway", Gateway)
 
 
 async def create_app() -> web.Application:
-    """The aiohttp application of one worker, from the environment's settings."""
-    return build_app(Settings.from_environment())
+    """The aiohttp application of one worker, from the environment. Raises SettingsError where a file that options
+    name cannot be used: a reload is refused then."""
+    settings = Settings.from_environment()
+    list(warnings_of(settings))  # the master has logged what it found at the start
+    return build_app(settings)
 
 
 def build_app(settings: Settings) -> web.Application:

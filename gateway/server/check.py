@@ -23,6 +23,7 @@ import click
 
 from gateway import keys
 from gateway.errors import StoreDenied, StoreRefused, Trouble
+from gateway.option_types import SettingsError
 from gateway.redis.address import is_cluster
 from gateway.redis.sentinel import SentinelFinder
 from gateway.rooms.routes import route_for
@@ -32,6 +33,7 @@ from gateway.server.connections import Connections, connections, login_of
 from gateway.server.embedded_folder import running_url, state_folder
 from gateway.server.findings import Facts, Wrong, describe, facts_of, parse_info, warnings
 from gateway.server.health import Health
+from gateway.server.identity_findings import identity_lines
 from gateway.server.readiness import look_at_writes
 from gateway.settings import Settings
 from gateway.state.write_check import WriteCheck, room
@@ -50,12 +52,19 @@ def check(settings: Settings) -> int:
     logs.configure(replace(settings.log, level="error"))  # what is wrong is said by the sentence
     keys.use_prefix(settings.redis.prefix, settings.redis.is_prefix_historys_too)
     folder = state_folder(settings.embedded.state_dir)
+    try:
+        identity = list(identity_lines(settings))
+    except SettingsError as error:
+        click.echo(f"Error: {error}", err=True)
+        return 1
     url = settings.redis.url or running_url(folder)
     if url is None:
         click.echo(f"Error: no REDIS_URL is set and no embedded Valkey runs in {folder}.", err=True)
         return 1
     try:
         asyncio.run(_print_all(url, settings))
+        for heading, text in identity:
+            click.echo(_line(heading, text))
     except Wrong as wrong:
         click.echo(f"Error: {wrong}", err=True)
         return 1

@@ -1,4 +1,5 @@
-"""The command `gateway`: `serve` runs it, `check` tells what it sees of Redis and of workers, `docs` prints tables.
+"""The command `gateway`: `serve` runs it, `check` tells what it sees of Redis and of workers, `docs` prints tables,
+`token` makes and reads tokens.
 
 Owns the words on the command line and turns them into options. Promises:
 - a bad value ends with one sentence and exit status 2, without a traceback;
@@ -38,7 +39,19 @@ class BadOption(click.ClickException):
 
 
 class ServeByDefault(click.Group):
-    """A group that takes options without a command's name as `serve`'s."""
+    """A group that takes options without a command's name as `serve`'s, and imports `token` when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All of them."""
+        return sorted([*super().list_commands(ctx), "token"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        if cmd_name == "token":
+            from gateway.server.cli_token import token
+
+            return token
+        return super().get_command(ctx, cmd_name)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Puts `serve` in front of options that are not the group's own."""
@@ -58,6 +71,7 @@ def main() -> None:
     gateway                                       with an embedded Valkey, to try it
     gateway --redis redis://127.0.0.1:6379/0      with your own Redis or Valkey
     gateway check                                 is that Redis fit? do workers live?
+    gateway token new --sub ada --name Ada        a token, to try who may do what
 
     All other options are environment variables: docs/options.md has them.
     """

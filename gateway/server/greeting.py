@@ -10,8 +10,10 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+from gateway.identity_options import is_configured
 from gateway.option_groups import ServerOptions
 from gateway.redis_url import PORT, read_redis_url
+from gateway.server.development_secret import NAME as SECRETS
 from gateway.server.embedded_folder import state_folder
 from gateway.settings import Settings
 
@@ -24,7 +26,19 @@ LISTENING_WITHIN_S = 0.2
 def listening(addresses: list[str], worker_count: int, settings: Settings) -> str:
     """What is true before any worker has reached Redis."""
     workers = "1 worker" if worker_count == 1 else f"{worker_count} workers"
-    return f"The chat gateway listens at {', '.join(addresses)} ({workers}). Ctrl-C stops it.\n{_store(settings)}"
+    listens = f"The chat gateway listens at {', '.join(addresses)} ({workers}). Ctrl-C stops it."
+    return "\n".join((listens, _store(settings), *_tokens(settings)))
+
+
+def _tokens(settings: Settings) -> list[str]:
+    """Where tokens count and no keys are named, by which secret they are signed."""
+    if settings.identity.auth == "off" or is_configured(settings.identity):
+        return []
+    file = state_folder(settings.embedded.state_dir) / SECRETS
+    return [
+        f"Tokens are signed by a development secret, in {file}. To make one:\n"
+        "  gateway token new --sub ada --name Ada --ttl 1h"
+    ]
 
 
 def _store(settings: Settings) -> str:

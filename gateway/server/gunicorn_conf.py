@@ -24,14 +24,17 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
+from gateway.identity_options import is_configured
 from gateway.option_groups import EmbeddedOptions
 from gateway.option_types import SettingsError
 from gateway.server import greeting, logs
+from gateway.server.development_secret import development_secret
 from gateway.server.embedded import EmbeddedValkey
 from gateway.server.embedded_folder import EmbeddedError, state_folder, url_of
 from gateway.server.refusals import WORKER_CLASS, refuse_what_cannot_work
 from gateway.server.rollout import Rollout
 from gateway.server.run_folder import remove_if_ours, run_folder
+from gateway.server.start_check import refuse_bad_files
 from gateway.settings import Settings, variable_of
 
 # Until there is something to undo, Ctrl-C just ends the process; `gateway serve` has held it back for this moment.
@@ -77,6 +80,8 @@ def on_starting(server: Any) -> None:
         if settings.redis.url is None:
             os.environ[variable_of("redis.url")] = _start_valkey(settings.embedded)
             _keep_valkey(server)
+            _make_secret(settings)
+        refuse_bad_files(Settings.from_environment())
         folder = run_folder(settings.server.run_dir, server.cfg.uid, server.cfg.gid)
         _held.callback(remove_if_ours, folder)
         os.environ[variable_of("server.run_dir")] = str(folder)
@@ -150,6 +155,13 @@ def _start_valkey(options: EmbeddedOptions) -> str:
         valkey_pid=valkey.pid,
     )
     return valkey.url
+
+
+def _make_secret(settings: Settings) -> None:
+    """Whoever tries tokens with the embedded Valkey needs no keys."""
+    if settings.identity.auth != "off" and not is_configured(settings.identity):
+        file = development_secret(state_folder(settings.embedded.state_dir))
+        os.environ[variable_of("identity.secrets_file")] = str(file)
 
 
 def _keep_valkey(server: Any) -> None:

@@ -1,11 +1,13 @@
 """Whether this worker is alive, and whether it should get work. Answers `/healthz`, `/readyz` and `/metrics`.
 
-Ready means: commands reach Redis, its channels are heard, and a write of each kind that messages need has passed.
+Ready means: commands reach Redis, its channels are heard, and a write of each kind that messages need has passed; and
+where tokens count, that there are keys for them.
 """
 
 from __future__ import annotations
 
 import time
+from typing import Protocol
 
 from aiohttp import web
 
@@ -18,6 +20,14 @@ UNTRIED = Trouble("no write has passed yet", "")
 """Of a Redis that is connected and has not been asked yet."""
 
 
+class HasTrouble(Protocol):
+    """A part without which a worker is of no use."""
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why it is of no use now, or None."""
+
+
 class Health:
     """One worker's state, as a load balancer sees it. It exists before the connections to Redis do."""
 
@@ -25,6 +35,7 @@ class Health:
         self.worker = worker
         self._redis: tuple[CommandStore, PubSub] | None = None
         self._since_s = time.monotonic()
+        self._keys: HasTrouble | None = None
         self.is_draining = False
         self.writes: Trouble | None = UNTRIED
         """Why the last write that was asked for did not pass, or None. `readiness.py` sets it."""
@@ -32,6 +43,15 @@ class Health:
     def watch(self, store: CommandStore, pubsub: PubSub) -> None:
         """From now on readiness depends on these two, and on `writes`."""
         self._redis = store, pubsub
+
+    def heed(self, keys: HasTrouble) -> None:
+        """From now on readiness depends on these keys, too: without them nobody can be let in."""
+        self._keys = keys
+
+    @property
+    def lacks_keys(self) -> bool:
+        """Whether tokens count and there are no keys for them."""
+        return self._keys is not None and self._keys.trouble is not None
 
     @property
     def store_trouble(self) -> Trouble | None:
@@ -69,6 +89,8 @@ class Health:
             found.append(Trouble(unhealthy_reason, ""))
         if self.writes is not None and (store.trouble is None or self.writes is not UNTRIED):
             found.append(self.writes)
+        if self._keys is not None and self._keys.trouble is not None:
+            found.append(self._keys.trouble)
         return found
 
     def reasons(self) -> list[str]:

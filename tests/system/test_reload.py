@@ -22,13 +22,14 @@ from tests.support.opener import Opener
 from tests.support.waiting import stays, until
 
 MASTERS_OWN = {
-    "gateway", "gateway.server", "gateway.cpus", "gateway.option_groups", "gateway.option_pairs",
-    "gateway.option_types", "gateway.pauses", "gateway.redis_url", "gateway.settings", "gateway.unknown_options",
+    "gateway", "gateway.server", "gateway.cpus", "gateway.identity_options", "gateway.option_groups",
+    "gateway.option_pairs", "gateway.option_types", "gateway.pauses", "gateway.redis_url", "gateway.settings",
+    "gateway.unknown_options",
 } | {
     f"gateway.server.{name}"
     for name in (
-        "embedded", "embedded_folder", "fresh_worker", "greeting", "gunicorn_conf", "logs", "refusals",
-        "rollout", "run_folder",
+        "development_secret", "embedded", "embedded_folder", "fresh_worker", "greeting", "gunicorn_conf", "logs",
+        "refusals", "rollout", "run_folder", "start_check",
     )
 }  # fmt: skip
 
