@@ -81,7 +81,7 @@ class Identities:
         expires_at_s = session.identity.expires_at_s
         self.forget(session)
         if expires_at_s is not None and not session.is_over:
-            self._ring(session, expires_at_s - random.uniform(*TOLD_BEFORE_S), self._tell)
+            self._ring(session, expires_at_s - _told_before_s(expires_at_s - time.time()), self._tell)
 
     def forget(self, session: Session) -> None:
         """The session is over, or has another token."""
@@ -105,6 +105,13 @@ class Identities:
     def _ring(self, session: Session, at_s: float, what: Any) -> None:
         delay_s = max(0.0, at_s - time.time())
         session.expiry = asyncio.get_running_loop().call_later(delay_s, what, session)
+
+
+def _told_before_s(left_s: float) -> float:
+    """How long before the end of a token its holder is told. Of one that ends sooner it is told half-way: told at once,
+    a client that refreshes whenever it is told would do nothing else."""
+    least_s, most_s = TOLD_BEFORE_S
+    return random.uniform(least_s, min(left_s, most_s)) if left_s > least_s else left_s / 2
 
 
 def _ms(seconds: float | None) -> int | None:

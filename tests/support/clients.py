@@ -265,7 +265,8 @@ class Member:
         match packet[:1]:
             case "0":
                 self.socket_id = orjson.loads(packet[1:])["sid"]
-                self._connected.set_result(None)
+                if not self._connected.done():  # the time for it may be over
+                    self._connected.set_result(None)
             case "1":
                 self.was_disconnected = True
             case "2":

@@ -83,6 +83,10 @@ class Person:
             if not talking.cancelled():
                 talking.result()
 
+    def auth(self) -> dict[str, Any] | None:
+        """What it says at each CONNECT."""
+        return None
+
     def cut(self) -> None:
         """Cuts its TCP connection, if it has one."""
         if self.connection is not None:
@@ -96,7 +100,7 @@ class Person:
     async def _live_once(self) -> None:
         url = self._random.choice(self._urls)
         connection = PersonalConnection(url, self)
-        await connection.open(limit_s=CONNECT_LIMIT_S)
+        await connection.open(auth=self.auth(), limit_s=CONNECT_LIMIT_S)
         self.connection, self.connections = connection, self.connections + 1
         try:
             while not connection.closed.is_set() and not await self._join(connection):

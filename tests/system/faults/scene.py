@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from loadtest.ledger import Report
 from tests.support.gateways import Gateway
 from tests.support.waiting import Stopwatch
+from tests.system.faults.people import Person
 from tests.system.faults.traffic import FOUR_IN_TWENTY, SETTLE_LIMIT_S, Shape, Traffic
 
 RESUMED_WITHIN_S = 2.0
@@ -101,6 +102,7 @@ class Stage:
         workers: int = 4,
         environment: Mapping[str, str] | None = None,
         other_gateways: Sequence[Gateway] = (),
+        person_kind: Callable[..., Person] = Person,
     ) -> AsyncIterator[Scene[AnyStore]]:
         """Opens the store, a gateway with this environment, and traffic: enters when everybody has joined.
 
@@ -110,7 +112,8 @@ class Stage:
         async with store as opened, Gateway(opened.url, workers, environment=environment) as gateway:
             share = workers if other_gateways else 1
             urls = [gateway.url] * share + [other.url for other in other_gateways]
-            async with Traffic(urls, self.seed, shape, workers + len(other_gateways)) as traffic:
+            everywhere = workers + len(other_gateways)
+            async with Traffic(urls, self.seed, shape, everywhere, person_kind) as traffic:
                 scene = Scene(opened, gateway, traffic, self.keep)
                 yield scene
                 assert scene.verdicts, "this test never asked for the verdict"

@@ -11,6 +11,7 @@ import random
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -48,13 +49,21 @@ class Traffic:
     `urls` may name a gateway more than once, to give it a larger share; `workers` are all that serve them.
     """
 
-    def __init__(self, urls: list[str], seed: int, shape: Shape = FOUR_IN_TWENTY, workers: int = 4) -> None:
+    def __init__(
+        self,
+        urls: list[str],
+        seed: int,
+        shape: Shape = FOUR_IN_TWENTY,
+        workers: int = 4,
+        person_kind: Callable[..., Person] = Person,
+    ) -> None:
         self.ledger = Ledger()
         self.random = random.Random(seed)
         self.unsettled = ""
         self.cuts = 0
         self._urls, self._seed, self._padding, self._workers = urls, seed, shape.padding, workers
         self._sent_at: dict[str, float] = {}
+        self._person_kind = person_kind
         self._tasks: list[asyncio.Task[None]] = []
         self._everybody: list[Person] = []
         self.people: list[Person] = []
@@ -66,7 +75,9 @@ class Traffic:
 
     def _person(self, name: str, room: str, pace_s: float | None) -> Person:
         seed = f"{self._seed}/{name}"
-        return Person(name, room, self._urls, self.ledger, seed, self._sent_at, pace_s, self._padding)
+        return self._person_kind(
+            name, room, self._urls, self.ledger, seed, self._sent_at, pace_s, self._padding
+        )
 
     @property
     def is_running(self) -> bool:
