@@ -19,14 +19,16 @@ from gateway.chat.answers import Answers
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
 from gateway.client_events import Send
-from gateway.errors import StoreError, StoreUnavailable
+from gateway.errors import KeyReused, StoreError, StoreUnavailable
 from gateway.protocol import Refusal, acknowledgement_packet, entry_head
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
-from gateway.rooms.publisher import Publisher
+from gateway.rooms.publisher import Once, Publisher
 from gateway.rooms.room import Room
 
 log = structlog.get_logger("gateway.chat")
+
+KEY_REUSED = "You have sent another message with this 'idempotency_key'."
 
 
 class Sending:
@@ -66,12 +68,17 @@ class Sending:
                 self._answers.add(session, acknowledgement_packet(ack, answer))
 
         session.unanswered += 1
-        self._publisher.publish(room, head, event.idempotency_key, on_result)
+        key = event.idempotency_key
+        once = None if key is None else Once("", username, key, event.message)
+        self._publisher.publish(room, head, once, on_result)
 
 
 def _refuse(session: Session, event: Send, ack: int | None, error: StoreError) -> None:
+    about = {"event": "send", "room": event.room, "idempotency_key": event.idempotency_key}
+    if isinstance(error, KeyReused):
+        session.refuse(Refusal("bad_request", KEY_REUSED, reason="key_reused"), ack, **about)
+        return
     code = "unavailable" if isinstance(error, StoreUnavailable) else "internal"
     if code == "internal":
         log.error("publish_failed", session=session.sid, room=event.room, reason=str(error))
-    about = {"event": "send", "room": event.room, "idempotency_key": event.idempotency_key}
     session.refuse(Refusal(code), ack, **about)
