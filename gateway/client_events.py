@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from gateway.names import DECOMPOSED_MOST, is_visible, look_alike, normal_form
 from gateway.option_groups import Sizes
 from gateway.protocol import Position, Refusal
 
@@ -100,7 +101,7 @@ def _parse_join(data: dict[str, Any], sizes: Sizes, voice: Voice) -> Join:
     assert username is not None
     if voice.fixed_name is not None and username != voice.fixed_name:
         raise Refusal("forbidden", f"Your token names you {voice.fixed_name!r}.", room=room)
-    if username == sizes.system_name:
+    if look_alike(username, sizes.system_name):
         raise Refusal("name_taken_by_system", room=room)
     return Join(username, room, _position(data, "since"))
 
@@ -147,6 +148,23 @@ _PARSERS: dict[str, Callable[[dict[str, Any], Sizes, Voice], Event]] = {
 }
 
 
+def _name(data: dict[str, Any], field: str, most: int) -> str:
+    """A name in its one spelling. The length counts in that; much longer ones are not spelt at all: it takes a time that
+    grows with the square of what is written."""
+    value = data.get(field)
+    if isinstance(value, str) and not value.isascii():
+        name = normal_form(_text(data, field, most * DECOMPOSED_MOST))
+        if len(name) > most:
+            raise Refusal("too_large", f"'{field}' has {len(name)} characters; {most} are allowed.")
+    else:
+        name = _text(data, field, most)
+    if not name.isprintable() and any(_is_control(letter) for letter in name):
+        raise Refusal("bad_request", f"'{field}' must not contain control characters.")
+    if not is_visible(name):
+        raise Refusal("bad_request", f"'{field}' must hold something that can be seen.")
+    return name
+
+
 def _text(data: dict[str, Any], field: str, most: int) -> str:
     value = data.get(field)
     if not isinstance(value, str):
@@ -161,19 +179,14 @@ def _text(data: dict[str, Any], field: str, most: int) -> str:
 
 
 def _room(data: dict[str, Any], sizes: Sizes) -> str:
-    room = _text(data, "room", sizes.room_max)
-    if not room.isprintable() and any(_is_control(letter) for letter in room):
-        raise Refusal("bad_request", "'room' must not contain control characters.")
+    room = _name(data, "room", sizes.room_max)
     if "{" in room or "}" in room:
         raise Refusal("bad_request", "'room' must not contain '{' or '}'.")
     return room
 
 
 def _username(data: dict[str, Any], sizes: Sizes) -> str:
-    username = _text(data, "username", sizes.username_max)
-    if not username.isprintable() and any(_is_control(letter) for letter in username):
-        raise Refusal("bad_request", "'username' must not contain control characters.")
-    return username
+    return _name(data, "username", sizes.username_max)
 
 
 def _is_control(letter: str) -> bool:

@@ -36,7 +36,7 @@ MIB = 1024 * 1024
 
 def _system_name() -> Any:
     return option("GATEWAY_SYSTEM_NAME", "ChatBot", short_text(64),
-        "The name under which joins and leaves are announced; refused to people in exactly this spelling. "
+        "The name under which joins and leaves are announced; refused to people, with every name that looks like it. "
         "Change it to your product's.")
 
 

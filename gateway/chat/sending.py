@@ -69,7 +69,7 @@ class Sending:
 
         session.unanswered += 1
         key = event.idempotency_key
-        once = None if key is None else Once("", username, key, event.message)
+        once = None if key is None else Once(session.identity.user, username, key, event.message)
         self._publisher.publish(room, head, once, on_result)
 
 
