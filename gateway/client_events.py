@@ -72,11 +72,13 @@ class Voice(NamedTuple):
 
     fixed_name     the only name that it may join with; None if it chooses
     default_name   the name that it joins with if it says none; None if it must say one
+    is_checked     whether it may not join under a name that a user holds who is in the room: where tokens count
     """
 
     events: tuple[str, ...] = EVENTS
     fixed_name: str | None = None
     default_name: str | None = None
+    is_checked: bool = False
 
 
 ANYBODY = Voice()
@@ -149,8 +151,8 @@ _PARSERS: dict[str, Callable[[dict[str, Any], Sizes, Voice], Event]] = {
 
 
 def _name(data: dict[str, Any], field: str, most: int) -> str:
-    """A name in its one spelling. The length counts in that; much longer ones are not spelt at all: it takes a time that
-    grows with the square of what is written."""
+    """A name in its one spelling. The length counts in that; much longer ones are not spelt at all: that takes a time
+    that grows with the square of what is written."""
     value = data.get(field)
     if isinstance(value, str) and not value.isascii():
         name = normal_form(_text(data, field, most * DECOMPOSED_MOST))

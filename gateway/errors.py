@@ -25,6 +25,10 @@ class KeyReused(StoreError):
     """The sender has used this idempotency key for another message; nothing was stored."""
 
 
+class NameTaken(StoreError):
+    """Another user, who has shown a token, is in the room under a name that looks like this one; nothing was stored."""
+
+
 class StoreMoved(StoreError):
     """A Cluster node answered MOVED or ASK: the command belongs to another node."""
 

@@ -84,6 +84,11 @@ def users(room: str) -> bytes:
     return _beside(room, b"users")
 
 
+def verified(room: str) -> bytes:
+    """Hash: skeleton of a verified user's name (`gateway/names.py`) → number of its sessions, and the user's id."""
+    return _beside(room, b"verified")
+
+
 def live(room: str) -> bytes:
     """Channel: what happens in the room, in order."""
     return _beside(room, b"live")

@@ -46,8 +46,8 @@ _LOOK_ALIKES = {
     "y": "УуΥγүҮʏꓬⲨⲩ",
     "z": "ΖᴢᏃꓜ",
 }
-"""Letters of the Cyrillic, Greek, Armenian, Cherokee, Lisu and Coptic alphabets, and small capitals, by the Latin letter
-that they look like. A capital and its small letter may look like different ones: Ν like N, ν like v."""
+"""Letters of the Cyrillic, Greek, Armenian, Cherokee, Lisu and Coptic alphabets, and small capitals, by the Latin
+letter that they look like. A capital and its small letter may look like different ones: Ν like N, ν like v."""
 
 _SAME_LETTERS = str.maketrans({"i": "l", "1": "l", "|": "l", "0": "o"})
 _SAME_PAIRS = (("rn", "m"), ("vv", "w"))

@@ -51,7 +51,7 @@ class Identities:
         if not self._identifier.counts_tokens:
             return ANYBODY
         name = normal_form(identity.name) if identity.name is not None else None
-        return Voice(EVENTS_WITH_TOKENS, name, name or normal_form(identity.user) or None)
+        return Voice(EVENTS_WITH_TOKENS, name, name or normal_form(identity.user) or None, True)
 
     def welcome(self, session: Session) -> None:
         """CONNECT was answered: who showed a token is told what it says."""

@@ -54,7 +54,7 @@ class Joining:
         """Returns what presence did, once the member is live. Raises a StoreError."""
         session, member = self._session, self._member
         room = member.room
-        tracker.enter(room.name, session.sid, member.username, self._on_entered)
+        tracker.enter(room.name, session.sid, member.username, self._on_entered, session.claimant)
         await hub.subscribed(room)
         room.with_snapshot(self._on_snapshot, self._since)
         try:

@@ -11,6 +11,7 @@ from gateway.chat.joining import Joining
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
 from gateway.client_events import Join
+from gateway.errors import NameTaken
 from gateway.protocol import Refusal
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
@@ -70,6 +71,8 @@ class Memberships:
         room.joining += 1
         try:
             return await Joining(session, member, event, ack).run(self._hub, self._tracker)
+        except NameTaken as taken:
+            raise Refusal("name_taken") from taken
         finally:
             room.joining -= 1
             self._hub.release(room)

@@ -7,8 +7,8 @@ Owns who may send into a room. A member may, under the name that it joined with.
     It is taken if it names a `username` that the room still counts as present: the one whose connection dropped is,
     until the grace period is over or, where its worker died, until that was cleaned up after.
 
-Nobody can do more by that than by `join`, which takes any name: who says to be Ada could join as Ada first. A
-connection that has asked to join a room must be in the room, as before.
+Nobody can do more by that than by `join`: who says to be Ada could join as Ada first. Where tokens count and Ada has
+shown one, others can do neither. A connection that has asked to join a room must be in the room, as before.
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ class Sending:
         username = event.username or session.voice.fixed_name
         if username is None or not await self._tracker.is_present(event.room, username):
             raise Refusal("not_joined")
+        claimant = session.claimant
+        if claimant is not None and await self._tracker.holders(event.room, username) - {claimant}:
+            raise Refusal("name_taken")
         room = self._hub.room(event.room)
         self._publish(session, room, username, event, ack)
         self._hub.release(room)  # nobody may be in it here, or ever come

@@ -196,4 +196,4 @@ async def test_a_closed_connection_is_forgotten(worker: ChatWorker, room: str) -
     sessions = worker.sessions
     assert ben.sid not in sessions
     assert (sessions.is_in(room, ben.sid), sessions.is_in(room, ann.sid)) == (False, True)
-    assert sessions.everyone() == [(room, ann.sid, "ann")]
+    assert sessions.everyone() == [(room, ann.sid, "ann", None)]
