@@ -22,6 +22,7 @@ from aiohttp import web
 from gateway import keys
 from gateway.access.identity import Open, nowhere
 from gateway.access.limits import Bucket
+from gateway.access.new_rooms import NewRooms
 from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.background import Background
 from gateway.chat.handlers import Chat
@@ -31,6 +32,7 @@ from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.reaper import Reaper
 from gateway.chat.sessions import Sessions
 from gateway.redis.address import is_cluster
+from gateway.rooms.empty_rooms import EmptyRooms
 from gateway.rooms.hub import Hub
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.routes import route_for
@@ -82,6 +84,8 @@ class Gateway:
     """Who is present; made when the worker starts."""
     reaper: Reaper
     """Heartbeats, and the clean-up after dead workers; made when the worker starts."""
+    empty_rooms: EmptyRooms
+    """Renews the positions of rooms in which nothing was ever said; made when the worker starts."""
     chat: Chat
     """The events of clients; made when the worker starts."""
     readiness: Readiness
@@ -136,6 +140,7 @@ class Gateway:
         await self.readiness.look()
         self._background.keep(self.readiness.run(), "readiness")
         self._background.keep(self.reaper.run(), "heartbeats")
+        self._background.keep(self.empty_rooms.run(), "positions of empty rooms")
         if redis.finder is not None:
             self._background.keep(redis.finder.watch(redis.drop), "watch for another primary")
         stack.push_async_callback(self.reaper.depart)
@@ -148,12 +153,13 @@ class Gateway:
         route = route_for(settings.redis.route, is_cluster(url))
         redis = connections(url, worker, route, settings)
         store, pubsub = redis.store, redis.pubsub
-        histories = Histories(store, settings.publish.position_ttl_s)
+        histories = Histories(store, settings.publish.position_ttl_s, settings.publish.empty_room_ttl_s)
         publisher = Publisher(store, route, replace(settings.publish, wait_s=settings.redis.timeout_s / 2))
         self.hub = Hub(
             pubsub, route, RedisSnapshots(histories, pubsub, redis.watch, route), timers,
             settings.presence.grace_s + IDLE_S, publisher.tell_position,
         )  # fmt: skip
+        self.empty_rooms = EmptyRooms(self.hub, histories)
         options, sessions = settings.presence, Sessions()
         presence, workers = Presence(store, worker), Workers(store, worker, options.worker_dead_s)
         notices = Notices(publisher, options)
@@ -163,6 +169,7 @@ class Gateway:
             sessions, self.hub, publisher, self.tracker, histories, settings.limits,
             settings.limits.rooms_per_connection, settings.redis.timeout_s * ANSWERED_WITHIN,
             Identities(Open(), nowhere, 25.0), self.engine.admission,
+            NewRooms(settings.access.new_rooms_per_user),
         )  # fmt: skip
         self.hub.start(self)
         self.readiness = Readiness(
