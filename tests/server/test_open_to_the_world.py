@@ -49,6 +49,7 @@ def test_check_says_it_and_does_not_fail(
     assert ("Open to the world" in capsys.readouterr().out) is is_open
 
 
+@pytest.mark.long
 @pytest.mark.system
 @pytest.mark.parametrize(("bind", "is_open"), [("0.0.0.0", True), ("127.0.0.1", False)])
 async def test_the_greeting_and_the_log_say_it(redis_url: str, bind: str, is_open: bool) -> None:
