@@ -5,6 +5,7 @@ Owns parsing. Promises that bad input raises `Refusal` and nothing else. Does no
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -151,15 +152,19 @@ _PARSERS: dict[str, Callable[[dict[str, Any], Sizes, Voice], Event]] = {
 
 
 def _name(data: dict[str, Any], field: str, most: int) -> str:
-    """A name in its one spelling. The length counts in that; much longer ones are not spelt at all: that takes a time
-    that grows with the square of what is written."""
+    """A name in its one spelling. Nearly always it is in it, and this is read with every message."""
     value = data.get(field)
-    if isinstance(value, str) and not value.isascii():
-        name = normal_form(_text(data, field, most * DECOMPOSED_MOST))
-        if len(name) > most:
-            raise Refusal("too_large", f"'{field}' has {len(name)} characters; {most} are allowed.")
-    else:
-        name = _text(data, field, most)
+    if isinstance(value, str) and value.isascii() and value.isprintable() and not value.isspace():
+        return _text(data, field, most)
+    return _spelt_name(data, field, most)
+
+
+def _spelt_name(data: dict[str, Any], field: str, most: int) -> str:
+    """The same for what has to be looked at. The length counts in the one spelling. What is much longer is refused
+    unspelt: spelling takes a time that grows with the square of the length."""
+    name = _text(data, field, sys.maxsize)
+    if len(name) > most * DECOMPOSED_MOST or len(name := normal_form(name)) > most:
+        raise Refusal("too_large", f"'{field}' has {len(name)} characters; {most} are allowed.")
     if not name.isprintable() and any(_is_control(letter) for letter in name):
         raise Refusal("bad_request", f"'{field}' must not contain control characters.")
     if not is_visible(name):
