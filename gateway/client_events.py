@@ -5,10 +5,12 @@ Owns parsing. Promises that bad input raises `Refusal` and nothing else. Does no
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from gateway.names import DECOMPOSED_MOST, is_visible, look_alike, normal_form
 from gateway.option_groups import Sizes
 from gateway.protocol import Position, Refusal
 
@@ -71,11 +73,13 @@ class Voice(NamedTuple):
 
     fixed_name     the only name that it may join with; None if it chooses
     default_name   the name that it joins with if it says none; None if it must say one
+    is_checked     whether it may not join under a name that a user holds who is in the room: where tokens count
     """
 
     events: tuple[str, ...] = EVENTS
     fixed_name: str | None = None
     default_name: str | None = None
+    is_checked: bool = False
 
 
 ANYBODY = Voice()
@@ -100,7 +104,7 @@ def _parse_join(data: dict[str, Any], sizes: Sizes, voice: Voice) -> Join:
     assert username is not None
     if voice.fixed_name is not None and username != voice.fixed_name:
         raise Refusal("forbidden", f"Your token names you {voice.fixed_name!r}.", room=room)
-    if username == sizes.system_name:
+    if look_alike(username, sizes.system_name):
         raise Refusal("name_taken_by_system", room=room)
     return Join(username, room, _position(data, "since"))
 
@@ -147,6 +151,27 @@ _PARSERS: dict[str, Callable[[dict[str, Any], Sizes, Voice], Event]] = {
 }
 
 
+def _name(data: dict[str, Any], field: str, most: int) -> str:
+    """A name in its one spelling. Nearly always it is in it, and this is read with every message."""
+    value = data.get(field)
+    if isinstance(value, str) and value.isascii() and value.isprintable() and not value.isspace():
+        return _text(data, field, most)
+    return _spelt_name(data, field, most)
+
+
+def _spelt_name(data: dict[str, Any], field: str, most: int) -> str:
+    """The same for what has to be looked at. The length counts in the one spelling. What is much longer is refused
+    unspelt: spelling takes a time that grows with the square of the length."""
+    name = _text(data, field, sys.maxsize)
+    if len(name) > most * DECOMPOSED_MOST or len(name := normal_form(name)) > most:
+        raise Refusal("too_large", f"'{field}' has {len(name)} characters; {most} are allowed.")
+    if not name.isprintable() and any(_is_control(letter) for letter in name):
+        raise Refusal("bad_request", f"'{field}' must not contain control characters.")
+    if not is_visible(name):
+        raise Refusal("bad_request", f"'{field}' must hold something that can be seen.")
+    return name
+
+
 def _text(data: dict[str, Any], field: str, most: int) -> str:
     value = data.get(field)
     if not isinstance(value, str):
@@ -161,19 +186,14 @@ def _text(data: dict[str, Any], field: str, most: int) -> str:
 
 
 def _room(data: dict[str, Any], sizes: Sizes) -> str:
-    room = _text(data, "room", sizes.room_max)
-    if not room.isprintable() and any(_is_control(letter) for letter in room):
-        raise Refusal("bad_request", "'room' must not contain control characters.")
+    room = _name(data, "room", sizes.room_max)
     if "{" in room or "}" in room:
         raise Refusal("bad_request", "'room' must not contain '{' or '}'.")
     return room
 
 
 def _username(data: dict[str, Any], sizes: Sizes) -> str:
-    username = _text(data, "username", sizes.username_max)
-    if not username.isprintable() and any(_is_control(letter) for letter in username):
-        raise Refusal("bad_request", "'username' must not contain control characters.")
-    return username
+    return _name(data, "username", sizes.username_max)
 
 
 def _is_control(letter: str) -> bool:

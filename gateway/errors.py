@@ -21,6 +21,14 @@ class StoreRefused(StoreError):
     """Redis answered with an error that trying again does not change."""
 
 
+class KeyReused(StoreError):
+    """The sender has used this idempotency key for another message; nothing was stored."""
+
+
+class NameTaken(StoreError):
+    """Another user, who has shown a token, is in the room under a name that looks like this one; nothing was stored."""
+
+
 class StoreMoved(StoreError):
     """A Cluster node answered MOVED or ASK: the command belongs to another node."""
 

@@ -55,8 +55,17 @@ def meta(room: str) -> bytes:
     return _beside(room, b"meta")
 
 
-def idempotency(room: str, key: str) -> bytes:
-    """String: the position that this idempotency key got."""
+def idempotency(room: str, user: str, username: str, key: str) -> bytes:
+    """String: the position that this sender's idempotency key got, and the digest of what it was sent with. A sender is
+    a user, or for guests, who have none, a username. Its length stands before it, so that no name and no key can be
+    written that make another sender's."""
+    sender = b"u%d:%b" if user else b"g%d:%b"
+    name = (user or username).encode()
+    return _beside(room, b"sent:" + sender % (len(name), name) + b":" + key.encode())
+
+
+def older_idempotency(room: str, key: str) -> bytes:
+    """The same of gateways that did not look at the sender: the position alone."""
     return _beside(room, b"idem:" + key.encode())
 
 
@@ -73,6 +82,11 @@ def older_members(room: str) -> bytes:
 def users(room: str) -> bytes:
     """Hash: username → number of its sessions. Saves reading all of `members` at each join and leave."""
     return _beside(room, b"users")
+
+
+def verified(room: str) -> bytes:
+    """Hash: skeleton of a verified user's name (`gateway/names.py`) → number of its sessions, and the user's id."""
+    return _beside(room, b"verified")
 
 
 def live(room: str) -> bytes:

@@ -36,7 +36,7 @@ MIB = 1024 * 1024
 
 def _system_name() -> Any:
     return option("GATEWAY_SYSTEM_NAME", "ChatBot", short_text(64),
-        "The name under which joins and leaves are announced; refused to people in exactly this spelling. "
+        "The name under which joins and leaves are announced; refused to people, with every name that looks like it. "
         "Change it to your product's.")
 
 
@@ -150,6 +150,9 @@ class PublishOptions:
     position_ttl_s: int = option("GATEWAY_POSITION_TTL_S", 60 * DAY_S, whole(1, 3650 * DAY_S, "s"),
         "How long the position of a quiet room is kept (60 days). Keep it above the history's: "
         "without it all who return are told `recovered: false`.")
+    empty_room_ttl_s: int = option("GATEWAY_EMPTY_ROOM_TTL_S", 900, whole(1, 30 * DAY_S, "s"),
+        "How long the position of a room in which nothing was ever said is kept once everybody has left (15 minutes). "
+        "Raise it when clients come back later to such rooms and must not be told `recovered: false`.")
     idempotency_ttl_s: int = option("GATEWAY_IDEMPOTENCY_TTL_S", 300, whole(1, 30 * DAY_S, "s"),
         "How long a repeated `idempotency_key` gets the first answer. Raise it when clients repeat for longer.")
     wait_replicas: int = option("GATEWAY_PUBLISH_WAIT_REPLICAS", 0, whole(0, 16, "replicas"),
@@ -211,11 +214,14 @@ class EngineOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessOptions:
-    """How many are let in."""
+    """How many are let in, and how many rooms each may make."""
 
     handshakes_per_s: int = option("GATEWAY_HANDSHAKES_PER_S", 2000, whole(0, 1_000_000, "a second"),
         "New sessions a second and worker; more wait for up to a second and are then answered 503. 0 is no limit. "
         "Lower it when a storm of reconnects overloads what is behind.")
+    new_rooms_per_user: int = option("GATEWAY_NEW_ROOMS_PER_USER", 500, whole(0, 1_000_000, "an hour"),
+        "How many rooms that did not exist one user may join in an hour, by each worker; for a guest, one connection. "
+        "More are `rate_limited`. 0 is no limit. Raise it for a service that opens rooms for others.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

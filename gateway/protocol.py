@@ -43,6 +43,7 @@ ERRORS: dict[str, ErrorKind] = {
     "forbidden": ErrorKind("You may not do that.", False),
     "not_joined": ErrorKind("Join the room first.", True),
     "name_taken_by_system": ErrorKind("That username belongs to the system.", False),
+    "name_taken": ErrorKind("Somebody in the room is known by that name, or one like it.", False),
     "room_limit": ErrorKind("This connection is in as many rooms as it may be.", False),
     "rate_limited": ErrorKind("Too much at once; wait a moment.", True),
     "gap": ErrorKind("Messages were missed and can no longer be read; the last ones follow.", False),

@@ -21,7 +21,8 @@ def test_the_history_has_the_name_that_the_old_service_gave_it(room: str) -> Non
 def test_a_rooms_keys_and_channel_share_its_lists_slot(room: str) -> None:
     names = [
         keys.meta(room),
-        keys.idempotency(room, "k"),
+        keys.idempotency(room, "", "ann", "k"),
+        keys.older_idempotency(room, "k"),
         keys.members(room, "w1"),
         keys.members(room, "w2"),
         keys.older_members(room),
@@ -29,12 +30,25 @@ def test_a_rooms_keys_and_channel_share_its_lists_slot(room: str) -> None:
         keys.live(room),
     ]
     assert {key_slot(name) for name in names} == {key_slot(keys.history(room))}
-    assert len({keys.history(room), *names}) == 8
+    assert len({keys.history(room), *names}) == 9
 
 
 @pytest.mark.parametrize("key", ["k", "{other}", "}", "a:b", "ä"])
 def test_an_idempotency_key_may_be_anything_without_leaving_the_slot(key: str) -> None:
-    assert key_slot(keys.idempotency("tea", key)) == key_slot(keys.history("tea"))
+    assert key_slot(keys.idempotency("tea", key, "", key)) == key_slot(keys.history("tea"))
+    assert key_slot(keys.idempotency("tea", "", key, key)) == key_slot(keys.history("tea"))
+
+
+def test_no_name_and_no_key_make_another_senders_idempotency_key() -> None:
+    words = ["a", "b", ":", "1", "u1:a", "g1:a", "g1:a:b", "a:b", "1:a", ":a", "a:", "é", "e", "{", "}"]
+    senders = [(word, "x") for word in words] + [("", word) for word in words]
+    made = [keys.idempotency("tea", *sender, key) for sender in senders for key in words]
+    made += [keys.older_idempotency("tea", key) for key in words]
+    assert len(set(made)) == len(made)
+
+
+def test_a_users_idempotency_keys_stay_when_the_name_changes() -> None:
+    assert keys.idempotency("tea", "42", "Ada", "k") == keys.idempotency("tea", "42", "Ada Byron", "k")
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -56,7 +70,8 @@ def names(room: str) -> list[bytes]:
     """All names but the history's."""
     beside = [
         keys.meta(room),
-        keys.idempotency(room, "k"),
+        keys.idempotency(room, "", "ann", "k"),
+        keys.older_idempotency(room, "k"),
         keys.members(room, "w1"),
         keys.users(room),
         keys.live(room),

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from gateway.access.identity import GUEST, Identity
+from gateway.access.new_rooms import NewRooms
 from gateway.admission import AdmissionControl
 from gateway.chat.identities import Identities
 from gateway.chat.memberships import Memberships
@@ -74,6 +75,7 @@ class Chat:
         limit_s: float,
         identities: Identities,
         admission: AdmissionControl | None = None,
+        new_rooms: NewRooms | None = None,
     ) -> None:
         self.sessions = sessions
         self._hub = hub  # the rooms of this worker
@@ -81,7 +83,8 @@ class Chat:
         self._tracker = tracker  # presence of this worker's sessions
         self._histories = histories  # what was stored
         self._sizes = sizes  # how long names and messages may be
-        self._memberships = Memberships(hub, tracker, rooms_max)
+        new_rooms = NewRooms(0) if new_rooms is None else new_rooms
+        self._memberships = Memberships(hub, tracker, histories, new_rooms, rooms_max)
         self._limit_s = limit_s  # the longest that an event may wait for the store
         self.identities = identities
         self._admission = admission or AdmissionControl()  # how many joins are begun at once

@@ -20,6 +20,7 @@ import structlog
 from gateway.access.identity import FindToken, Identifier, Identity, NotAdmitted, Undecided
 from gateway.chat.session import Session
 from gateway.client_events import ANYBODY, EVENTS_WITH_TOKENS, Refresh, Voice
+from gateway.names import normal_form
 from gateway.protocol import Refusal
 
 log = structlog.get_logger("gateway.chat")
@@ -49,7 +50,8 @@ class Identities:
         """Which events a client has, and under which names it may speak."""
         if not self._identifier.counts_tokens:
             return ANYBODY
-        return Voice(EVENTS_WITH_TOKENS, identity.name, identity.name or identity.user or None)
+        name = normal_form(identity.name) if identity.name is not None else None
+        return Voice(EVENTS_WITH_TOKENS, name, name or normal_form(identity.user) or None, True)
 
     def welcome(self, session: Session) -> None:
         """CONNECT was answered: who showed a token is told what it says."""

@@ -37,7 +37,7 @@ class Joining:
     """A session on its way into a room."""
 
     __slots__ = (
-        "_ack", "_change", "_has_read_again", "_is_answered", "_live", "_member", "_session", "_since",
+        "_ack", "_change", "_has_read_again", "_is_answered", "_live", "_member", "_session", "_since", "has_made_room",
     )  # fmt: skip
 
     def __init__(self, session: Session, member: Member[Room], event: Join, ack: int | None) -> None:
@@ -49,12 +49,13 @@ class Joining:
         self._change: Change | StoreError | None = None  # what presence answered; None until it has
         self._live: asyncio.Future[Change] = asyncio.get_running_loop().create_future()
         self._has_read_again = False
+        self.has_made_room = False  # there was no such room before
 
     async def run(self, hub: Hub, tracker: PresenceTracker) -> Change:
         """Returns what presence did, once the member is live. Raises a StoreError."""
         session, member = self._session, self._member
         room = member.room
-        tracker.enter(room.name, session.sid, member.username, self._on_entered)
+        tracker.enter(room.name, session.sid, member.username, self._on_entered, session.claimant)
         await hub.subscribed(room)
         room.with_snapshot(self._on_snapshot, self._since)
         try:
@@ -74,6 +75,7 @@ class Joining:
         change, live = self._change, self._live
         if live.done():
             return
+        self.has_made_room |= isinstance(snapshot, Snapshot) and snapshot.is_new
         if isinstance(snapshot, StoreError):
             live.set_exception(snapshot)
         elif isinstance(change, StoreError):

@@ -5,27 +5,39 @@ Owns that a join or a leave that failed half-way is put right: the store is told
 
 from __future__ import annotations
 
+import math
+import time
+
 import structlog
 
+from gateway.access.new_rooms import NewRooms
 from gateway.chat.joining import Joining
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
 from gateway.client_events import Join
+from gateway.errors import NameTaken
 from gateway.protocol import Refusal
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
 from gateway.rooms.room import Room
+from gateway.state.history import Histories
 from gateway.state.presence import Change
 
 log = structlog.get_logger("gateway.chat")
+
+TOO_MANY_NEW_ROOMS = "You have made too many rooms; wait, or join one that is there."
 
 
 class Memberships:
     """Joins and leaves of this worker's sessions."""
 
-    def __init__(self, hub: Hub, tracker: PresenceTracker, rooms_max: int) -> None:
+    def __init__(
+        self, hub: Hub, tracker: PresenceTracker, histories: Histories, new_rooms: NewRooms, rooms_max: int
+    ) -> None:
         self._hub = hub  # the rooms of this worker
         self._tracker = tracker  # presence of this worker's sessions
+        self._histories = histories  # whether a room has been there
+        self._new_rooms = new_rooms  # who has made how many
         self._rooms_max = rooms_max  # rooms of one connection
 
     async def join(self, session: Session, event: Join, ack: int | None) -> None:
@@ -39,7 +51,14 @@ class Memberships:
         elif len(session.rooms) >= self._rooms_max:
             raise Refusal("room_limit", f"A connection may be in {self._rooms_max} rooms.")
         else:
+            await self._check_new_rooms(session, event.room)
             await self._join_anew(session, event, ack)
+
+    async def _check_new_rooms(self, session: Session, room: str) -> None:
+        """Who has made too many rooms lately may join those that are there. Raises Refusal or a StoreError."""
+        wait_s = self._new_rooms.wait_s(_owner(session), time.monotonic())
+        if wait_s and not await self._histories.exists(room):
+            raise Refusal("rate_limited", TOO_MANY_NEW_ROOMS, retry_after_ms=math.ceil(wait_s * 1000))
 
     async def _join_anew(self, session: Session, event: Join, ack: int | None) -> None:
         """Joins a room that the session is not in, and announces it. A join that failed may have reached the store:
@@ -69,7 +88,13 @@ class Memberships:
         room = member.room
         room.joining += 1
         try:
-            return await Joining(session, member, event, ack).run(self._hub, self._tracker)
+            joining = Joining(session, member, event, ack)
+            change = await joining.run(self._hub, self._tracker)
+            if joining.has_made_room:
+                self._new_rooms.note(_owner(session), time.monotonic())
+            return change
+        except NameTaken as taken:
+            raise Refusal("name_taken") from taken
         finally:
             room.joining -= 1
             self._hub.release(room)
@@ -86,3 +111,8 @@ class Memberships:
         except BaseException:
             self._tracker.drop(room, session.sid, member.username)
             raise
+
+
+def _owner(session: Session) -> str:
+    """Who makes a room: a user, whatever its connections, or one connection of a guest."""
+    return f"user {session.identity.user}" if session.identity.user else session.sid

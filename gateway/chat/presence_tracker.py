@@ -71,7 +71,12 @@ class PresenceTracker:
     # -- joins and leaves
 
     def enter(
-        self, room: str, session: str, username: str, on_result: Callable[[Change | StoreError], None]
+        self,
+        room: str,
+        session: str,
+        username: str,
+        on_result: Callable[[Change | StoreError], None],
+        user: str | None = None,
     ) -> None:
         """A session joins a room; `on_result` gets what that did. The caller announces it once the member is live.
 
@@ -81,7 +86,7 @@ class PresenceTracker:
         if room not in self._rooms:
             self._rooms.add(room)
             self._workers.will_enter(room, partial(self._on_room_noted, room))
-        self._presence.enter(room, session, username, on_result)
+        self._presence.enter(room, session, username, on_result, user)
 
     def _on_room_noted(self, room: str, reply: Reply) -> None:
         if isinstance(reply, StoreError):
@@ -108,6 +113,10 @@ class PresenceTracker:
     async def is_present(self, room: str, username: str) -> bool:
         """Whether the room counts a user as present, from whatever connection. Raises a StoreError."""
         return await self._presence.has_user(room, username)
+
+    async def holders(self, room: str, username: str) -> set[str]:
+        """The ids of users in a room who hold a name that looks like this one. Raises a StoreError."""
+        return await self._presence.holders(room, username)
 
     # -- dropped connections
 

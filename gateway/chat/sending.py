@@ -7,8 +7,8 @@ Owns who may send into a room. A member may, under the name that it joined with.
     It is taken if it names a `username` that the room still counts as present: the one whose connection dropped is,
     until the grace period is over or, where its worker died, until that was cleaned up after.
 
-Nobody can do more by that than by `join`, which takes any name: who says to be Ada could join as Ada first. A
-connection that has asked to join a room must be in the room, as before.
+Nobody can do more by that than by `join`: who says to be Ada could join as Ada first. Where tokens count and Ada has
+shown one, others can do neither. A connection that has asked to join a room must be in the room, as before.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from gateway.chat.answers import Answers
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
 from gateway.client_events import Send
-from gateway.errors import StoreError, StoreUnavailable
+from gateway.errors import KeyReused, StoreError, StoreUnavailable
 from gateway.protocol import Refusal, acknowledgement_packet, entry_head
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
-from gateway.rooms.publisher import Publisher
+from gateway.rooms.publisher import Once, Publisher
 from gateway.rooms.room import Room
 
 log = structlog.get_logger("gateway.chat")
+
+KEY_REUSED = "You have sent another message with this 'idempotency_key'."
 
 
 class Sending:
@@ -49,6 +51,9 @@ class Sending:
         username = event.username or session.voice.fixed_name
         if username is None or not await self._tracker.is_present(event.room, username):
             raise Refusal("not_joined")
+        claimant = session.claimant
+        if claimant is not None and await self._tracker.holders(event.room, username) - {claimant}:
+            raise Refusal("name_taken")
         room = self._hub.room(event.room)
         self._publish(session, room, username, event, ack)
         self._hub.release(room)  # nobody may be in it here, or ever come
@@ -66,12 +71,17 @@ class Sending:
                 self._answers.add(session, acknowledgement_packet(ack, answer))
 
         session.unanswered += 1
-        self._publisher.publish(room, head, event.idempotency_key, on_result)
+        key = event.idempotency_key
+        once = None if key is None else Once(session.identity.user, username, key, event.message)
+        self._publisher.publish(room, head, once, on_result)
 
 
 def _refuse(session: Session, event: Send, ack: int | None, error: StoreError) -> None:
+    about = {"event": "send", "room": event.room, "idempotency_key": event.idempotency_key}
+    if isinstance(error, KeyReused):
+        session.refuse(Refusal("bad_request", KEY_REUSED, reason="key_reused"), ack, **about)
+        return
     code = "unavailable" if isinstance(error, StoreUnavailable) else "internal"
     if code == "internal":
         log.error("publish_failed", session=session.sid, room=event.room, reason=str(error))
-    about = {"event": "send", "room": event.room, "idempotency_key": event.idempotency_key}
     session.refuse(Refusal(code), ack, **about)

@@ -69,6 +69,12 @@ class Session:
         self.unanswered = 0
         self.expiry: asyncio.TimerHandle | None = None
 
+    @property
+    def claimant(self) -> str | None:
+        """Who takes a name when this session joins: the user's id, empty for a guest; None where tokens do not count,
+        and anybody may have any name."""
+        return self.identity.user if self.voice.is_checked else None
+
     def on_connected(self, data: Any) -> Awaitable[None] | None:
         return self._handler.on_connected(self, data)
 

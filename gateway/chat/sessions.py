@@ -12,11 +12,12 @@ from gateway.chat.session import Session
 
 
 class Membership(NamedTuple):
-    """A session in a room, and the username under which it joined."""
+    """A session in a room, the username under which it joined, and whose it is: see `Session.claimant`."""
 
     room: str
     session: str
     username: str
+    user: str | None = None
 
 
 class Sessions:
@@ -67,7 +68,7 @@ class Sessions:
     def everyone(self) -> list[Membership]:
         """Every membership on this worker."""
         return [
-            Membership(room, session.sid, member.username)
+            Membership(room, session.sid, member.username, session.claimant)
             for session in self._by_id.values()
             for room, member in session.rooms.items()
         ]

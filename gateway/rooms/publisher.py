@@ -7,10 +7,13 @@ commands of one turn of the event loop leave in one write (the connection sees t
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from gateway import keys
-from gateway.errors import StoreError, StoreUnavailable
+from gateway.errors import KeyReused, StoreError, StoreUnavailable
 from gateway.interfaces import CommandStore, Reply
 from gateway.metrics import acknowledged, published, unavailable
 from gateway.option_groups import PublishOptions
@@ -22,7 +25,33 @@ from gateway.state.history import new_epoch
 from gateway.state.scripts import PUBLISH
 
 PER_MESSAGE = 5
-"""Arguments of the publish script that differ from message to message: what was observed (4), and the entry's head."""
+"""Arguments of the publish script that differ from message to message: what was observed (4), and the entry's head.
+With an idempotency key there is one more: the digest."""
+
+_EVALSHA = b"$7\r\nEVALSHA\r\n$%d\r\n%b\r\n" % (len(PUBLISH.digest), PUBLISH.digest)
+
+LOOKS_BACK_S = 3600.0
+"""How long after its start a worker looks also for what older gateways stored under an idempotency key: longer than a
+rolling update takes. Afterwards it would cost each such send a twentieth more of Redis' time, for nothing."""
+
+KEY_REUSED = b"!"
+"""What the script answers when the sender has used the idempotency key for another message."""
+
+
+class Once(NamedTuple):
+    """What tells a message that is sent again from another one: who sends it, its key, and its text."""
+
+    user: str
+    username: str
+    key: str
+    message: str
+
+    @property
+    def content(self) -> bytes:
+        """A digest of sender and text: 80 bits, as nobody but the sender could gain by two that are alike."""
+        text = f"{self.user or self.username}\0{self.message}"
+        return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:20].encode()
+
 
 OnPublished = Callable[[str | StoreError], None]
 
@@ -30,24 +59,35 @@ OnPublished = Callable[[str | StoreError], None]
 class Publisher:
     """Publishes messages and notices to rooms."""
 
-    def __init__(self, store: CommandStore, route: Route, options: PublishOptions) -> None:
+    def __init__(
+        self,
+        store: CommandStore,
+        route: Route,
+        options: PublishOptions,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._route = route
         self._options = options
+        self._clock = clock
+        # Until then gateways may live that store idempotency keys without their senders.
+        self._looks_back_until_s = clock() + LOOKS_BACK_S
 
-    def publish(self, room: Room, head: bytes, idempotency_key: str | None, on_result: OnPublished) -> None:
+    def publish(self, room: Room, head: bytes, once: Once | None, on_result: OnPublished) -> None:
         """Stores an entry, given up to its time (`protocol.entry_head`), tells the room, and calls `on_result` with the
-        position `<epoch>:<seq>` or the error."""
+        position `<epoch>:<seq>` or the error. With `once`, what was stored before is not stored again."""
         published.add(1)
         history = keys.history(room.name)
         tail = _per_message(room, head)
-        if idempotency_key is None:
-            command = (room.publish_head or self._head(room, None)) + tail
+        if once is None:
+            command = (room.publish_head or self._head(room)) + tail
         else:
-            command = self._head(room, idempotency_key) + tail
+            command = self._once_head(room, once) + tail + _bulk(once.content)
 
         def answered(reply: Reply) -> None:
-            if isinstance(reply, bytes):
+            if reply == KEY_REUSED:
+                on_result(KeyReused())
+            elif isinstance(reply, bytes):
                 acknowledged.add(1)
                 self._numbered(room, reply, head, on_result)
             else:
@@ -84,22 +124,31 @@ class Publisher:
         room.detector.acknowledged(epoch, int(seq), whole_entry(head, created_ms))
         on_result(position)
 
-    def _head(self, room: Room, idempotency_key: str | None) -> bytes:
-        """The command up to the arguments that differ from message to message."""
+    def _head(self, room: Room) -> bytes:
+        """The command of a message without a key, up to the arguments that differ from message to message."""
         options, name = self._options, room.name
-        names = [keys.history(name), keys.meta(name)]
-        if idempotency_key is not None:
-            names.append(keys.idempotency(name, idempotency_key))
         arguments = [
-            b"EVALSHA", PUBLISH.digest, b"%d" % len(names), *names,
+            b"EVALSHA", PUBLISH.digest, b"2", keys.history(name), keys.meta(name),
             self._route.publish_verb, self._route.channel(name), *self._route.wrapping(name), room.name_json,
             b"%d" % options.history_messages, b"%d" % options.history_ttl_s, b"%d" % options.position_ttl_s,
             b"%d" % options.idempotency_ttl_s, new_epoch().encode(), b"1" if self._store.has_origins else b"",
         ]  # fmt: skip
         head = b"*%d\r\n" % (len(arguments) + PER_MESSAGE) + b"".join(map(_bulk, arguments))
-        if idempotency_key is None:
-            room.publish_head = head
+        room.publish_head = head
         return head
+
+    def _once_head(self, room: Room, once: Once) -> bytes:
+        """The same of a message with a key: the keys are one or two more, and the arguments one more."""
+        name = room.name
+        both = _bulk(keys.history(name)) + _bulk(keys.meta(name))
+        before, _, arguments = (room.publish_head or self._head(room)).partition(both)
+        more = _bulk(keys.idempotency(name, once.user, once.username, once.key))
+        if is_looking_back := self._clock() < self._looks_back_until_s:
+            more += _bulk(keys.older_idempotency(name, once.key))
+        count = int(before[1 : before.index(b"\r")]) + 2 + is_looking_back
+        return b"".join(
+            (b"*%d\r\n" % count, _EVALSHA, _bulk(b"4" if is_looking_back else b"3"), both, more, arguments)
+        )
 
     def _with_replicas(self, key: bytes, command: bytes, answered: Callable[[Reply], None]) -> None:
         """The same with WAIT behind it: a message that too few replicas have is `unavailable`, though stored."""

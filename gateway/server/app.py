@@ -21,6 +21,7 @@ from aiohttp import web
 
 from gateway import keys
 from gateway.access.limits import Bucket
+from gateway.access.new_rooms import NewRooms
 from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.background import Background
 from gateway.chat.handlers import Chat
@@ -30,6 +31,7 @@ from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.reaper import Reaper
 from gateway.chat.sessions import Sessions
 from gateway.redis.address import is_cluster
+from gateway.rooms.empty_rooms import EmptyRooms
 from gateway.rooms.hub import Hub
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.routes import route_for
@@ -83,6 +85,8 @@ class Gateway:
     """Who is present; made when the worker starts."""
     reaper: Reaper
     """Heartbeats, and the clean-up after dead workers; made when the worker starts."""
+    empty_rooms: EmptyRooms
+    """Renews the positions of rooms in which nothing was ever said; made when the worker starts."""
     chat: Chat
     """The events of clients; made when the worker starts."""
     identified: Identification
@@ -140,6 +144,7 @@ class Gateway:
         await self.readiness.look()
         self._background.keep(self.readiness.run(), "readiness")
         self._background.keep(self.reaper.run(), "heartbeats")
+        self._background.keep(self.empty_rooms.run(), "positions of empty rooms")
         if redis.finder is not None:
             self._background.keep(redis.finder.watch(redis.drop), "watch for another primary")
         stack.push_async_callback(self.reaper.depart)
@@ -159,13 +164,14 @@ class Gateway:
         route = route_for(settings.redis.route, is_cluster(url))
         redis = connections(url, worker, route, settings)
         store, pubsub = redis.store, redis.pubsub
-        histories = Histories(store, settings.publish.position_ttl_s)
+        histories = Histories(store, settings.publish.position_ttl_s, settings.publish.empty_room_ttl_s)
         publisher = Publisher(store, route, replace(settings.publish, wait_s=settings.redis.timeout_s / 2))
         self.identified = identification_of(settings, store, self._background)
         self.hub = Hub(
             pubsub, route, RedisSnapshots(histories, pubsub, redis.watch, route), timers,
             settings.presence.grace_s + IDLE_S, publisher.tell_position,
         )  # fmt: skip
+        self.empty_rooms = EmptyRooms(self.hub, histories)
         options, sessions = settings.presence, Sessions()
         presence, workers = Presence(store, worker), Workers(store, worker, options.worker_dead_s)
         notices = Notices(publisher, options)
@@ -175,7 +181,7 @@ class Gateway:
             sessions, self.hub, publisher, self.tracker, histories, settings.limits,
             settings.limits.rooms_per_connection, settings.redis.timeout_s * ANSWERED_WITHIN,
             Identities(self.identified.identifier, self.identified.find_token, settings.identity.grace_s),
-            self.engine.admission,
+            self.engine.admission, NewRooms(settings.access.new_rooms_per_user),
         )  # fmt: skip
         self.hub.start(self)
         self.readiness = Readiness(

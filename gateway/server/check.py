@@ -27,7 +27,7 @@ from gateway.option_types import SettingsError
 from gateway.redis.address import is_cluster
 from gateway.redis.sentinel import SentinelFinder
 from gateway.rooms.routes import route_for
-from gateway.server import logs
+from gateway.server import greeting, logs
 from gateway.server.check_connections import WAIT_S, Server, Store, open_store
 from gateway.server.connections import Connections, connections, login_of
 from gateway.server.embedded_folder import running_url, state_folder
@@ -80,6 +80,8 @@ async def _print_all(url: str, settings: Settings) -> None:
                 click.echo(_line(heading, text))
         except Wrong as untold:
             click.echo(_line("note", str(untold)))
+    if (sentence := greeting.open_to_the_world([settings.server.host], settings)) is not None:
+        click.echo(_line("warning", sentence))
 
 
 def _line(heading: str, text: str) -> str:

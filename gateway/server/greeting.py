@@ -1,14 +1,17 @@
 """What the person who started the gateway reads first.
 
-Owns two texts. The master says at once where it listens and where rooms are kept, because both are true then. What to
+Owns three texts. The master says at once where it listens and where rooms are kept, because both are true then. What to
 try next is left in the workers' folder; the first worker that is ready takes it and says it, for all. So nobody is told
-to try what does not work yet. Never shows a password.
+to try what does not work yet. A gateway that is open to the world says that, too. Never shows a password.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import socket
+from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gateway.identity_options import is_configured
 from gateway.option_groups import ServerOptions
@@ -62,6 +65,40 @@ def is_listening(port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+def open_to_the_world(hosts: Iterable[str], settings: Settings) -> str | None:
+    """What is to be said of a gateway that lets in everybody who reaches it, and scripts of every page, at an address
+    that others than this machine and its private network may reach; None if it is not such a one."""
+    if (
+        not is_anybody_let_in(settings)
+        or "*" not in settings.engine.origins
+        or not any(map(_is_public, hosts))
+    ):
+        return None
+    return (
+        "Open to the world: whoever reaches this gateway may join any room under any name, and so may scripts of every "
+        "page (GATEWAY_AUTH=off, GATEWAY_ORIGINS=*). To let in this machine only: gateway --host 127.0.0.1"
+    )
+
+
+def is_anybody_let_in(settings: Settings) -> bool:
+    """Whether nobody is asked who it is. There are no tokens yet."""
+    return True
+
+
+def host_of(address: str) -> str:
+    """The host of an address as gunicorn writes it."""
+    return urlsplit(address).hostname or ""
+
+
+def _is_public(host: str) -> bool:
+    """A name may stand for any address, but for this machine's own."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host not in ("", "localhost")
+    return address.is_unspecified or not (address.is_private or address.is_loopback or address.is_link_local)
 
 
 def shown(address: str, is_tls: bool = False) -> str:

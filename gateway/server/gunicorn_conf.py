@@ -96,6 +96,10 @@ def when_ready(server: Any) -> None:
     ready: until then it would not work."""
     addresses = [greeting.shown(str(listener), server.cfg.is_ssl) for listener in server.LISTENERS]
     print(greeting.listening(addresses, server.num_workers, _settings), flush=True)
+    hosts = [greeting.host_of(str(listener)) for listener in server.LISTENERS]
+    if (sentence := greeting.open_to_the_world(hosts, _settings)) is not None:
+        print(sentence, flush=True)
+        _log.warning("open_to_the_world", hosts=hosts, see="docs/security.md")
     greeting.leave(os.environ[variable_of("server.run_dir")], addresses, _settings.server)
 
 

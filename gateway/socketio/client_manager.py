@@ -21,6 +21,7 @@ from gateway import keys
 from gateway.background import Background
 from gateway.interfaces import ChatRooms, CommandStore, PubSub
 from gateway.metrics import emits_refused
+from gateway.names import normal_form
 from gateway.rooms.hub import Hub
 from gateway.socketio.foreign import NODES, Unreadable, read_message
 
@@ -168,7 +169,9 @@ class ClientManager(socketio.AsyncRedisManager):  # type: ignore[misc]
         for sid, eio_sid in super().get_participants(namespace, room):
             seen.add(sid)
             yield sid, eio_sid
-        chat = self._hub.rooms.get(room) if self._hub and namespace == "/" and isinstance(room, str) else None
+        chat = None
+        if self._hub and namespace == "/" and isinstance(room, str):
+            chat = self._hub.rooms.get(normal_form(room))
         for member in list(chat.members.values()) if chat is not None else ():
             if member.session not in seen:
                 yield member.session, member.socket.sid
@@ -199,7 +202,7 @@ class ClientManager(socketio.AsyncRedisManager):  # type: ignore[misc]
     async def _take_out(self, message: dict[str, Any], sids: list[str]) -> None:
         room = message["room"]
         if self._chat is not None and (message.get("namespace") or "/") == "/" and isinstance(room, str):
-            await asyncio.gather(*(self._chat.take_out(sid, room) for sid in sids))
+            await asyncio.gather(*(self._chat.take_out(sid, normal_form(room)) for sid in sids))
 
     # -- emits
 

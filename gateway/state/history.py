@@ -14,6 +14,8 @@ from typing import NamedTuple
 from gateway import keys
 from gateway.interfaces import CommandStore
 from gateway.protocol import Position, readable_entry
+from gateway.redis.connection import pack
+from gateway.state.batches import all_replies
 from gateway.state.scripts import SNAPSHOT
 
 NO_POSITION = Position("", 0)
@@ -24,7 +26,7 @@ class Snapshot:
     """A room at one moment: its position and its last entries, oldest first, as stored but each readable.
 
     `has_begun` says that Redis had lost something of the room, and that its epoch began with this reading. Entries
-    before `from_seq` were not read.
+    before `from_seq` were not read. `is_new`: there was no such room before.
     """
 
     epoch: str
@@ -32,6 +34,7 @@ class Snapshot:
     entries: Sequence[bytes]
     has_begun: bool = False
     from_seq: int = 0
+    is_new: bool = False
 
     @property
     def position(self) -> Position:
@@ -103,9 +106,11 @@ def new_epoch() -> str:
 class Histories:
     """Reads snapshots of rooms."""
 
-    def __init__(self, store: CommandStore, position_ttl_s: int) -> None:
+    def __init__(self, store: CommandStore, position_ttl_s: int, empty_ttl_s: int = 900) -> None:
+        """`empty_ttl_s` is how long the position of a room is kept in which nothing was ever said."""
         self._store = store
         self._position_ttl_s = position_ttl_s
+        self.empty_ttl_s = min(empty_ttl_s, position_ttl_s)
 
     def server(self, key: bytes) -> str:
         """Which server process holds a key; empty while there is no connection to it."""
@@ -131,6 +136,19 @@ class Histories:
             self._position_ttl_s,
             wanted.epoch,
             wanted.seq,
+            self.empty_ttl_s,
         )
         entries = [readable_entry(entry) for entry in reply[2]]
-        return Snapshot(reply[0].decode(), int(reply[1]), entries, bool(reply[3]), reply[4])
+        return Snapshot(reply[0].decode(), int(reply[1]), entries, bool(reply[3]), reply[4], bool(reply[5]))
+
+    async def exists(self, room: str) -> bool:
+        """Whether anybody has been in a room lately, or has ever said something there. Raises a StoreError."""
+        key = keys.history(room)
+        return bool(await self._store.call(key, "EXISTS", key, keys.meta(room)))
+
+    async def keep_empty(self, rooms: Sequence[str]) -> None:
+        """Rooms in which nothing was ever said keep their positions for their time from now on. One in which something
+        was said meanwhile keeps the longer time that it has. What the store does not do is left."""
+        names = [keys.meta(room) for room in rooms]
+        commands = [(name, pack(b"EXPIRE", name, self.empty_ttl_s, b"GT")) for name in names]
+        await all_replies(self._store, commands)

@@ -3,6 +3,9 @@
 Owns the members (sessions) and users (names) of rooms. A user is in a room while one of its sessions is. A session
 whose connection dropped counts until it is taken out, when its grace period is over. The scripts decide what is
 announced, the first session of a user and the last one; the caller publishes it.
+
+Where tokens count, a session comes with its user's id, empty for a guest. A user then holds every name that looks like
+its own while it is in the room: nobody else comes in under one.
 """
 
 from __future__ import annotations
@@ -11,12 +14,14 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
 from gateway import keys
-from gateway.errors import StoreError
+from gateway.errors import NameTaken, StoreError
 from gateway.interfaces import CommandStore, Reply
+from gateway.names import skeletons
 from gateway.redis.connection import settle
 from gateway.state.batches import all_replies
 from gateway.state.scripts import MEMBERS, PRESENCE_AWAY, PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_SWEEP
@@ -46,6 +51,9 @@ class Swept:
 SWEEP_MAX = 100
 """Sessions that one script takes out: under half a millisecond, in which everybody waits."""
 
+NAME_TAKEN = -2
+"""What the script answers to a join under a name that another user holds."""
+
 SAME_CURSOR = "again"
 """What the script answers instead of the cursor 0, which would mean that all is done."""
 
@@ -58,37 +66,59 @@ class Presence:
         self._worker = worker
 
     def enter(
-        self, room: str, session: str, username: str, on_result: Callable[[Change | StoreError], None]
+        self,
+        room: str,
+        session: str,
+        username: str,
+        on_result: Callable[[Change | StoreError], None],
+        user: str | None = None,
     ) -> None:
-        """Puts a session into a room; `on_result` gets what that did. A session that is there already is refreshed, and
-        not announced. On one server, what is submitted for the room afterwards is answered afterwards."""
-        key, command = self._join_command(room, session, username)
+        """Puts a session into a room; `on_result` gets what that did, NameTaken if another user holds the name. A
+        session that is there already is refreshed, and not announced. On one server, what is submitted for the room
+        afterwards is answered afterwards. `user` is None where tokens do not count."""
+        claim = () if user is None else (user, *skeletons(username))
+        key, command = self._join_command(room, session, username, user, claim)
 
         def answered(reply: Reply) -> None:
-            on_result(reply if isinstance(reply, StoreError) else _change(reply))
+            on_result(reply if isinstance(reply, StoreError) else _entered(reply))
 
         self._store.submit(key, command, answered)
 
-    async def join_all(self, memberships: Sequence[tuple[str, str, str]]) -> list[Change | StoreError]:
-        """Puts many sessions into rooms (room, session, username); returns what that did to each."""
+    async def join_all(
+        self, memberships: Sequence[tuple[str, str, str, str | None]]
+    ) -> list[Change | StoreError]:
+        """Puts many sessions back into rooms (room, session, username, user); returns what that did to each. Who was in
+        is not asked again whether it may have its name."""
         replies = await all_replies(self._store, [self._join_command(*one) for one in memberships])
         return [reply if isinstance(reply, StoreError) else _change(reply) for reply in replies]
 
-    def _join_command(self, room: str, session: str, username: str) -> tuple[bytes, bytes]:
+    def _join_command(
+        self, room: str, session: str, username: str, user: str | None = None, claim: tuple[str, ...] = ()
+    ) -> tuple[bytes, bytes]:
         """With its first key."""
-        member = {"username": username, "since": int(time.time() * 1000)}
-        names = (keys.members(room, self._worker), keys.users(room))
-        return names[0], PRESENCE_JOIN.command(names, session, orjson.dumps(member), username)
+        member: dict[str, Any] = {"username": username, "since": int(time.time() * 1000)}
+        names: tuple[bytes, ...] = (keys.members(room, self._worker), keys.users(room))
+        if user is not None:
+            names += (keys.verified(room),)
+        if user:
+            member |= {"user": user, "looks": skeletons(username)}
+        return names[0], PRESENCE_JOIN.command(names, session, orjson.dumps(member), username, *claim)
 
-    async def join(self, room: str, session: str, username: str) -> Change:
+    async def join(self, room: str, session: str, username: str, user: str | None = None) -> Change:
         """The same as `enter`, waited for."""
         answer: asyncio.Future[Change] = asyncio.get_running_loop().create_future()
-        self.enter(room, session, username, settle(answer))
+        self.enter(room, session, username, settle(answer), user)
         return await answer
+
+    async def holders(self, room: str, username: str) -> set[str]:
+        """The ids of users in a room who hold a name that looks like this one."""
+        key = keys.verified(room)
+        held = await self._store.call(key, "HMGET", key, *skeletons(username))
+        return {one.partition(b" ")[2].decode() for one in held if one is not None}
 
     async def leave(self, room: str, session: str) -> Change:
         """Takes a session out."""
-        names = (keys.members(room, self._worker), keys.users(room))
+        names = (keys.members(room, self._worker), keys.users(room), keys.verified(room))
         return _change(await self._store.run(PRESENCE_LEAVE, names, session))
 
     async def away(self, room: str, session: str) -> None:
@@ -111,7 +141,7 @@ class Presence:
         commands = []
         for room, cursor in rooms:
             members = keys.older_members(room) if is_older else keys.members(room, worker)
-            whose, names = worker if is_older else "", (members, keys.users(room))
+            whose, names = worker if is_older else "", (members, keys.users(room), keys.verified(room))
             arguments = (whose, cursor.removeprefix(SAME_CURSOR) or "0", SWEEP_MAX)
             commands.append((members, PRESENCE_SWEEP.command(names, *arguments)))
         replies = await all_replies(self._store, commands)
@@ -126,6 +156,10 @@ class Presence:
         """Up to `most` usernames of a room, and how many users it has."""
         reply = await self._store.run(MEMBERS, (keys.users(room),), most)
         return [name.decode() for name in reply[0]], reply[1]
+
+
+def _entered(reply: Reply) -> Change | NameTaken:
+    return NameTaken() if reply[0] == NAME_TAKEN else _change(reply)
 
 
 def _change(reply: Reply) -> Change:

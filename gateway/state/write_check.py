@@ -57,5 +57,5 @@ class WriteCheck:
     def _in_a_room(self, number: int) -> list[asyncio.Future[Reply]]:
         """What messages need."""
         name, key = room(number), history_key(number)
-        all_keys = (key, keys.meta(name), keys.idempotency(name, "ready"))
+        all_keys = (key, keys.meta(name), keys.idempotency(name, "", "", "ready"))
         return [self._store.run(READY, all_keys, self._publish_verb, keys.live(name), self._worker)]

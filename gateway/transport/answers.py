@@ -60,7 +60,7 @@ def response(answer: Answer, cors_headers: Iterable[tuple[str, str]], accepted: 
     made.headers["Cache-Control"] = "no-store"
     if len(body) >= COMPRESSED_FROM_BYTES and accepts_gzip(accepted):
         made.enable_compression(web.ContentCoding.gzip)
-        made.headers["Vary"] = "Accept-Encoding"
+        made.headers.add("Vary", "Accept-Encoding")
     return made
 
 
@@ -71,15 +71,6 @@ def accepts_gzip(accepted: str) -> bool:
         if name.strip() in ("gzip", "x-gzip"):
             return not re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight)
     return False
-
-
-def cors_environ(request: web.Request) -> dict[str, str]:
-    """What python-engineio wants to know of a request to name the CORS headers of its answer."""
-    environ = {"REQUEST_METHOD": request.method}
-    for header in ("Origin", "Access-Control-Request-Headers"):
-        if header in request.headers:
-            environ[_wsgi_name(header)] = request.headers[header]
-    return environ
 
 
 def handshake_environ(request: web.Request, client_address: str | None) -> dict[str, str]:

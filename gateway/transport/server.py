@@ -7,7 +7,7 @@ whatever it holds, and that nothing here keeps the request of a handshake alive.
 Every seam into a library is named here; `tests/socketio/test_seams.py` fails when one moves.
 
     python-engineio 4.15.1   AsyncServer: handle_request, sockets, handlers, transports, allow_upgrades, reason, attach,
-                             generate_id, _trigger_event, _cors_headers (server.py)
+                             generate_id, _trigger_event (server.py)
                              AsyncSocket: send, receive, close, closed, closing, connected, upgraded, upgrading,
                              session, check_ping_timeout (library_socket.py); Packet: encode(b64=…), binary (codec.py)
     python-socketio 5.18.1   AsyncServer: _engineio_server_class, _handle_eio_message, _handle_connect,
@@ -55,6 +55,7 @@ from gateway.transport.gate import OpenGate
 from gateway.transport.heartbeats import Heartbeats
 from gateway.transport.hijack import Hijacked, request_tail
 from gateway.transport.library_socket import SocketState
+from gateway.transport.origins import cors_headers, is_allowed
 from gateway.transport.paths import serve_path, take_turns
 from gateway.transport.proxies import Proxies
 from gateway.transport.refusals import Refusals
@@ -81,11 +82,10 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
     ) -> None:
         """Without a `gate` every handshake is admitted."""
         self.options = options or EngineOptions()
-        origins = self.options.origins
         kwargs.update(
             async_mode="aiohttp",
             monitor_clients=False,
-            cors_allowed_origins="*" if "*" in origins else list(origins),
+            cors_allowed_origins=[],  # the library says nothing of origins: see origins.py
             ping_interval=self.options.ping_interval_s,
             ping_timeout=self.options.ping_timeout_s,
             max_http_buffer_size=self.options.max_payload_bytes,
@@ -128,7 +128,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         origin, query = request.headers.get("Origin"), request.query
         if request.method == "OPTIONS":
             return self._respond(request, answers.OPTIONS_OK)
-        if origin is not None and not self._is_allowed(origin):
+        if not is_allowed(origin, self.options.origins):
             return self._respond(request, answers.ORIGIN_NOT_ALLOWED)
         if query.get("transport", "") not in self.transports:
             return self._respond(request, answers.UNKNOWN_TRANSPORT)
@@ -162,7 +162,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         if await self._gate.pass_on(request, None):
             return Hijacked()
         self._note_refusal(request, refusal.get(answers.REASON, "other"))
-        refusal.headers.extend(self._cors(request))
+        refusal.headers.extend(cors_headers(request, self.options.origins))
         return refusal
 
     async def _open(self, request: web.Request) -> web.StreamResponse:
@@ -242,19 +242,11 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         if answer[0] != 200:
             self._note_refusal(request, answers.REASONS.get(answer, "other"))
         headers = request.headers
-        cors = self._cors(request) if "Origin" in headers else ()
+        cors = cors_headers(request, self.options.origins)
         return answers.response(answer, cors, headers.get("Accept-Encoding", ""))
 
     def _note_refusal(self, request: web.Request, reason: str) -> None:
         self.refusals.note(request, reason, self._client_address(request), time.monotonic())
-
-    def _is_allowed(self, origin: str) -> bool:
-        """Whether pages of that origin may connect. The header Host says nothing: a page that has bent a name of its
-        own to this address (DNS rebinding) sends its own name there, too."""
-        return "*" in self.options.origins or origin in self.options.origins
-
-    def _cors(self, request: web.Request) -> list[tuple[str, str]]:
-        return list(self._cors_headers(answers.cors_environ(request)))
 
     def _client_address(self, request: web.Request) -> str | None:
         return self._proxies.client(request.remote or "", request.headers.getall("X-Forwarded-For", ()))

@@ -54,6 +54,30 @@ async def test_since_recovers_exactly_what_was_missed(worker: ChatWorker, room: 
     assert (other["recovered"], ben.messages()[3:]) == (False, ["m0", "m1", "m2", "m3"])
 
 
+async def test_a_key_of_another_message_is_a_bad_request_and_names_its_reason(
+    worker: ChatWorker, room: str
+) -> None:
+    ann = worker.connect()
+    await ann.join(room)
+    await ann.send(room, "once", idempotency_key="k1")
+    answer = await ann.send(room, "twice", idempotency_key="k1")
+    assert (answer["ok"], answer["code"], answer["reason"]) == (False, "bad_request", "key_reused")
+    error = ann.events("error")[-1]
+    assert (error["code"], error["reason"], error["idempotency_key"], error["event"]) == (
+        "bad_request", "key_reused", "k1", "send",
+    )  # fmt: skip
+    assert ann.messages() == ["once"]
+
+
+async def test_nobody_takes_anothers_message_by_guessing_its_key(worker: ChatWorker, room: str) -> None:
+    ann, eve = worker.connect(), worker.connect()
+    await ann.join(room)
+    await eve.join(room, "eve")
+    taken = await eve.send(room, "what ann will say", idempotency_key="k1")
+    mine = await ann.send(room, "what ann will say", idempotency_key="k1")
+    assert (mine["ok"], mine["id"] != taken["id"]) == (True, True)
+
+
 async def test_the_same_idempotency_key_stores_nothing_again(worker: ChatWorker, room: str) -> None:
     ann = worker.connect()
     await ann.join(room)
@@ -172,4 +196,4 @@ async def test_a_closed_connection_is_forgotten(worker: ChatWorker, room: str) -
     sessions = worker.sessions
     assert ben.sid not in sessions
     assert (sessions.is_in(room, ben.sid), sessions.is_in(room, ann.sid)) == (False, True)
-    assert sessions.everyone() == [(room, ann.sid, "ann")]
+    assert sessions.everyone() == [(room, ann.sid, "ann", None)]

@@ -151,7 +151,7 @@ async def test_scripts_that_are_flushed_all_the_time_lose_no_answer(server: Valk
         return True
 
     await until(is_served, what="the scripts are there again")
-    assert served == [[b"epoch", b"0", [], 0, 0]]
+    assert served == [[b"epoch", b"0", [], 0, 0, 0]]
     await store.close()
 
 

@@ -14,7 +14,7 @@ from gateway.interfaces import OnReply, Reply
 from gateway.option_groups import PublishOptions
 from gateway.protocol import Position, entry_head, whole_entry
 from gateway.redis.commands import CommandCalls, PrimaryCommands
-from gateway.rooms.publisher import Publisher
+from gateway.rooms.publisher import LOOKS_BACK_S, Once, Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import RoomRoute
 from gateway.state.history import Histories, Snapshot
@@ -22,6 +22,7 @@ from gateway.state.scripts import PUBLISH
 from tests.support.waiting import until
 
 HEAD = entry_head("hello", "ann")
+ONCE = Once("", "ann", "k1", "hello")
 Outcomes = list[str | StoreError]
 
 
@@ -59,20 +60,31 @@ def publisher_of(store: HandStore, **options: int) -> Publisher:
 
 def test_one_script_call_names_the_rooms_keys_and_what_was_seen() -> None:
     store, outcomes = HandStore(), Outcomes()
-    publisher_of(store, history_messages=50).publish(room_at(), HEAD, "k1", outcomes.append)
+    publisher_of(store, history_messages=50).publish(room_at(), HEAD, ONCE, outcomes.append)
     (command,) = store.commands
-    assert command[:3] == [b"EVALSHA", PUBLISH.digest, b"3"]
-    assert command[3:6] == [keys.history("tea"), keys.meta("tea"), keys.idempotency("tea", "k1")]
-    assert command[6:8] == [b"PUBLISH", keys.live("tea")]
-    assert command[11:16] == [b'"tea"', b"50", b"2592000", b"5184000", b"300"]
-    assert command[17:] == [b"", b"a", b"4", b"", b"", HEAD]
+    assert command[:3] == [b"EVALSHA", PUBLISH.digest, b"4"]
+    assert command[3:5] == [keys.history("tea"), keys.meta("tea")]
+    assert command[5:7] == [keys.idempotency("tea", "", "ann", "k1"), keys.older_idempotency("tea", "k1")]
+    assert command[7:9] == [b"PUBLISH", keys.live("tea")]
+    assert command[12:17] == [b'"tea"', b"50", b"2592000", b"5184000", b"300"]
+    assert command[18:] == [b"", b"a", b"4", b"", b"", HEAD, ONCE.content]
     store.answer(b"a:5 7")
     assert outcomes == ["a:5"]
 
 
+def test_an_hour_after_the_start_nobody_looks_for_older_idempotency_keys() -> None:
+    store, now = HandStore(), [0.0]
+    publisher = Publisher(store, RoomRoute(), PublishOptions(), lambda: now[0])  # type: ignore[arg-type]
+    for now[0] in (LOOKS_BACK_S - 1, LOOKS_BACK_S):
+        publisher.publish(room_at(), HEAD, ONCE, lambda result: None)
+    looking, not_looking = store.commands
+    assert (looking[2], not_looking[2]) == (b"4", b"3")
+    assert looking[:2] + looking[3:6] + looking[7:17] == not_looking[:2] + not_looking[3:16]
+
+
 def test_a_message_that_was_stored_before_says_nothing_about_the_rooms_position() -> None:
     store, opened, outcomes = HandStore(), room_at(), Outcomes()
-    publisher_of(store).publish(opened, HEAD, "k1", outcomes.append)
+    publisher_of(store).publish(opened, HEAD, ONCE, outcomes.append)
     store.answer(b"=a:9")
     assert (outcomes, opened.observed.position) == (["a:9"], Position("a", 4))
 
@@ -199,7 +211,7 @@ async def test_without_replicas_a_message_that_needs_one_is_unavailable_though_s
 ) -> None:
     publisher = Publisher(store, RoomRoute(), PublishOptions(wait_replicas=1, wait_s=0.1))
     outcomes = Outcomes()
-    publisher.publish(Room(room, keys.live(room), lambda opened: None), HEAD, "k1", outcomes.append)
+    publisher.publish(Room(room, keys.live(room), lambda opened: None), HEAD, ONCE, outcomes.append)
     await until(lambda: outcomes, 3, "it is answered")
     assert isinstance(outcomes[0], StoreUnavailable)
     assert (await Histories(store, 600).snapshot(room)).seq == 1

@@ -11,7 +11,7 @@ from gateway.protocol import entry_head
 from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
 from gateway.redis.server_watch import ServerWatch
-from gateway.rooms.publisher import Publisher
+from gateway.rooms.publisher import Once, Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import RoomRoute
 from tests.support.redis_limits import LIMITS
@@ -20,6 +20,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.system  # a primary and a replica of its own
 
+ONCE = Once("", "ann", "k1", "m1")
 OPTIONS = PublishOptions(wait_replicas=1, wait_s=0.3)
 
 
@@ -27,7 +28,7 @@ async def send(store: PrimaryCommands, room: str) -> object:
     """Sends the one message of these tests, with its key."""
     outcomes: list[object] = []
     opened = Room(room, keys.live(room), lambda opened: None)
-    Publisher(store, RoomRoute(), OPTIONS).publish(opened, entry_head("m1", "ann"), "k1", outcomes.append)
+    Publisher(store, RoomRoute(), OPTIONS).publish(opened, entry_head("m1", "ann"), ONCE, outcomes.append)
     await until(lambda: outcomes, what="it is answered")
     return outcomes[0]
 
@@ -53,7 +54,7 @@ async def test_a_repeated_send_is_only_acknowledged_when_a_replica_has_the_messa
         assert isinstance(first, str)
         assert await send(here, room) == first
         assert await replica.ask("LLEN", keys.history(room)) == 1
-        ttl_s = int(await primary.ask("TTL", keys.idempotency(room, "k1")))
+        ttl_s = int(await primary.ask("TTL", keys.idempotency(room, "", "ann", "k1")))
         assert 0 < ttl_s <= OPTIONS.idempotency_ttl_s
     finally:
         for store in stores:

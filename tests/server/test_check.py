@@ -62,7 +62,8 @@ def free_port() -> Iterator[int]:
 
 def seen(url: str, capsys: Capture) -> dict[str, str]:
     """The lines of a check that ends well, by heading; several lines of one heading are joined."""
-    assert check(Settings.from_environment({"REDIS_URL": url})) == 0, capsys.readouterr().err
+    here = {"REDIS_URL": url, "GATEWAY_HOST": "127.0.0.1"}
+    assert check(Settings.from_environment(here)) == 0, capsys.readouterr().err
     shown: dict[str, str] = {}
     for line in capsys.readouterr().out.splitlines():
         heading, text = line[:12].strip() or "loss", line[13:]

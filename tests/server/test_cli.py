@@ -160,6 +160,7 @@ async def test_it_starts_everything_and_says_where(folder: Path, port: int) -> N
         assert "2 workers" in told
         assert "gateway check" in told
         assert len(told.splitlines()) <= 12
+        assert "Open to the world" not in told + gateway.text("err")
         assert (
             told.index("listens at")
             < told.index(f"Valkey, with its data in {folder / 'state'}")
@@ -173,7 +174,8 @@ async def test_it_starts_everything_and_says_where(folder: Path, port: int) -> N
 
 
 async def test_a_redis_that_is_down_is_no_success(folder: Path, port: int) -> None:
-    with started(folder, "--port", str(port), "--redis", "redis://:s3cret@127.0.0.1:1", port=port) as gateway:
+    url, host = "redis://:s3cret@127.0.0.1:1", {"GATEWAY_HOST": "0.0.0.0"}
+    with started(folder, "--port", str(port), "--redis", url, port=port, **host) as gateway:
         await until(
             lambda: "worker_not_ready" in gateway.text("err"), READY_WITHIN_S, "it says that it is not ready"
         )
@@ -184,6 +186,8 @@ async def test_a_redis_that_is_down_is_no_success(folder: Path, port: int) -> No
         assert "Rooms are kept in Redis: 127.0.0.1:1." in gateway.text("out")
         assert "Try it" not in gateway.text("out")
         assert "s3cret" not in gateway.text("out") + gateway.text("err")
+        assert "Open to the world" in gateway.text("out")
+        assert [line["hosts"] for line in lines if line["event"] == "open_to_the_world"] == [["0.0.0.0"]]
 
 
 async def test_ctrl_c_leaves_no_process_and_no_socket_folder_behind(folder: Path, port: int) -> None:

@@ -82,7 +82,6 @@ SEAMS: list[tuple[Any, str, tuple[str, ...], bool]] = [
     (engineio.AsyncServer, "handle_request", ("self", "args", "kwargs"), True),
     (engineio.AsyncServer, "generate_id", ("self",), False),
     (engineio.AsyncServer, "_trigger_event", ("self", "event", "args", "kwargs"), True),
-    (engineio.AsyncServer, "_cors_headers", ("self", "environ"), False),
     (engineio.AsyncServer, "attach", ("self", "app", "engineio_path"), False),
     (AsyncSocket, "send", ("self", "pkt"), True),
     (AsyncSocket, "receive", ("self", "pkt"), True),

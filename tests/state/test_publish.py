@@ -10,9 +10,10 @@ import pytest
 import redis.asyncio as redis
 
 from gateway import keys
-from gateway.errors import StoreRefused
+from gateway.errors import KeyReused, StoreRefused
 from gateway.protocol import EMPTY_ENTRY, Position, entry, entry_head
 from gateway.redis.commands import PrimaryCommands
+from gateway.rooms.publisher import KEY_REUSED, Once
 from gateway.state.history import NOTHING, Histories, Observed
 from gateway.state.scripts import PUBLISH
 
@@ -27,15 +28,19 @@ async def publish(
     key: str | None = None,
     observed: Observed = NOTHING,
     kept: int = 100,
+    sender: str = "ann",
 ) -> Position:
     """Runs the script as the publisher does; `epoch` is taken if a new one is needed."""
     names = [keys.history(room), keys.meta(room)]
+    content = Once("", sender, key or "", text).content
     if key is not None:
-        names.append(keys.idempotency(room, key))
+        names += (keys.idempotency(room, "", sender, key), keys.older_idempotency(room, key))
     reply = await store.run(
         PUBLISH, tuple(names), "PUBLISH", keys.live(room), "", " ", "", f'"{room}"', kept, TTL_S, META_TTL_S,
-        IDEMPOTENCY_TTL_S, epoch, "", *observed.arguments(), entry_head(text, "ann"),
+        IDEMPOTENCY_TTL_S, epoch, "", *observed.arguments(), entry_head(text, sender), content,
     )  # fmt: skip
+    if reply == KEY_REUSED:
+        raise KeyReused
     return Position.parse(reply.removeprefix(b"=").partition(b" ")[0].decode())
 
 
@@ -93,7 +98,8 @@ async def test_only_the_last_entries_are_kept_and_everything_expires(
         await publish(store, room, f"m{number}", key=f"k{number}", kept=3)
     assert await texts(client, room) == ["m3", "m4", "m5"]
     ttls = [
-        await client.ttl(name) for name in (keys.history(room), keys.meta(room), keys.idempotency(room, "k5"))
+        await client.ttl(name)
+        for name in (keys.history(room), keys.meta(room), keys.idempotency(room, "", "ann", "k5"))
     ]
     assert [TTL_S - 5 < ttls[0] <= TTL_S, META_TTL_S - 5 < ttls[1] <= META_TTL_S, 45 < ttls[2] <= 50] == [
         True
@@ -177,6 +183,35 @@ async def test_a_known_idempotency_key_stores_and_tells_nothing(
         message = await listening.get_message(timeout=3)
     assert message["data"].startswith(b"e1:3 ")
     assert len(await texts(client, room)) == 3
+
+
+async def test_a_key_of_another_content_stores_and_tells_nothing(
+    store: PrimaryCommands, client: redis.Redis, room: str
+) -> None:
+    first = await publish(store, room, "m1", key="k")
+    before = await client.dump(keys.history(room)), await client.hgetall(keys.meta(room))
+    with pytest.raises(KeyReused):
+        await publish(store, room, "m2", key="k")
+    assert (await client.dump(keys.history(room)), await client.hgetall(keys.meta(room))) == before
+    assert await publish(store, room, "m1", key="k") == first, "the first one is still known"
+
+
+async def test_two_senders_may_have_the_same_key(
+    store: PrimaryCommands, client: redis.Redis, room: str
+) -> None:
+    mine = await publish(store, room, "m", key="k", sender="ann")
+    yours = await publish(store, room, "m", key="k", sender="eve")
+    assert (mine, yours) == (Position("e1", 1), Position("e1", 2))
+
+
+async def test_what_a_gateway_stored_that_did_not_look_at_senders_is_honoured(
+    store: PrimaryCommands, client: redis.Redis, room: str
+) -> None:
+    await publish(store, room, "m1")
+    await client.set(keys.older_idempotency(room, "k"), "e1:1", ex=50)
+    assert await publish(store, room, "m1", key="k") == Position("e1", 1)
+    assert await texts(client, room) == ["m1"]
+    assert 45 < await client.ttl(keys.older_idempotency(room, "k")) <= 50
 
 
 async def test_the_same_key_from_two_connections_at_once_is_one_message(

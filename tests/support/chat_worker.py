@@ -15,6 +15,7 @@ from typing import Any
 
 from gateway import keys
 from gateway.access.identity import GUEST, Identity, Open, nowhere
+from gateway.access.new_rooms import NewRooms
 from gateway.chat.handlers import Chat
 from gateway.chat.identities import Identities
 from gateway.chat.notices import Notices
@@ -155,6 +156,8 @@ class ChatWorker:
         grace_s: float,
         route: str = "per-room",
         rooms_max: int = 100,
+        empty_ttl_s: int = 900,
+        new_rooms: int = 0,
         timeout_s: float = TIMEOUT_S,
         finder: PrimaryFinder[Endpoint] | None = None,
         identities: Identities | None = None,
@@ -166,7 +169,7 @@ class ChatWorker:
         limits = CommandOptions(timeout_s=timeout_s, unresponsive_s=2.5 * timeout_s, scripts=ALL)
         self.store = PrimaryCommands(finder, watch, f"test-{self.name}", limits)
         self.pubsub = PrimaryPubSub(finder, self.store, watch, self.name, words.subscribe_verb, 0.5, 1.5)
-        self.histories = HeldHistories(self.store, 600)
+        self.histories = HeldHistories(self.store, 600, empty_ttl_s)
         self.publisher = Publisher(self.store, words, PublishOptions())
         snapshots = RedisSnapshots(self.histories, self.pubsub, watch, words)
         self.hub = Hub(
@@ -193,6 +196,7 @@ class ChatWorker:
             rooms_max,
             timeout_s * 0.95,
             identities or Identities(Open(), nowhere, 0.0),
+            new_rooms=NewRooms(new_rooms),
         )
         self.foreign: list[bytes] = []
         self.client_manager: ClientManager | None = None

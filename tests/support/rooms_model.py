@@ -62,6 +62,9 @@ class Server:
             has_lost = observed.age_ms <= self.truth.now_ms - self.begun_ms
         if not self.epoch:
             self.seq = len(self.texts)
+            if not self.seq and seen.epoch and not seen.seq and not observed.is_suspicious:
+                self.epoch, self.begun_ms = seen.epoch, self.truth.now_ms
+                return False
         if not self.epoch or has_lost:
             self.truth.epochs += 1
             self.epoch, self.begun_ms = f"e{self.truth.epochs}", self.truth.now_ms

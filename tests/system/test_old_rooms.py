@@ -79,4 +79,4 @@ async def test_rooms_are_kept_for_as_long_as_is_said(
     day_s = 86_400
     assert 29 * day_s < await store.ttl(f"chat_history_{room}") <= 30 * day_s
     assert 59 * day_s < await store.ttl(f"{{chat_history_{room}}}:meta") <= 60 * day_s
-    assert 250 < await store.ttl(f"{{chat_history_{room}}}:idem:k") <= 300
+    assert 250 < await store.ttl(f"{{chat_history_{room}}}:sent:g3:ada:k") <= 300

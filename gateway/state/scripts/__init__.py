@@ -22,10 +22,10 @@ def _load(name: str, *needs: str) -> Script:
 
 PUBLISH = _load("publish", "epoch")
 SNAPSHOT = _load("snapshot", "epoch")
-PRESENCE_JOIN = _load("presence_join")
-PRESENCE_LEAVE = _load("presence_leave")
+PRESENCE_JOIN = _load("presence_join", "verified")
+PRESENCE_LEAVE = _load("presence_leave", "verified")
 PRESENCE_AWAY = _load("presence_away")
-PRESENCE_SWEEP = _load("presence_sweep")
+PRESENCE_SWEEP = _load("presence_sweep", "verified")
 MEMBERS = _load("members")
 WORKER_BEAT = _load("worker_beat")
 READY = _load("ready")

@@ -31,8 +31,14 @@ local function room_position(history_key, meta_key, seen_epoch, seen_seq, seen_o
     has_lost = tonumber(seen_ms_ago) <= now_ms - (tonumber(meta[3]) or 0)
     if not has_lost then return epoch, seq, nil, false, last_ms end
   end
-  -- Without a position the room is new, or the old service wrote it: its entries count from 1.
-  if not epoch then seq = redis.call('LLEN', history_key) end
+  if not epoch then
+    -- Without a position the room is new, or the old service wrote it: its entries count from 1.
+    seq = redis.call('LLEN', history_key)
+    -- Or nothing was ever said in it, and the position of such a room is kept for minutes only. Who has seen that here
+    -- gives it back, so that the first message follows for those who are in.
+    local is_expired = seq == 0 and seen_epoch ~= '' and seen_seq == '0' and seen_other == '' and seen_ms_ago == ''
+    if is_expired then spare_epoch = seen_epoch end
+  end
   return spare_epoch, seq, now_ms, has_lost, last_ms
 end
 

@@ -1,11 +1,25 @@
--- Puts a session into a room, or refreshes it; one that is there under another username changes it.
--- KEYS: 1 members hash of the session's worker, 2 users hash
--- ARGV: 1 session id, 2 its JSON (username, since), 3 username
--- Returns {1 if the user was not in the room before, else 0; number of users; now, in s and microseconds}.
+-- Puts a session into a room, or refreshes it; one that is there under another username changes it. Needs verified.lua.
+-- KEYS: 1 members hash of the session's worker, 2 users hash, 3 verified hash (left out where tokens do not count)
+-- ARGV: 1 session id, 2 its JSON (username, since; user and looks if it is verified), 3 username; and if others may hold
+--       the name: 4 the user's id, empty for a guest, 5 and 6 the skeletons of the username
+-- Returns {1 if the user was not in the room before, else 0, -2 if another user holds the name and nothing was done;
+-- number of users; now, in s and microseconds}.
 local session, member, username = ARGV[1], ARGV[2], ARGV[3]
+local claimant = ARGV[4]
+for at = 5, claimant and #ARGV or 4 do
+  local holder = holder_of(KEYS[3], ARGV[at])
+  if holder and holder ~= claimant then
+    return {-2, redis.call('HLEN', KEYS[2]), redis.call('TIME')}
+  end
+end
 local stored = redis.call('HGET', KEYS[1], session)
 redis.call('HSET', KEYS[1], session, member)
-local before = stored and cjson.decode(stored).username
+local before = stored and cjson.decode(stored)
+if KEYS[3] then
+  if before then hold(KEYS[3], before, -1) end
+  hold(KEYS[3], cjson.decode(member), 1)
+end
+before = before and before.username
 if before and before ~= username and redis.call('HINCRBY', KEYS[2], before, -1) <= 0 then
   redis.call('HDEL', KEYS[2], before)
 end

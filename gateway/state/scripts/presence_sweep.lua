@@ -1,6 +1,6 @@
 -- Takes sessions of a dead worker out of a room, some at a time: a room may have any number of them, and everybody waits
--- while a script runs.
--- KEYS: 1 members hash, 2 users hash
+-- while a script runs. Needs verified.lua.
+-- KEYS: 1 members hash, 2 users hash, 3 verified hash
 -- ARGV: 1 worker id if the hash holds those of others, too (`keys.older_members`), else ''; 2 cursor, '0' at first;
 --       3 how many sessions at most
 -- Returns {usernames whose last session that was, number of users left, next cursor ('0' if that was all); now, in s
@@ -16,6 +16,7 @@ for at = 1, #page, 2 do -- a small hash comes whole
       break
     end
     taken[#taken + 1] = page[at]
+    hold(KEYS[3], member, -1)
     sessions_of[member.username] = (sessions_of[member.username] or 0) + 1
   end
 end

@@ -1,8 +1,10 @@
 -- Numbers a message, stores it and tells the room, in one step. Needs epoch.lua.
--- KEYS: 1 history list, 2 meta hash, 3 idempotency key (may be left out). The channel is no key: while its slot
---       moves, a Cluster answers TRYAGAIN to a script with a key that does not exist.
+-- KEYS: 1 history list, 2 meta hash; 3 the sender's idempotency key, 4 what gateways that did not look at the sender
+--       called it (4 or both may be left out). The channel is no key: while its slot moves, a Cluster answers TRYAGAIN to a
+--       script with a key that does not exist.
 -- ARGV: as they are named below; from `seen_epoch` on they differ from message to message
--- Returns "<epoch>:<seq> <time in ms>"; "=<epoch>:<seq>" if the idempotency key was known and nothing was stored.
+-- Returns "<epoch>:<seq> <time in ms>"; "=<epoch>:<seq>" if the idempotency key was known and nothing was stored; "!" if
+-- it was known with another content.
 local history_key, meta_key, idempotency_key = KEYS[1], KEYS[2], KEYS[3]
 local publish_command, channel = ARGV[1], ARGV[2]
 local before_position, before_data, after_data = ARGV[3], ARGV[4], ARGV[5] -- what the route puts around a message
@@ -12,14 +14,17 @@ local spare_epoch = ARGV[11]
 local has_origin = ARGV[12] -- '1' in a Cluster: its nodes bring each other's messages
 local seen_epoch, seen_seq, seen_other, seen_ms_ago = ARGV[13], ARGV[14], ARGV[15], ARGV[16]
 local entry_head = ARGV[17] -- the stored JSON up to its time
+local content = ARGV[18] -- with an idempotency key: the digest of what is sent
 
 if idempotency_key then
-  local known = redis.call('GET', idempotency_key)
-  if known then
+  local mine = redis.call('GET', idempotency_key) -- "<position> <content>"
+  local older = not mine and KEYS[4] and redis.call('GET', KEYS[4]) -- a position alone
+  if mine and string.sub(mine, -#content) ~= content then return '!' end
+  if mine or older then
     -- A write that changes nothing: WAIT behind it waits until replicas have all that was written before, the message
     -- among it, by whichever connection that came.
-    redis.call('SET', idempotency_key, known, 'KEEPTTL')
-    return '=' .. known
+    redis.call('SET', mine and idempotency_key or KEYS[4], mine or older, 'KEEPTTL')
+    return '=' .. string.match(mine or older, '^%S+')
   end
 end
 local epoch, seq, begun_ms, _, last_ms = room_position(
@@ -53,7 +58,7 @@ if must_expire or length == 1 then
   redis.call('EXPIRE', meta_key, meta_ttl_s)
   redis.call('EXPIRE', history_key, history_ttl_s)
 end
-if idempotency_key then redis.call('SET', idempotency_key, position, 'EX', idempotency_ttl_s) end
+if idempotency_key then redis.call('SET', idempotency_key, position .. ' ' .. content, 'EX', idempotency_ttl_s) end
 local told = position
 if has_origin ~= '' then
   local node = redis.pcall('CLUSTER', 'MYID') -- a user who may not ask tells nothing

@@ -2,11 +2,12 @@
 -- KEYS: 1 history list, 2 meta hash
 -- ARGV: as they are named below
 -- Returns {epoch, seq, entries oldest first, 1 if data was lost and the epoch is new, the seq from which the entries were
--- wanted: 0 if all are there}.
+-- wanted: 0 if all are there; 1 if there was no such room}.
 local history_key, meta_key = KEYS[1], KEYS[2]
 local seen_epoch, seen_seq, seen_other, seen_ms_ago = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local spare_epoch, meta_ttl_s = ARGV[5], ARGV[6]
 local wanted_epoch, wanted_seq = ARGV[7], tonumber(ARGV[8]) -- entries before this one need not be read
+local empty_ttl_s = ARGV[9] or meta_ttl_s -- how long the position is kept of a room in which nothing was ever said
 
 local epoch, seq, begun_ms, has_lost = room_position(
   history_key, meta_key, seen_epoch, seen_seq, seen_other, seen_ms_ago, spare_epoch)
@@ -17,5 +18,7 @@ local entries = redis.call('LRANGE', history_key, first, -1) -- before all write
 if begun_ms then
   redis.call('HSET', meta_key, 'epoch', epoch, 'seq', number, 'begun', string.format('%d', begun_ms))
 end
-redis.call('EXPIRE', meta_key, meta_ttl_s) -- always: a demoted primary, whose history is an old one, refuses the write
-return { epoch, number, entries, has_lost and 1 or 0, wanted_seq }
+local ttl_s = seq > 0 and meta_ttl_s or empty_ttl_s
+redis.call('EXPIRE', meta_key, ttl_s) -- always: a demoted primary, whose history is an old one, refuses the write
+local is_new = begun_ms and not has_lost and seq == 0 and epoch ~= seen_epoch
+return { epoch, number, entries, has_lost and 1 or 0, wanted_seq, is_new and 1 or 0 }
