@@ -113,6 +113,11 @@ auth = ResultCounter(
 jwks_fetches = ResultCounter(
     "gateway_jwks_fetches_total", "Reads of the identity provider's keys.", "ok", "failed"
 )
+hook_answers = ReasonCounter(
+    "gateway_join_hook_total",
+    "Questions to the hook that decides about joins: what it answered, or why it was not asked.",
+    "allowed", "refused", "failed", "paused", "too_many",
+)  # fmt: skip
 deaf = Counter("gateway_deaf_total", "Times that this worker did not hear its own probe.")
 background_failures = Counter(
     "gateway_background_failures_total", "Background tasks that failed: a fault of the gateway."
@@ -121,7 +126,7 @@ background_failures = Counter(
 ALL = (
     published, acknowledged, unavailable, heard, delivered, holes, malformed, snapshots, gaps, connects, disconnects,
     frames_read, packets_read, requests_read, refusals, cut_off, handoffs, requests_refused, emits_refused, auth,
-    jwks_fetches, deaf, background_failures,
+    jwks_fetches, hook_answers, deaf, background_failures,
 )  # fmt: skip
 
 

@@ -10,7 +10,10 @@ import time
 
 import structlog
 
+from gateway.access.identity import Identity
 from gateway.access.new_rooms import NewRooms
+from gateway.access.permissions import HookAway, Permissions
+from gateway.access.rights import JOIN, MODERATE, Rights
 from gateway.chat.joining import Joining
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
@@ -32,27 +35,45 @@ class Memberships:
     """Joins and leaves of this worker's sessions."""
 
     def __init__(
-        self, hub: Hub, tracker: PresenceTracker, histories: Histories, new_rooms: NewRooms, rooms_max: int
+        self,
+        hub: Hub,
+        tracker: PresenceTracker,
+        histories: Histories,
+        new_rooms: NewRooms,
+        rooms_max: int,
+        permissions: Permissions,
     ) -> None:
         self._hub = hub  # the rooms of this worker
         self._tracker = tracker  # presence of this worker's sessions
         self._histories = histories  # whether a room has been there
         self._new_rooms = new_rooms  # who has made how many
         self._rooms_max = rooms_max  # rooms of one connection
+        self._permissions = permissions  # who may do what where
 
     async def join(self, session: Session, event: Join, ack: int | None) -> None:
         """A client joins a room, or joins it again. Raises Refusal or a StoreError."""
         known = session.rooms.get(event.room)
-        if known is not None and known.username != event.username:
+        rights = await self.rights(session.identity, event.room)
+        if known is not None and (known.username != event.username or not rights & JOIN):
             await self.leave(session, known)
             known = None
+        if not rights & JOIN:
+            raise Refusal("forbidden", operation="join")
         if known is not None:
+            known.rights = rights
             await self._join_again(session, known, event, ack)
         elif len(session.rooms) >= self._rooms_max:
             raise Refusal("room_limit", f"A connection may be in {self._rooms_max} rooms.")
         else:
             await self._check_new_rooms(session, event.room)
-            await self._join_anew(session, event, ack)
+            await self._join_anew(session, event, ack, rights)
+
+    async def rights(self, identity: Identity, room: str) -> Rights:
+        """What a client may do in a room: the same whether the room exists or not. Raises Refusal."""
+        try:
+            return await self._permissions.decide(identity, room)
+        except HookAway as away:
+            raise Refusal("unavailable", "Who may join this room cannot be asked now; try again.") from away
 
     async def _check_new_rooms(self, session: Session, room: str) -> None:
         """Who has made too many rooms lately may join those that are there. Raises Refusal or a StoreError."""
@@ -60,13 +81,15 @@ class Memberships:
         if wait_s and not await self._histories.exists(room):
             raise Refusal("rate_limited", TOO_MANY_NEW_ROOMS, retry_after_ms=math.ceil(wait_s * 1000))
 
-    async def _join_anew(self, session: Session, event: Join, ack: int | None) -> None:
+    async def _join_anew(self, session: Session, event: Join, ack: int | None, rights: Rights) -> None:
         """Joins a room that the session is not in, and announces it. A join that failed may have reached the store:
         the session is taken out after the grace period, unless the client tries again."""
         name, sid, username = event.room, session.sid, event.username
-        member = Member(self._hub.room(name), sid, session.socket, username)
+        member = Member(self._hub.room(name), sid, session.socket, username, rights)
         try:
             change = await self._enter(session, member, event, ack)
+        except Refusal:  # the room is full: the store did nothing
+            raise
         except BaseException:
             self._tracker.drop(name, sid, username)
             raise
@@ -86,10 +109,11 @@ class Memberships:
 
     async def _enter(self, session: Session, member: Member[Room], event: Join, ack: int | None) -> Change:
         room = member.room
+        users_max = 0 if member.rights & MODERATE else self._permissions.users_max(room.name)
         room.joining += 1
         try:
             joining = Joining(session, member, event, ack)
-            change = await joining.run(self._hub, self._tracker)
+            change = await joining.run(self._hub, self._tracker, users_max)
             if joining.has_made_room:
                 self._new_rooms.note(_owner(session), time.monotonic())
             return change

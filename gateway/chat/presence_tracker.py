@@ -77,8 +77,10 @@ class PresenceTracker:
         username: str,
         on_result: Callable[[Change | StoreError], None],
         user: str | None = None,
+        users_max: int = 0,
     ) -> None:
         """A session joins a room; `on_result` gets what that did. The caller announces it once the member is live.
+        Where `users_max` users are there, no other comes in; 0 is no limit.
 
         The session may have been dropped before, because its leave or its first attempt to join failed. It stays now.
         """
@@ -86,7 +88,7 @@ class PresenceTracker:
         if room not in self._rooms:
             self._rooms.add(room)
             self._workers.will_enter(room, partial(self._on_room_noted, room))
-        self._presence.enter(room, session, username, on_result, user)
+        self._presence.enter(room, session, username, on_result, user, users_max)
 
     def _on_room_noted(self, room: str, reply: Reply) -> None:
         if isinstance(reply, StoreError):

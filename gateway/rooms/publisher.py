@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway import keys
-from gateway.errors import KeyReused, StoreError, StoreUnavailable
+from gateway.errors import KeyReused, StoreError, StoreUnavailable, TooSoon
 from gateway.interfaces import CommandStore, Reply
 from gateway.metrics import acknowledged, published, unavailable
 from gateway.option_groups import PublishOptions
@@ -22,7 +22,8 @@ from gateway.redis.connection import pack
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
 from gateway.state.history import new_epoch
-from gateway.state.scripts import PUBLISH
+from gateway.state.keeping import KeptAlike, RoomKeeping
+from gateway.state.scripts import PUBLISH, PUBLISH_SLOWLY
 
 PER_MESSAGE = 5
 """Arguments of the publish script that differ from message to message: what was observed (4), and the entry's head.
@@ -65,17 +66,28 @@ class Publisher:
         route: Route,
         options: PublishOptions,
         clock: Callable[[], float] = time.monotonic,
+        keeping: RoomKeeping | None = None,
     ) -> None:
+        """`keeping` says how each room is kept; all are kept as the options say without it."""
         self._store = store
         self._route = route
         self._options = options
+        self._kept = keeping or KeptAlike(options)
         self._clock = clock
         # Until then gateways may live that store idempotency keys without their senders.
         self._looks_back_until_s = clock() + LOOKS_BACK_S
 
-    def publish(self, room: Room, head: bytes, once: Once | None, on_result: OnPublished) -> None:
+    def publish(
+        self,
+        room: Room,
+        head: bytes,
+        once: Once | None,
+        on_result: OnPublished,
+        slow_key: bytes | None = None,
+    ) -> None:
         """Stores an entry, given up to its time (`protocol.entry_head`), tells the room, and calls `on_result` with the
-        position `<epoch>:<seq>` or the error. With `once`, what was stored before is not stored again."""
+        position `<epoch>:<seq>` or the error. With `once`, what was stored before is not stored again. With a
+        `slow_key` (`keys.slow`) the sender must have waited, or the error is `TooSoon`."""
         published.add(1)
         history = keys.history(room.name)
         tail = _per_message(room, head)
@@ -83,10 +95,14 @@ class Publisher:
             command = (room.publish_head or self._head(room)) + tail
         else:
             command = self._once_head(room, once) + tail + _bulk(once.content)
+        if slow_key is not None:
+            command = _slowly(command, slow_key, self._kept.keeping(room.name).slow_ms)
 
         def answered(reply: Reply) -> None:
             if reply == KEY_REUSED:
                 on_result(KeyReused())
+            elif slow_key is not None and isinstance(reply, bytes) and reply.startswith(b"~"):
+                on_result(TooSoon(int(reply[1:])))
             elif isinstance(reply, bytes):
                 acknowledged.add(1)
                 self._numbered(room, reply, head, on_result)
@@ -126,11 +142,12 @@ class Publisher:
 
     def _head(self, room: Room) -> bytes:
         """The command of a message without a key, up to the arguments that differ from message to message."""
-        options, name = self._options, room.name
+        name = room.name
+        options, kept = self._options, self._kept.keeping(name)
         arguments = [
             b"EVALSHA", PUBLISH.digest, b"2", keys.history(name), keys.meta(name),
             self._route.publish_verb, self._route.channel(name), *self._route.wrapping(name), room.name_json,
-            b"%d" % options.history_messages, b"%d" % options.history_ttl_s, b"%d" % options.position_ttl_s,
+            b"%d" % kept.messages, b"%d" % kept.history_ttl_s, b"%d" % kept.position_ttl_s,
             b"%d" % options.idempotency_ttl_s, new_epoch().encode(), b"1" if self._store.has_origins else b"",
         ]  # fmt: skip
         head = b"*%d\r\n" % (len(arguments) + PER_MESSAGE) + b"".join(map(_bulk, arguments))
@@ -184,6 +201,15 @@ def _per_message(room: Room, head: bytes) -> bytes:
     return b"$%d\r\n%b\r\n$%d\r\n%b\r\n$0\r\n\r\n$0\r\n\r\n$%d\r\n%b\r\n" % (
         len(epoch), epoch, len(number), number, len(head), head,
     )  # fmt: skip
+
+
+def _slowly(command: bytes, slow_key: bytes, slow_ms: int) -> bytes:
+    """A publish command made one of the script that looks at the sender's slow key first."""
+    names_script = b"\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n"
+    count, _, rest = command.partition(names_script % PUBLISH.digest)
+    keys_count, _, rest = rest.partition(b"\r\n")
+    head = b"*%d%b%d\r\n" % (int(count[1:]) + 2, names_script % PUBLISH_SLOWLY.digest, int(keys_count) + 1)
+    return b"".join((head, _bulk(slow_key), rest, _bulk(b"%d" % slow_ms)))
 
 
 def _bulk(data: bytes) -> bytes:

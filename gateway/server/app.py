@@ -22,6 +22,7 @@ from aiohttp import web
 from gateway import keys
 from gateway.access.limits import Bucket
 from gateway.access.new_rooms import NewRooms
+from gateway.access.room_keeping import KeptByRule
 from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.background import Background
 from gateway.chat.handlers import Chat
@@ -47,6 +48,7 @@ from gateway.server.health import Health
 from gateway.server.identification import Identification, identification_of
 from gateway.server.preflight import warnings_of
 from gateway.server.readiness import Readiness
+from gateway.server.rules import permissions_for, workers_rules
 from gateway.settings import Settings
 from gateway.socketio.client_manager import ClientManager
 from gateway.socketio.server import SocketServer
@@ -96,6 +98,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.rules = workers_rules(settings)
         keys.use_prefix(settings.redis.prefix, settings.redis.is_prefix_historys_too)
         self.worker = settings.server.name + secrets.token_hex(4)  # its id: the sessions' ids begin with it
         self.health = Health(self.worker)
@@ -133,6 +136,7 @@ class Gateway:
         Clients(self.engine, self.client_manager, self.chat).listen(self.sio)
         stack.push_async_callback(redis.store.close)
         stack.push_async_callback(redis.pubsub.close)
+        stack.push_async_callback(self.chat.permissions.close)
         await asyncio.gather(redis.store.start(START_S, redis.pubsub), redis.pubsub.start(START_S, self.hub))
         stack.push_async_callback(self.hub.close)
         self.client_manager.serve(redis.store, self.hub, self.chat)
@@ -164,8 +168,10 @@ class Gateway:
         route = route_for(settings.redis.route, is_cluster(url))
         redis = connections(url, worker, route, settings)
         store, pubsub = redis.store, redis.pubsub
-        histories = Histories(store, settings.publish.position_ttl_s, settings.publish.empty_room_ttl_s)
-        publisher = Publisher(store, route, replace(settings.publish, wait_s=settings.redis.timeout_s / 2))
+        kept = KeptByRule(self.rules, settings.publish)
+        histories = Histories(store, settings.publish.position_ttl_s, settings.publish.empty_room_ttl_s, kept)
+        waiting = replace(settings.publish, wait_s=settings.redis.timeout_s / 2)
+        publisher = Publisher(store, route, waiting, keeping=kept)
         self.identified = identification_of(settings, store, self._background)
         self.hub = Hub(
             pubsub, route, RedisSnapshots(histories, pubsub, redis.watch, route), timers,
@@ -174,7 +180,7 @@ class Gateway:
         self.empty_rooms = EmptyRooms(self.hub, histories)
         options, sessions = settings.presence, Sessions()
         presence, workers = Presence(store, worker), Workers(store, worker, options.worker_dead_s)
-        notices = Notices(publisher, options)
+        notices = Notices(publisher, options, self.rules)
         self.tracker = PresenceTracker(sessions, presence, workers, notices, timers, options)
         self.reaper = Reaper(presence, workers, notices, self.tracker, options)
         self.chat = Chat(
@@ -182,6 +188,7 @@ class Gateway:
             settings.limits.rooms_per_connection, settings.redis.timeout_s * ANSWERED_WITHIN,
             Identities(self.identified.identifier, self.identified.find_token, settings.identity.grace_s),
             self.engine.admission, NewRooms(settings.access.new_rooms_per_user),
+            permissions_for(settings, self.rules),
         )  # fmt: skip
         self.hub.start(self)
         self.readiness = Readiness(

@@ -30,11 +30,12 @@ from gateway.state.scripts import MEMBERS, PRESENCE_AWAY, PRESENCE_JOIN, PRESENC
 @dataclass(frozen=True, slots=True)
 class Change:
     """What a join or leave did: whether the user came or went with it, how many users there are now, and when that was
-    by the store's clock (ms since 1970)."""
+    by the store's clock (ms since 1970); or that the room was full, and it did nothing."""
 
     is_announced: bool
     count: int
     at_ms: int = field(default=0, compare=False)
+    is_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,14 @@ class Presence:
         username: str,
         on_result: Callable[[Change | StoreError], None],
         user: str | None = None,
+        users_max: int = 0,
     ) -> None:
         """Puts a session into a room; `on_result` gets what that did, NameTaken if another user holds the name. A
         session that is there already is refreshed, and not announced. On one server, what is submitted for the room
-        afterwards is answered afterwards. `user` is None where tokens do not count."""
+        afterwards is answered afterwards. `user` is None where tokens do not count. Where `users_max` users are there,
+        no other comes in; 0 is no limit."""
         claim = () if user is None else (user, *skeletons(username))
-        key, command = self._join_command(room, session, username, user, claim)
+        key, command = self._join_command(room, session, username, user, claim, users_max)
 
         def answered(reply: Reply) -> None:
             on_result(reply if isinstance(reply, StoreError) else _entered(reply))
@@ -93,7 +96,13 @@ class Presence:
         return [reply if isinstance(reply, StoreError) else _change(reply) for reply in replies]
 
     def _join_command(
-        self, room: str, session: str, username: str, user: str | None = None, claim: tuple[str, ...] = ()
+        self,
+        room: str,
+        session: str,
+        username: str,
+        user: str | None = None,
+        claim: tuple[str, ...] = (),
+        users_max: int = 0,
     ) -> tuple[bytes, bytes]:
         """With its first key."""
         member: dict[str, Any] = {"username": username, "since": int(time.time() * 1000)}
@@ -102,7 +111,8 @@ class Presence:
             names += (keys.verified(room),)
         if user:
             member |= {"user": user, "looks": skeletons(username)}
-        return names[0], PRESENCE_JOIN.command(names, session, orjson.dumps(member), username, *claim)
+        command = PRESENCE_JOIN.command(names, session, orjson.dumps(member), username, users_max, *claim)
+        return names[0], command
 
     async def join(self, room: str, session: str, username: str, user: str | None = None) -> Change:
         """The same as `enter`, waited for."""
@@ -163,7 +173,7 @@ def _entered(reply: Reply) -> Change | NameTaken:
 
 
 def _change(reply: Reply) -> Change:
-    return Change(reply[0] == 1, reply[1], _ms(reply[2]))
+    return Change(reply[0] == 1, reply[1], _ms(reply[2]), reply[0] == -1)
 
 
 def _swept(reply: Reply) -> Swept:

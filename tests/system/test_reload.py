@@ -28,8 +28,8 @@ MASTERS_OWN = {
 } | {
     f"gateway.server.{name}"
     for name in (
-        "development_secret", "embedded", "embedded_folder", "fresh_worker", "greeting", "gunicorn_conf", "logs",
-        "refusals", "rollout", "run_folder", "start_check",
+        "config_copy", "development_secret", "embedded", "embedded_folder", "fresh_worker", "greeting",
+        "gunicorn_conf", "logs", "refusals", "rollout", "run_folder", "start_check",
     )
 }  # fmt: skip
 

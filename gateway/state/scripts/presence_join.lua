@@ -1,18 +1,23 @@
 -- Puts a session into a room, or refreshes it; one that is there under another username changes it. Needs verified.lua.
 -- KEYS: 1 members hash of the session's worker, 2 users hash, 3 verified hash (left out where tokens do not count)
--- ARGV: 1 session id, 2 its JSON (username, since; user and looks if it is verified), 3 username; and if others may hold
---       the name: 4 the user's id, empty for a guest, 5 and 6 the skeletons of the username
--- Returns {1 if the user was not in the room before, else 0, -2 if another user holds the name and nothing was done;
--- number of users; now, in s and microseconds}.
-local session, member, username = ARGV[1], ARGV[2], ARGV[3]
-local claimant = ARGV[4]
-for at = 5, claimant and #ARGV or 4 do
+-- ARGV: 1 session id, 2 its JSON (username, since; user and looks if it is verified), 3 username, 4 how many users may be
+--       there ('0': any number); and if others may hold the name: 5 the user's id, empty for a guest, 6 and 7 the skeletons
+--       of the username
+-- Returns {1 if the user was not in the room before, else 0; -1 if the room was full, -2 if another user holds the name,
+-- and nothing was done; number of users; now, in s and microseconds}.
+local session, member, username, users_max = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local claimant = ARGV[5]
+for at = 6, claimant and #ARGV or 5 do
   local holder = holder_of(KEYS[3], ARGV[at])
   if holder and holder ~= claimant then
     return {-2, redis.call('HLEN', KEYS[2]), redis.call('TIME')}
   end
 end
 local stored = redis.call('HGET', KEYS[1], session)
+if users_max ~= '0' and not stored and redis.call('HEXISTS', KEYS[2], username) == 0 then
+  local count = redis.call('HLEN', KEYS[2])
+  if count >= tonumber(users_max) then return {-1, count, redis.call('TIME')} end
+end
 redis.call('HSET', KEYS[1], session, member)
 local before = stored and cjson.decode(stored)
 if KEYS[3] then
