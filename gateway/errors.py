@@ -21,6 +21,14 @@ class StoreRefused(StoreError):
     """Redis answered with an error that trying again does not change."""
 
 
+class TooSoon(StoreError):
+    """The sender's last message in this room was too recent; nothing was stored."""
+
+    def __init__(self, wait_ms: int) -> None:
+        super().__init__(f"the next message may come in {wait_ms} ms")
+        self.wait_ms = wait_ms
+
+
 class StoreMoved(StoreError):
     """A Cluster node answered MOVED or ASK: the command belongs to another node."""
 

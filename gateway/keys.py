@@ -60,6 +60,12 @@ def idempotency(room: str, key: str) -> bytes:
     return _beside(room, b"idem:" + key.encode())
 
 
+def slow(room: str, user: str, username: str) -> bytes:
+    """String: exists while the next message of a user, or of a guest, who has no more than a username, would be too
+    soon."""
+    return _beside(room, b"slow:" + user.encode() if user else b"slow-guest:" + username.encode())
+
+
 def members(room: str, worker: str) -> bytes:
     """Hash: session id of that worker → JSON of username, since and, while it is away, leaving."""
     return _beside(room, b"members:" + worker.encode())

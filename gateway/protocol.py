@@ -44,6 +44,7 @@ ERRORS: dict[str, ErrorKind] = {
     "not_joined": ErrorKind("Join the room first.", True),
     "name_taken_by_system": ErrorKind("That username belongs to the system.", False),
     "room_limit": ErrorKind("This connection is in as many rooms as it may be.", False),
+    "room_full": ErrorKind("As many users are in this room as may be.", True),
     "rate_limited": ErrorKind("Too much at once; wait a moment.", True),
     "gap": ErrorKind("Messages were missed and can no longer be read; the last ones follow.", False),
     "unavailable": ErrorKind("The message store does not answer; try again.", True),

@@ -17,6 +17,9 @@ from typing import Any
 import structlog
 
 from gateway.access.identity import GUEST, Identity
+from gateway.access.permissions import Permissions
+from gateway.access.rights import MEMBERS
+from gateway.access.room_rules import open_to
 from gateway.admission import AdmissionControl
 from gateway.chat.identities import Identities
 from gateway.chat.memberships import Memberships
@@ -74,14 +77,16 @@ class Chat:
         limit_s: float,
         identities: Identities,
         admission: AdmissionControl | None = None,
+        permissions: Permissions | None = None,
     ) -> None:
+        self.permissions = permissions or Permissions(open_to(False))
         self.sessions = sessions
         self._hub = hub  # the rooms of this worker
-        self._sending = Sending(hub, publisher, tracker)
         self._tracker = tracker  # presence of this worker's sessions
         self._histories = histories  # what was stored
         self._sizes = sizes  # how long names and messages may be
-        self._memberships = Memberships(hub, tracker, rooms_max)
+        self._memberships = Memberships(hub, tracker, rooms_max, self.permissions)
+        self._sending = Sending(hub, publisher, tracker, self._memberships)
         self._limit_s = limit_s  # the longest that an event may wait for the store
         self.identities = identities
         self._admission = admission or AdmissionControl()  # how many joins are begun at once
@@ -213,8 +218,10 @@ class Chat:
             log.warning("leave_not_stored", session=sid, room=room, reason=str(error) or "no answer in time")
 
     async def _members(self, session: Session, event: Members, ack: int | None) -> None:
-        _member(session, event.room)
-        names, count = await self._tracker.members(event.room, MEMBERS_MAX)
+        if not _member(session, event.room).rights & MEMBERS:
+            raise Refusal("forbidden", operation="members")
+        most = MEMBERS_MAX if self.permissions.shows_names(event.room) else 0
+        names, count = await self._tracker.members(event.room, most)
         session.acknowledge(ack, {"ok": True, "members": names, "count": count})
 
     async def _history(self, session: Session, event: History, ack: int | None) -> None:

@@ -19,10 +19,12 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.access.rights import MEMBERS
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
 from gateway.client_events import Join
 from gateway.errors import StoreError
+from gateway.protocol import Refusal
 from gateway.rooms.catching_up import catch_up
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
@@ -50,11 +52,12 @@ class Joining:
         self._live: asyncio.Future[Change] = asyncio.get_running_loop().create_future()
         self._has_read_again = False
 
-    async def run(self, hub: Hub, tracker: PresenceTracker) -> Change:
-        """Returns what presence did, once the member is live. Raises a StoreError."""
+    async def run(self, hub: Hub, tracker: PresenceTracker, users_max: int = 0) -> Change:
+        """Returns what presence did, once the member is live. Raises a StoreError, or Refusal where `users_max` users
+        are there; 0 is no limit."""
         session, member = self._session, self._member
         room = member.room
-        tracker.enter(room.name, session.sid, member.username, self._on_entered)
+        tracker.enter(room.name, session.sid, member.username, self._on_entered, users_max)
         await hub.subscribed(room)
         room.with_snapshot(self._on_snapshot, self._since)
         try:
@@ -78,6 +81,8 @@ class Joining:
             live.set_exception(snapshot)
         elif isinstance(change, StoreError):
             live.set_exception(change)
+        elif change is not None and change.is_full:
+            live.set_exception(Refusal("room_full"))
         elif change is None or self._is_too_old(snapshot):
             self._has_read_again = True
             self._member.room.with_snapshot(self._on_snapshot, self._since)
@@ -98,6 +103,7 @@ class Joining:
         packets = numbered_packets(room.name_json, entries, snapshot.epoch, {})
         packets += room.reading.packets_after(snapshot.position)
         if self._is_answered:
-            member.answers = [*member.answers, JoinAnswer(self._ack, change.count, recovered)]
+            count = change.count if member.rights & MEMBERS else 0
+            member.answers = [*member.answers, JoinAnswer(self._ack, count, recovered)]
         session.rooms[room.name] = member
         catch_up(room, member, self._since if recovered else None, (), packets)

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import structlog
 
+from gateway.access.identity import Identity
+from gateway.access.permissions import HookAway, Permissions
+from gateway.access.rights import JOIN, MODERATE, Rights
 from gateway.chat.joining import Joining
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
@@ -23,31 +26,47 @@ log = structlog.get_logger("gateway.chat")
 class Memberships:
     """Joins and leaves of this worker's sessions."""
 
-    def __init__(self, hub: Hub, tracker: PresenceTracker, rooms_max: int) -> None:
+    def __init__(self, hub: Hub, tracker: PresenceTracker, rooms_max: int, permissions: Permissions) -> None:
         self._hub = hub  # the rooms of this worker
         self._tracker = tracker  # presence of this worker's sessions
         self._rooms_max = rooms_max  # rooms of one connection
+        self._permissions = permissions  # who may do what where
 
     async def join(self, session: Session, event: Join, ack: int | None) -> None:
         """A client joins a room, or joins it again. Raises Refusal or a StoreError."""
         known = session.rooms.get(event.room)
-        if known is not None and known.username != event.username:
+        rights = await self.rights(session.identity, event.room)
+        if known is not None and (known.username != event.username or not rights & JOIN):
             await self.leave(session, known)
             known = None
+        if not rights & JOIN:
+            raise Refusal("forbidden", operation="join")
         if known is not None:
+            known.rights = rights
             await self._join_again(session, known, event, ack)
         elif len(session.rooms) >= self._rooms_max:
             raise Refusal("room_limit", f"A connection may be in {self._rooms_max} rooms.")
         else:
-            await self._join_anew(session, event, ack)
+            await self._join_anew(session, event, ack, rights)
 
-    async def _join_anew(self, session: Session, event: Join, ack: int | None) -> None:
+    async def rights(self, identity: Identity, room: str) -> Rights:
+        """What a client may do in a room: the same whether the room exists or not. Raises Refusal."""
+        if not self._permissions.rules.takes_name(room):
+            raise Refusal("bad_request", "'room' must be text in Unicode's composed form (NFC).")
+        try:
+            return await self._permissions.decide(identity, room)
+        except HookAway as away:
+            raise Refusal("unavailable", "Who may join this room cannot be asked now; try again.") from away
+
+    async def _join_anew(self, session: Session, event: Join, ack: int | None, rights: Rights) -> None:
         """Joins a room that the session is not in, and announces it. A join that failed may have reached the store:
         the session is taken out after the grace period, unless the client tries again."""
         name, sid, username = event.room, session.sid, event.username
-        member = Member(self._hub.room(name), sid, session.socket, username)
+        member = Member(self._hub.room(name), sid, session.socket, username, rights)
         try:
             change = await self._enter(session, member, event, ack)
+        except Refusal:  # the room is full: the store did nothing
+            raise
         except BaseException:
             self._tracker.drop(name, sid, username)
             raise
@@ -67,9 +86,10 @@ class Memberships:
 
     async def _enter(self, session: Session, member: Member[Room], event: Join, ack: int | None) -> Change:
         room = member.room
+        users_max = 0 if member.rights & MODERATE else self._permissions.users_max(room.name)
         room.joining += 1
         try:
-            return await Joining(session, member, event, ack).run(self._hub, self._tracker)
+            return await Joining(session, member, event, ack).run(self._hub, self._tracker, users_max)
         finally:
             room.joining -= 1
             self._hub.release(room)

@@ -1,13 +1,14 @@
 """Notices: `<name> has joined the room`, `<name> has left the room`.
 
-Owns their wording and the size of a room from which nobody is announced. A notice is sent at most once and is not
-stored: who is not there does not get it. It bears the store's time, as messages do.
+Owns their wording and the size of a room from which nobody is announced; a room's rule may want none at all. A notice
+is sent at most once and is not stored: who is not there does not get it. It bears the store's time, as messages do.
 """
 
 from __future__ import annotations
 
 import orjson
 
+from gateway.access.room_rules import RoomRules, open_to
 from gateway.option_groups import PresenceOptions
 from gateway.protocol import notice_json
 from gateway.rooms.publisher import Publisher
@@ -17,8 +18,11 @@ from gateway.state.presence import Change
 class Notices:
     """Tells a room who came and who went."""
 
-    def __init__(self, publisher: Publisher, options: PresenceOptions) -> None:
+    def __init__(
+        self, publisher: Publisher, options: PresenceOptions, rules: RoomRules | None = None
+    ) -> None:
         self._publisher = publisher
+        self._rules = rules or open_to(False)
         self._system_name = options.system_name
         self._users_max = options.notices_users_max
 
@@ -32,6 +36,9 @@ class Notices:
 
     def _announce(self, room: str, sentence: str, change: Change, except_session: str) -> None:
         if change.count > self._users_max:
+            return
+        rule = self._rules.rule(room)
+        if rule is not None and not rule.announces:
             return
         notice = notice_json(sentence, self._system_name, orjson.dumps(room), change.at_ms)
         self._publisher.announce(room, notice, except_session)

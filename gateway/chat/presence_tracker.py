@@ -71,9 +71,15 @@ class PresenceTracker:
     # -- joins and leaves
 
     def enter(
-        self, room: str, session: str, username: str, on_result: Callable[[Change | StoreError], None]
+        self,
+        room: str,
+        session: str,
+        username: str,
+        on_result: Callable[[Change | StoreError], None],
+        users_max: int = 0,
     ) -> None:
         """A session joins a room; `on_result` gets what that did. The caller announces it once the member is live.
+        Where `users_max` users are there, no other comes in; 0 is no limit.
 
         The session may have been dropped before, because its leave or its first attempt to join failed. It stays now.
         """
@@ -81,7 +87,7 @@ class PresenceTracker:
         if room not in self._rooms:
             self._rooms.add(room)
             self._workers.will_enter(room, partial(self._on_room_noted, room))
-        self._presence.enter(room, session, username, on_result)
+        self._presence.enter(room, session, username, on_result, users_max)
 
     def _on_room_noted(self, room: str, reply: Reply) -> None:
         if isinstance(reply, StoreError):

@@ -7,19 +7,22 @@ Owns who may send into a room. A member may, under the name that it joined with.
     It is taken if it names a `username` that the room still counts as present: the one whose connection dropped is,
     until the grace period is over or, where its worker died, until that was cleaned up after.
 
-Nobody can do more by that than by `join`, which takes any name: who says to be Ada could join as Ada first. A
-connection that has asked to join a room must be in the room, as before.
+Nobody can do more by that than by `join`: who says to be Ada could join as Ada first, and the room's rule decides as it
+would then. A connection that has asked to join a room must be in the room, as before.
 """
 
 from __future__ import annotations
 
 import structlog
 
+from gateway import keys
+from gateway.access.rights import JOIN, SEND, SLOWED, Rights
 from gateway.chat.answers import Answers
+from gateway.chat.memberships import Memberships
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
 from gateway.client_events import Send
-from gateway.errors import StoreError, StoreUnavailable
+from gateway.errors import StoreError, StoreUnavailable, TooSoon
 from gateway.protocol import Refusal, acknowledgement_packet, entry_head
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
@@ -32,29 +35,40 @@ log = structlog.get_logger("gateway.chat")
 class Sending:
     """Stores what members say."""
 
-    def __init__(self, hub: Hub, publisher: Publisher, tracker: PresenceTracker) -> None:
+    def __init__(
+        self, hub: Hub, publisher: Publisher, tracker: PresenceTracker, memberships: Memberships
+    ) -> None:
         self._hub = hub  # the rooms of this worker
         self._publisher = publisher  # stores messages and tells the rooms
         self._tracker = tracker  # who is present, for those on the way back
+        self._memberships = memberships  # what those may do
         self._answers = Answers()  # what the store has done, on its way to the clients
 
     def as_member(self, session: Session, member: Member[Room], event: Send, ack: int | None) -> None:
         """A member of the room sends; the answer follows when the store has it."""
         if event.username is not None and event.username != member.username:
             raise Refusal("forbidden", f"You joined this room as {member.username!r}.")
-        self._publish(session, member.room, member.username, event, ack)
+        if not member.rights & SEND:
+            raise Refusal("forbidden", operation="send")
+        self._publish(session, member.room, member.username, event, ack, member.rights)
 
     async def on_the_way_back(self, session: Session, event: Send, ack: int | None) -> None:
         """A client that has not joined anything yet sends. Raises Refusal or a StoreError."""
+        rights = await self._memberships.rights(session.identity, event.room)
+        if rights & (JOIN | SEND) != JOIN | SEND:
+            raise Refusal("forbidden", operation="send")
         username = event.username or session.voice.fixed_name
         if username is None or not await self._tracker.is_present(event.room, username):
             raise Refusal("not_joined")
         room = self._hub.room(event.room)
-        self._publish(session, room, username, event, ack)
+        self._publish(session, room, username, event, ack, rights)
         self._hub.release(room)  # nobody may be in it here, or ever come
 
-    def _publish(self, session: Session, room: Room, username: str, event: Send, ack: int | None) -> None:
+    def _publish(
+        self, session: Session, room: Room, username: str, event: Send, ack: int | None, rights: Rights
+    ) -> None:
         head = entry_head(event.message, username)
+        slow_key = keys.slow(room.name, session.identity.user, username) if rights & SLOWED else None
 
         def on_result(result: str | StoreError) -> None:
             session.unanswered -= 1
@@ -66,12 +80,16 @@ class Sending:
                 self._answers.add(session, acknowledgement_packet(ack, answer))
 
         session.unanswered += 1
-        self._publisher.publish(room, head, event.idempotency_key, on_result)
+        self._publisher.publish(room, head, event.idempotency_key, on_result, slow_key)
 
 
 def _refuse(session: Session, event: Send, ack: int | None, error: StoreError) -> None:
+    about = {"event": "send", "room": event.room, "idempotency_key": event.idempotency_key}
+    if isinstance(error, TooSoon):
+        sentence = "In this room there is a least time between two messages."
+        session.refuse(Refusal("rate_limited", sentence, retry_after_ms=error.wait_ms), ack, **about)
+        return
     code = "unavailable" if isinstance(error, StoreUnavailable) else "internal"
     if code == "internal":
         log.error("publish_failed", session=session.sid, room=event.room, reason=str(error))
-    about = {"event": "send", "room": event.room, "idempotency_key": event.idempotency_key}
     session.refuse(Refusal(code), ack, **about)

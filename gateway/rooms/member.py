@@ -32,11 +32,12 @@ class Member(Generic[RoomT]):
     state     how it gets what happens
     position  the last one that it has got; kept only while it is lagging or rejoining, and None if it has got nothing
     answers   to its joins, which follow the history
+    rights    what it may do here, as the bits of `access/rights.py`; rooms do not look at them
     """
 
-    __slots__ = ("answers", "position", "room", "session", "socket", "state", "username")
+    __slots__ = ("answers", "position", "rights", "room", "session", "socket", "state", "username")
 
-    def __init__(self, room: RoomT, session: str, socket: Recipient, username: str) -> None:
+    def __init__(self, room: RoomT, session: str, socket: Recipient, username: str, rights: int = 0) -> None:
         self.room = room
         self.session = session
         self.socket = socket
@@ -44,3 +45,4 @@ class Member(Generic[RoomT]):
         self.state = MemberState.OUTSIDE
         self.position: Position | None = None
         self.answers: Sequence[JoinAnswer] = ()
+        self.rights = rights

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway import keys
-from gateway.errors import StoreError, StoreUnavailable
+from gateway.errors import StoreError, StoreUnavailable, TooSoon
 from gateway.interfaces import CommandStore, Reply
 from gateway.metrics import acknowledged, published, unavailable
 from gateway.option_groups import PublishOptions
@@ -19,7 +19,8 @@ from gateway.redis.connection import pack
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
 from gateway.state.history import new_epoch
-from gateway.state.scripts import PUBLISH
+from gateway.state.keeping import KeptAlike, RoomKeeping
+from gateway.state.scripts import PUBLISH, PUBLISH_SLOWLY
 
 PER_MESSAGE = 5
 """Arguments of the publish script that differ from message to message: what was observed (4), and the entry's head."""
@@ -30,14 +31,26 @@ OnPublished = Callable[[str | StoreError], None]
 class Publisher:
     """Publishes messages and notices to rooms."""
 
-    def __init__(self, store: CommandStore, route: Route, options: PublishOptions) -> None:
+    def __init__(
+        self, store: CommandStore, route: Route, options: PublishOptions, keeping: RoomKeeping | None = None
+    ) -> None:
+        """`keeping` says how each room is kept; all are kept as the options say without it."""
         self._store = store
         self._route = route
         self._options = options
+        self._kept = keeping or KeptAlike(options)
 
-    def publish(self, room: Room, head: bytes, idempotency_key: str | None, on_result: OnPublished) -> None:
+    def publish(
+        self,
+        room: Room,
+        head: bytes,
+        idempotency_key: str | None,
+        on_result: OnPublished,
+        slow_key: bytes | None = None,
+    ) -> None:
         """Stores an entry, given up to its time (`protocol.entry_head`), tells the room, and calls `on_result` with the
-        position `<epoch>:<seq>` or the error."""
+        position `<epoch>:<seq>` or the error. With a `slow_key` (`keys.slow`) the sender must have waited, or the error
+        is `TooSoon`."""
         published.add(1)
         history = keys.history(room.name)
         tail = _per_message(room, head)
@@ -45,9 +58,13 @@ class Publisher:
             command = (room.publish_head or self._head(room, None)) + tail
         else:
             command = self._head(room, idempotency_key) + tail
+        if slow_key is not None:
+            command = _slowly(command, slow_key, self._kept.keeping(room.name).slow_ms)
 
         def answered(reply: Reply) -> None:
-            if isinstance(reply, bytes):
+            if slow_key is not None and isinstance(reply, bytes) and reply.startswith(b"~"):
+                on_result(TooSoon(int(reply[1:])))
+            elif isinstance(reply, bytes):
                 acknowledged.add(1)
                 self._numbered(room, reply, head, on_result)
             else:
@@ -86,14 +103,15 @@ class Publisher:
 
     def _head(self, room: Room, idempotency_key: str | None) -> bytes:
         """The command up to the arguments that differ from message to message."""
-        options, name = self._options, room.name
+        name = room.name
+        options, kept = self._options, self._kept.keeping(name)
         names = [keys.history(name), keys.meta(name)]
         if idempotency_key is not None:
             names.append(keys.idempotency(name, idempotency_key))
         arguments = [
             b"EVALSHA", PUBLISH.digest, b"%d" % len(names), *names,
             self._route.publish_verb, self._route.channel(name), *self._route.wrapping(name), room.name_json,
-            b"%d" % options.history_messages, b"%d" % options.history_ttl_s, b"%d" % options.position_ttl_s,
+            b"%d" % kept.messages, b"%d" % kept.history_ttl_s, b"%d" % kept.position_ttl_s,
             b"%d" % options.idempotency_ttl_s, new_epoch().encode(), b"1" if self._store.has_origins else b"",
         ]  # fmt: skip
         head = b"*%d\r\n" % (len(arguments) + PER_MESSAGE) + b"".join(map(_bulk, arguments))
@@ -135,6 +153,15 @@ def _per_message(room: Room, head: bytes) -> bytes:
     return b"$%d\r\n%b\r\n$%d\r\n%b\r\n$0\r\n\r\n$0\r\n\r\n$%d\r\n%b\r\n" % (
         len(epoch), epoch, len(number), number, len(head), head,
     )  # fmt: skip
+
+
+def _slowly(command: bytes, slow_key: bytes, slow_ms: int) -> bytes:
+    """A publish command made one of the script that looks at the sender's slow key first."""
+    names_script = b"\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n"
+    count, _, rest = command.partition(names_script % PUBLISH.digest)
+    keys_count, _, rest = rest.partition(b"\r\n")
+    head = b"*%d%b%d\r\n" % (int(count[1:]) + 2, names_script % PUBLISH_SLOWLY.digest, int(keys_count) + 1)
+    return b"".join((head, _bulk(slow_key), rest, _bulk(b"%d" % slow_ms)))
 
 
 def _bulk(data: bytes) -> bytes:

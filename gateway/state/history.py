@@ -14,6 +14,7 @@ from typing import NamedTuple
 from gateway import keys
 from gateway.interfaces import CommandStore
 from gateway.protocol import Position, readable_entry
+from gateway.state.keeping import RoomKeeping
 from gateway.state.scripts import SNAPSHOT
 
 NO_POSITION = Position("", 0)
@@ -103,9 +104,11 @@ def new_epoch() -> str:
 class Histories:
     """Reads snapshots of rooms."""
 
-    def __init__(self, store: CommandStore, position_ttl_s: int) -> None:
+    def __init__(self, store: CommandStore, position_ttl_s: int, keeping: RoomKeeping | None = None) -> None:
+        """`keeping` says how each room is kept, and wins over `position_ttl_s`."""
         self._store = store
         self._position_ttl_s = position_ttl_s
+        self._kept = keeping
 
     def server(self, key: bytes) -> str:
         """Which server process holds a key; empty while there is no connection to it."""
@@ -123,14 +126,17 @@ class Histories:
 
         A Redis that does not hold what was `observed` has lost data, and the room gets a new epoch in the same step.
         """
+        kept = self._kept.keeping(room) if self._kept is not None else None
+        shown_max = kept.shown_max if kept is not None else None
         reply = await self._store.run(
             SNAPSHOT,
             (keys.history(room), keys.meta(room)),
             *observed.arguments(),
             new_epoch(),
-            self._position_ttl_s,
+            kept.position_ttl_s if kept is not None else self._position_ttl_s,
             wanted.epoch,
             wanted.seq,
+            "" if shown_max is None else shown_max,
         )
         entries = [readable_entry(entry) for entry in reply[2]]
         return Snapshot(reply[0].decode(), int(reply[1]), entries, bool(reply[3]), reply[4])

@@ -25,11 +25,12 @@ from gateway.state.scripts import MEMBERS, PRESENCE_AWAY, PRESENCE_JOIN, PRESENC
 @dataclass(frozen=True, slots=True)
 class Change:
     """What a join or leave did: whether the user came or went with it, how many users there are now, and when that was
-    by the store's clock (ms since 1970)."""
+    by the store's clock (ms since 1970); or that the room was full, and it did nothing."""
 
     is_announced: bool
     count: int
     at_ms: int = field(default=0, compare=False)
+    is_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,17 @@ class Presence:
         self._worker = worker
 
     def enter(
-        self, room: str, session: str, username: str, on_result: Callable[[Change | StoreError], None]
+        self,
+        room: str,
+        session: str,
+        username: str,
+        on_result: Callable[[Change | StoreError], None],
+        users_max: int = 0,
     ) -> None:
         """Puts a session into a room; `on_result` gets what that did. A session that is there already is refreshed, and
-        not announced. On one server, what is submitted for the room afterwards is answered afterwards."""
-        key, command = self._join_command(room, session, username)
+        not announced. On one server, what is submitted for the room afterwards is answered afterwards. Where
+        `users_max` users are there, no other comes in; 0 is no limit."""
+        key, command = self._join_command(room, session, username, users_max)
 
         def answered(reply: Reply) -> None:
             on_result(reply if isinstance(reply, StoreError) else _change(reply))
@@ -74,11 +81,13 @@ class Presence:
         replies = await all_replies(self._store, [self._join_command(*one) for one in memberships])
         return [reply if isinstance(reply, StoreError) else _change(reply) for reply in replies]
 
-    def _join_command(self, room: str, session: str, username: str) -> tuple[bytes, bytes]:
+    def _join_command(
+        self, room: str, session: str, username: str, users_max: int = 0
+    ) -> tuple[bytes, bytes]:
         """With its first key."""
         member = {"username": username, "since": int(time.time() * 1000)}
         names = (keys.members(room, self._worker), keys.users(room))
-        return names[0], PRESENCE_JOIN.command(names, session, orjson.dumps(member), username)
+        return names[0], PRESENCE_JOIN.command(names, session, orjson.dumps(member), username, users_max)
 
     async def join(self, room: str, session: str, username: str) -> Change:
         """The same as `enter`, waited for."""
@@ -129,7 +138,7 @@ class Presence:
 
 
 def _change(reply: Reply) -> Change:
-    return Change(reply[0] == 1, reply[1], _ms(reply[2]))
+    return Change(reply[0] == 1, reply[1], _ms(reply[2]), reply[0] == -1)
 
 
 def _swept(reply: Reply) -> Swept:

@@ -15,6 +15,9 @@ from typing import Any
 
 from gateway import keys
 from gateway.access.identity import GUEST, Identity, Open, nowhere
+from gateway.access.permissions import Hook, Permissions
+from gateway.access.room_keeping import KeptByRule
+from gateway.access.room_rules import RoomRules, open_to
 from gateway.chat.handlers import Chat
 from gateway.chat.identities import Identities
 from gateway.chat.notices import Notices
@@ -158,7 +161,11 @@ class ChatWorker:
         timeout_s: float = TIMEOUT_S,
         finder: PrimaryFinder[Endpoint] | None = None,
         identities: Identities | None = None,
+        rules: RoomRules | None = None,
+        hook: Hook | None = None,
     ) -> None:
+        rules = rules or open_to(False)
+        kept = KeptByRule(rules, PublishOptions())
         self.name = uuid.uuid4().hex[:8]
         self.timers = Timers()
         finder, words = finder or FixedFinder(endpoint_of(redis_url)), route_for(route, False)
@@ -166,8 +173,8 @@ class ChatWorker:
         limits = CommandOptions(timeout_s=timeout_s, unresponsive_s=2.5 * timeout_s, scripts=ALL)
         self.store = PrimaryCommands(finder, watch, f"test-{self.name}", limits)
         self.pubsub = PrimaryPubSub(finder, self.store, watch, self.name, words.subscribe_verb, 0.5, 1.5)
-        self.histories = HeldHistories(self.store, 600)
-        self.publisher = Publisher(self.store, words, PublishOptions())
+        self.histories = HeldHistories(self.store, 600, kept)
+        self.publisher = Publisher(self.store, words, PublishOptions(), kept)
         snapshots = RedisSnapshots(self.histories, self.pubsub, watch, words)
         self.hub = Hub(
             self.pubsub, words, snapshots, self.timers, grace_s + 0.2, self.publisher.tell_position
@@ -177,7 +184,7 @@ class ChatWorker:
         )
         self.presence = Presence(self.store, self.name)
         self.workers = Workers(self.store, self.name, 1.0)
-        self.notices = Notices(self.publisher, options)
+        self.notices = Notices(self.publisher, options, rules)
         self.sessions = Sessions()
         self.tracker = PresenceTracker(
             self.sessions, self.presence, self.workers, self.notices, self.timers, options
@@ -193,6 +200,7 @@ class ChatWorker:
             rooms_max,
             timeout_s * 0.95,
             identities or Identities(Open(), nowhere, 0.0),
+            permissions=Permissions(rules, hook),
         )
         self.foreign: list[bytes] = []
         self.client_manager: ClientManager | None = None

@@ -20,7 +20,15 @@ def _load(name: str, *needs: str) -> Script:
     return Script(name, text, hashlib.sha1(text).hexdigest().encode())
 
 
+def _load_slowly() -> Script:
+    """Publishing with a least time between two messages of one user: the publish script as a function of another."""
+    before, slowly = _text("epoch") + b"local function publish()\n", _text("slowly")
+    text = before + _text("publish") + b"\nend\n" + slowly
+    return Script("slowly", text, hashlib.sha1(text).hexdigest().encode())
+
+
 PUBLISH = _load("publish", "epoch")
+PUBLISH_SLOWLY = _load_slowly()
 SNAPSHOT = _load("snapshot", "epoch")
 PRESENCE_JOIN = _load("presence_join")
 PRESENCE_LEAVE = _load("presence_leave")
@@ -32,6 +40,7 @@ READY = _load("ready")
 
 ALL = (
     PUBLISH,
+    PUBLISH_SLOWLY,
     SNAPSHOT,
     PRESENCE_JOIN,
     PRESENCE_LEAVE,

@@ -47,7 +47,7 @@ if begun_ms then redis.call('HSET', meta_key, 'epoch', epoch, 'begun', string.fo
 if length == entries_max + 1 then
   redis.call('LPOP', history_key) -- cheaper than LTRIM, which looks from both ends
 elseif length > entries_max then
-  redis.call('LTRIM', history_key, -entries_max, -1)
+  redis.call('LTRIM', history_key, length - entries_max, -1)
 end
 if must_expire or length == 1 then
   redis.call('EXPIRE', meta_key, meta_ttl_s)

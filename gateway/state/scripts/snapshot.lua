@@ -7,13 +7,17 @@ local history_key, meta_key = KEYS[1], KEYS[2]
 local seen_epoch, seen_seq, seen_other, seen_ms_ago = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local spare_epoch, meta_ttl_s = ARGV[5], ARGV[6]
 local wanted_epoch, wanted_seq = ARGV[7], tonumber(ARGV[8]) -- entries before this one need not be read
+local shown_max = tonumber(ARGV[9]) -- nil: all that are there are shown
 
 local epoch, seq, begun_ms, has_lost = room_position(
   history_key, meta_key, seen_epoch, seen_seq, seen_other, seen_ms_ago, spare_epoch)
 local number = string.format('%d', seq)
 if epoch ~= wanted_epoch or wanted_seq > seq then wanted_seq = 0 end -- they say nothing of this history
 local first = wanted_seq > 0 and wanted_seq - seq - 1 or 0
-local entries = redis.call('LRANGE', history_key, first, -1) -- before all writes: it may be a key of another type
+if shown_max and (first == 0 or first < -shown_max) then first = -shown_max end
+local last = -1
+if shown_max == 0 then first, last = 1, 0 end -- none, and yet an error if it is no list
+local entries = redis.call('LRANGE', history_key, first, last) -- before all writes: it may be a key of another type
 if begun_ms then
   redis.call('HSET', meta_key, 'epoch', epoch, 'seq', number, 'begun', string.format('%d', begun_ms))
 end
