@@ -211,8 +211,11 @@ class EngineOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessOptions:
-    """How many are let in."""
+    """Who may do what, and how many are let in."""
 
+    config_file: str | None = option("GATEWAY_CONFIG", None, text_of("a path"),
+        "A TOML file with rules of rooms: who may join and send where, what is kept ([rooms.md](rooms.md)). It is read "
+        "at the start and at HUP. Set it when rooms differ; without it all are open to whoever is let in.")
     handshakes_per_s: int = option("GATEWAY_HANDSHAKES_PER_S", 2000, whole(0, 1_000_000, "a second"),
         "New sessions a second and worker; more wait for up to a second and are then answered 503. 0 is no limit. "
         "Lower it when a storm of reconnects overloads what is behind.")

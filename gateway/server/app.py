@@ -22,6 +22,8 @@ from aiohttp import web
 from gateway import keys
 from gateway.access.identity import Open, nowhere
 from gateway.access.limits import Bucket
+from gateway.access.permissions import Permissions
+from gateway.access.room_keeping import KeptByRule
 from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.background import Background
 from gateway.chat.handlers import Chat
@@ -44,6 +46,7 @@ from gateway.server.embedded_folder import state_folder
 from gateway.server.handoff import Handoff
 from gateway.server.health import Health
 from gateway.server.readiness import Readiness
+from gateway.server.rules import workers_rules
 from gateway.settings import Settings
 from gateway.socketio.client_manager import ClientManager
 from gateway.socketio.server import SocketServer
@@ -89,6 +92,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.rules = workers_rules(settings)
         keys.use_prefix(settings.redis.prefix, settings.redis.is_prefix_historys_too)
         self.worker = settings.server.name + secrets.token_hex(4)  # its id: the sessions' ids begin with it
         self.health = Health(self.worker)
@@ -148,21 +152,23 @@ class Gateway:
         route = route_for(settings.redis.route, is_cluster(url))
         redis = connections(url, worker, route, settings)
         store, pubsub = redis.store, redis.pubsub
-        histories = Histories(store, settings.publish.position_ttl_s)
-        publisher = Publisher(store, route, replace(settings.publish, wait_s=settings.redis.timeout_s / 2))
+        kept = KeptByRule(self.rules, settings.publish)
+        histories = Histories(store, settings.publish.position_ttl_s, kept)
+        waiting = replace(settings.publish, wait_s=settings.redis.timeout_s / 2)
+        publisher = Publisher(store, route, waiting, kept)
         self.hub = Hub(
             pubsub, route, RedisSnapshots(histories, pubsub, redis.watch, route), timers,
             settings.presence.grace_s + IDLE_S, publisher.tell_position,
         )  # fmt: skip
         options, sessions = settings.presence, Sessions()
         presence, workers = Presence(store, worker), Workers(store, worker, options.worker_dead_s)
-        notices = Notices(publisher, options)
+        notices = Notices(publisher, options, self.rules)
         self.tracker = PresenceTracker(sessions, presence, workers, notices, timers, options)
         self.reaper = Reaper(presence, workers, notices, self.tracker, options)
         self.chat = Chat(
             sessions, self.hub, publisher, self.tracker, histories, settings.limits,
             settings.limits.rooms_per_connection, settings.redis.timeout_s * ANSWERED_WITHIN,
-            Identities(Open(), nowhere, 25.0), self.engine.admission,
+            Identities(Open(), nowhere, 25.0), self.engine.admission, Permissions(self.rules),
         )  # fmt: skip
         self.hub.start(self)
         self.readiness = Readiness(

@@ -22,11 +22,12 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from gateway.option_groups import EmbeddedOptions
 from gateway.option_types import SettingsError
-from gateway.server import greeting, logs
+from gateway.server import config_copy, greeting, logs
 from gateway.server.embedded import EmbeddedValkey
 from gateway.server.embedded_folder import EmbeddedError, state_folder, url_of
 from gateway.server.refusals import WORKER_CLASS, refuse_what_cannot_work
@@ -74,16 +75,39 @@ def on_starting(server: Any) -> None:
         refuse_what_cannot_work(server.cfg)
         Rollout(server).begin()
         settings = Settings.from_environment()
-        if settings.redis.url is None:
-            os.environ[variable_of("redis.url")] = _start_valkey(settings.embedded)
-            _keep_valkey(server)
         folder = run_folder(settings.server.run_dir, server.cfg.uid, server.cfg.gid)
         _held.callback(remove_if_ours, folder)
         os.environ[variable_of("server.run_dir")] = str(folder)
+        _held.callback(_copy().unlink, missing_ok=True)
+        _take_config(server.cfg)
+        if settings.redis.url is None:
+            os.environ[variable_of("redis.url")] = _start_valkey(settings.embedded)
+            _keep_valkey(server)
     except (EmbeddedError, SettingsError) as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def on_reload(server: Any) -> None:
+    """HUP: reads the configuration file again. One that cannot be meant is refused, and the old rules go on."""
+    try:
+        _take_config(server.cfg)
+    except SettingsError as error:
+        _log.error("config_refused", why=str(error), now="the rules of before go on")
+
+
+def _copy() -> Path:
+    """The configuration file as this master's workers read it."""
+    return config_copy.copy_for(os.environ[variable_of("server.run_dir")], os.getpid())
+
+
+def _take_config(cfg: Any) -> None:
+    """Copies the configuration file for the workers; they read it when they start."""
+    file = Settings.from_environment().access.config_file
+    if file is not None:
+        config_copy.take(_copy(), cfg.uid, cfg.gid)
+        _log.info("config_read", file=file)
 
 
 def when_ready(server: Any) -> None:

@@ -27,7 +27,7 @@ MASTERS_OWN = {
 } | {
     f"gateway.server.{name}"
     for name in (
-        "embedded", "embedded_folder", "fresh_worker", "greeting", "gunicorn_conf", "logs", "refusals",
+        "config_copy", "embedded", "embedded_folder", "fresh_worker", "greeting", "gunicorn_conf", "logs", "refusals",
         "rollout", "run_folder",
     )
 }  # fmt: skip
