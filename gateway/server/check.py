@@ -23,6 +23,7 @@ import click
 
 from gateway import keys
 from gateway.errors import StoreDenied, StoreRefused, Trouble
+from gateway.option_types import SettingsError
 from gateway.redis.address import is_cluster
 from gateway.redis.sentinel import SentinelFinder
 from gateway.rooms.routes import route_for
@@ -30,9 +31,11 @@ from gateway.server import logs
 from gateway.server.check_connections import WAIT_S, Server, Store, open_store
 from gateway.server.connections import Connections, connections, login_of
 from gateway.server.embedded_folder import running_url, state_folder
+from gateway.server.explain import rule_lines
 from gateway.server.findings import Facts, Wrong, describe, facts_of, parse_info, warnings
 from gateway.server.health import Health
 from gateway.server.readiness import look_at_writes
+from gateway.server.rules import rules_for
 from gateway.settings import Settings
 from gateway.state.write_check import WriteCheck, room
 
@@ -49,6 +52,11 @@ def check(settings: Settings) -> int:
     """Prints what it sees; returns 0, or 1 after one sentence on standard error when something is wrong."""
     logs.configure(replace(settings.log, level="error"))  # what is wrong is said by the sentence
     keys.use_prefix(settings.redis.prefix, settings.redis.is_prefix_historys_too)
+    try:
+        rules = rules_for(settings)
+    except SettingsError as error:
+        click.echo(f"Error: {error}", err=True)
+        return 1
     folder = state_folder(settings.embedded.state_dir)
     url = settings.redis.url or running_url(folder)
     if url is None:
@@ -56,6 +64,8 @@ def check(settings: Settings) -> int:
         return 1
     try:
         asyncio.run(_print_all(url, settings))
+        for heading, text in rule_lines(rules, do_tokens_count=False):
+            click.echo(_line(heading, text))
     except Wrong as wrong:
         click.echo(f"Error: {wrong}", err=True)
         return 1

@@ -1,4 +1,5 @@
-"""The command `gateway`: `serve` runs it, `check` tells what it sees of Redis and of workers, `docs` prints tables.
+"""The command `gateway`: `serve` runs it, `check` tells what it sees of Redis and of workers, `explain` who
+may do what in a room, `docs` prints tables.
 
 Owns the words on the command line and turns them into options. Promises:
 - a bad value ends with one sentence and exit status 2, without a traceback;
@@ -58,6 +59,7 @@ def main() -> None:
     gateway                                       with an embedded Valkey, to try it
     gateway --redis redis://127.0.0.1:6379/0      with your own Redis or Valkey
     gateway check                                 is that Redis fit? do workers live?
+    gateway explain ROOM                          who may do what there, and why?
 
     All other options are environment variables: docs/options.md has them.
     """
@@ -92,6 +94,30 @@ def check(redis_url: str | None) -> None:
     from gateway.server.check import check as look
 
     sys.exit(look(_with_options({"--redis": redis_url})))
+
+
+@main.command(short_help="Tells who may do what in a room, and why.")
+@click.argument("room")
+@click.option("--guest", is_flag=True, help="For somebody without a token (the default).")
+@click.option("--token", metavar="TOKEN", help="For whom a token says. Whether it is right is not looked at.")
+@click.option(
+    "--grants", metavar="JSON", help='For a user with the claim `rooms`: \'{"class:*": ["join"]}\'.'
+)
+def explain(room: str, guest: bool, token: str | None, grants: str | None) -> None:
+    """Tells for each operation whether it is allowed in ROOM, by which rule of GATEWAY_CONFIG, and by which grant.
+
+    \b
+    gateway explain interview:42
+    gateway explain interview:42 --grants '{"interview:*": ["join", "send"]}'
+    """
+    from gateway.server import explain as explanation
+
+    if guest + (token is not None) + (grants is not None) > 1:
+        raise BadOption("Of --guest, --token and --grants give one.")
+    try:
+        explanation.tell(_with_options({}), room, explanation.identity_of(token, grants, "somebody"))
+    except SettingsError as error:
+        raise BadOption(str(error)) from error
 
 
 @main.command(short_help="Prints the tables of options, error codes and metrics.")
