@@ -94,6 +94,11 @@ emits_refused = ReasonCounter(
     "What other processes published for python-socketio and the gateway could not read or do.",
     "malformed", "pickle", "msgpack", "socketio_redis_adapter", "not_a_message", "inbox_full",
 )  # fmt: skip
+hook_answers = ReasonCounter(
+    "gateway_join_hook_total",
+    "Questions to the hook that decides about joins: what it answered, or why it was not asked.",
+    "allowed", "refused", "failed", "paused", "too_many",
+)  # fmt: skip
 deaf = Counter("gateway_deaf_total", "Times that this worker did not hear its own probe.")
 background_failures = Counter(
     "gateway_background_failures_total", "Background tasks that failed: a fault of the gateway."
@@ -101,8 +106,8 @@ background_failures = Counter(
 
 ALL = (
     published, acknowledged, unavailable, heard, delivered, holes, malformed, snapshots, gaps, connects, disconnects,
-    frames_read, packets_read, requests_read, refusals, cut_off, handoffs, requests_refused, emits_refused, deaf,
-    background_failures,
+    frames_read, packets_read, requests_read, refusals, cut_off, handoffs, requests_refused, emits_refused,
+    hook_answers, deaf, background_failures,
 )  # fmt: skip
 
 

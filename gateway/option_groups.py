@@ -24,6 +24,7 @@ from gateway.option_types import (
     short_text,
     switch,
     text_of,
+    web_url,
     whole,
 )
 
@@ -216,6 +217,12 @@ class AccessOptions:
     config_file: str | None = option("GATEWAY_CONFIG", None, text_of("a path"),
         "A TOML file with rules of rooms: who may join and send where, what is kept ([rooms.md](rooms.md)). It is read "
         "at the start and at HUP. Set it when rooms differ; without it all are open to whoever is let in.")
+    join_hook: str | None = option("GATEWAY_JOIN_HOOK", None, web_url(),
+        "What is asked about rooms whose rule says `hook`: by a POST, at each join ([rooms.md](rooms.md)). Set it when "
+        "the application must decide and cannot write it into tokens.")
+    join_hook_secret_file: str | None = option("GATEWAY_JOIN_HOOK_SECRET_FILE", None, text_of("a path"),
+        "A file with the secret that signs these questions: base64 of at least 24 bytes. "
+        "Set it when others than the gateway can reach that URL.")
     handshakes_per_s: int = option("GATEWAY_HANDSHAKES_PER_S", 2000, whole(0, 1_000_000, "a second"),
         "New sessions a second and worker; more wait for up to a second and are then answered 503. 0 is no limit. "
         "Lower it when a storm of reconnects overloads what is behind.")

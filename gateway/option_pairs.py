@@ -34,6 +34,10 @@ def contradictions(settings: Any) -> Iterator[tuple[bool, str]]:
         "a member below the mark is given a piece of the history, with messages of up to "
         f"{settings.limits.message_max} characters (GATEWAY_MESSAGE_MAX), and must not be cut for it",
     )
+    yield (
+        settings.access.join_hook_secret_file is not None and settings.access.join_hook is None,
+        "GATEWAY_JOIN_HOOK_SECRET_FILE needs a GATEWAY_JOIN_HOOK",
+    )
     yield redis.probe_s >= redis.unresponsive_s, "GATEWAY_PROBE_S must be below GATEWAY_DEAF_S"
     yield (
         redis.route == "cluster" and not _is_of(redis.url, Topology.CLUSTER),

@@ -166,6 +166,18 @@ def networks() -> Kind:
     return Kind(lambda text: _alone_or_all(_words(text), _network), allowed, allowed)
 
 
+def web_url() -> Kind:
+    """A URL of the web, of which nothing but its scheme is ever shown: the rest may hold what is secret."""
+
+    def read(text: str) -> str:
+        if not re.fullmatch(r"https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?(/[!-~]*)?", text):
+            raise ValueError(text)
+        return text
+
+    allowed = "a URL such as https://app.example.org/may-join"
+    return Kind(read, allowed, "a URL", lambda text: text.partition("://")[0][:8] + "://…")
+
+
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 

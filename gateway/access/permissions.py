@@ -22,6 +22,9 @@ class Hook(Protocol):
     async def allowed(self, identity: Identity, room: str) -> Rights:
         """What it allows. Raises HookAway."""
 
+    async def close(self) -> None:
+        """Gives up what is being asked."""
+
 
 class NoHook:
     """There is no hook: it allows nothing."""
@@ -29,6 +32,9 @@ class NoHook:
     async def allowed(self, identity: Identity, room: str) -> Rights:
         """Nothing."""
         return 0
+
+    async def close(self) -> None:
+        """There is nothing to give up."""
 
 
 class Permissions:
@@ -46,6 +52,10 @@ class Permissions:
         if rule.join != HOOK and not rights_by(rule, identity, room) & JOIN:
             return 0  # whatever the hook would say
         return rights_by(rule, identity, room, await self._hook.allowed(identity, room))
+
+    async def close(self) -> None:
+        """Gives up what is being asked of the hook."""
+        await self._hook.close()
 
     def users_max(self, room: str) -> int:
         """How many users a room may have at one time; 0 is no limit."""

@@ -22,7 +22,6 @@ from aiohttp import web
 from gateway import keys
 from gateway.access.identity import Open, nowhere
 from gateway.access.limits import Bucket
-from gateway.access.permissions import Permissions
 from gateway.access.room_keeping import KeptByRule
 from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.background import Background
@@ -46,7 +45,7 @@ from gateway.server.embedded_folder import state_folder
 from gateway.server.handoff import Handoff
 from gateway.server.health import Health
 from gateway.server.readiness import Readiness
-from gateway.server.rules import workers_rules
+from gateway.server.rules import permissions_for, workers_rules
 from gateway.settings import Settings
 from gateway.socketio.client_manager import ClientManager
 from gateway.socketio.server import SocketServer
@@ -130,6 +129,7 @@ class Gateway:
         Clients(self.engine, self.client_manager, self.chat).listen(self.sio)
         stack.push_async_callback(redis.store.close)
         stack.push_async_callback(redis.pubsub.close)
+        stack.push_async_callback(self.chat.permissions.close)
         await asyncio.gather(redis.store.start(START_S, redis.pubsub), redis.pubsub.start(START_S, self.hub))
         stack.push_async_callback(self.hub.close)
         self.client_manager.serve(redis.store, self.hub, self.chat)
@@ -168,7 +168,7 @@ class Gateway:
         self.chat = Chat(
             sessions, self.hub, publisher, self.tracker, histories, settings.limits,
             settings.limits.rooms_per_connection, settings.redis.timeout_s * ANSWERED_WITHIN,
-            Identities(Open(), nowhere, 25.0), self.engine.admission, Permissions(self.rules),
+            Identities(Open(), nowhere, 25.0), self.engine.admission, permissions_for(settings, self.rules),
         )  # fmt: skip
         self.hub.start(self)
         self.readiness = Readiness(

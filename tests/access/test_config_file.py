@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.access.config_file import read_rules, read_text, rules_of
+from gateway.access.config_file import read_rules, read_text, refuse_hook, rules_of
 from gateway.access.room_rules import RoomRule
 from gateway.access.toml_lines import line_of, plain_tables, table_lines
 from gateway.option_types import SettingsError
@@ -101,6 +101,12 @@ def test_what_cannot_be_meant_is_refused_with_its_line_and_what_can_be(text: str
         rules_of("/etc/gw.toml", text)
     assert str(refused.value).startswith("/etc/gw.toml, line "), str(refused.value)
     assert REFUSED[text] in str(refused.value)
+
+
+def test_a_rule_that_asks_a_hook_needs_one() -> None:
+    rules = rules_of("gw.toml", WHOLE.replace('"anyone"', '"hook"'))
+    with pytest.raises(SettingsError, match=r"gw\.toml, line 15: 'hook' needs GATEWAY_JOIN_HOOK"):
+        refuse_hook(rules)
 
 
 def test_a_long_value_is_not_repeated_whole() -> None:

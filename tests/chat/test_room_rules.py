@@ -12,7 +12,8 @@ import pytest
 
 from gateway import keys
 from gateway.access.identity import Identity
-from gateway.access.rights import SEND
+from gateway.access.permissions import HookAway
+from gateway.access.rights import JOIN, SEND
 from gateway.access.room_rules import RoomRule, RoomRules
 from gateway.protocol import Position
 from tests.support.chat_worker import ChatWorker, chat_worker
@@ -108,6 +109,38 @@ async def test_names_are_one_spelling_where_there_is_a_file(redis_url: str, room
         assert (await worker.connect().join(f"{room}-cafe\u0301"))["ok"], (
             "without a file it is the open service"
         )
+
+
+class Away:
+    """A hook that does not answer, until it does."""
+
+    def __init__(self) -> None:
+        self.rights: int | None = None
+
+    async def allowed(self, identity: Identity, room: str) -> int:
+        if self.rights is None:
+            raise HookAway("no answer")
+        return self.rights
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_while_the_hook_is_away_nobody_is_let_in_and_may_try_again(redis_url: str, room: str) -> None:
+    hook, rules = Away(), RoomRules([RoomRule(match="**", join="hook", send="hook")])
+    async with chat_worker(redis_url, timeout_s=10.0, rules=rules, hook=hook) as worker:
+        ann = worker.connect()
+        refused = await ann.join(room)
+        assert (refused["code"], refused["retryable"]) == ("unavailable", True)
+        assert ann.recorder.refusals_charged == 0, "that is not its fault"
+        hook.rights = 0
+        assert (await ann.join(room))["code"] == "forbidden"
+        hook.rights = JOIN
+        assert (await ann.join(room))["ok"]
+        assert (await ann.send(room, "x"))["operation"] == "send"
+        hook.rights = JOIN | SEND
+        assert (await ann.join(room))["ok"]
+        assert (await ann.send(room, "x"))["ok"]
 
 
 # -- who is there

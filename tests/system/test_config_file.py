@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from tests.support.gateways import Gateway
 from tests.support.opener import Opener
@@ -72,3 +73,28 @@ async def test_hup_takes_new_rules_and_refuses_what_cannot_be_meant(
         file.write_text(OPEN)
         await reloaded(gateway)
         assert await answer_of(gateway, room, connect) == "ok"
+
+
+@pytest.mark.long
+async def test_the_application_decides_where_the_rule_says_hook(
+    redis_url: str, tmp_path: Path, room: str, connect: Opener
+) -> None:
+    answer = {"allow": ["join"]}
+
+    async def serve(request: web.Request) -> web.Response:
+        asked = await request.json()
+        return web.json_response(answer if asked["room"] == room else {"allow": []})
+
+    app = web.Application()
+    app.router.add_post("/may-join", serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    file, url = tmp_path / "gw.toml", f"http://127.0.0.1:{runner.addresses[0][1]}/may-join"
+    file.write_text('[[room]]\nmatch = "**"\njoin = "hook"\n')
+    options = {"GATEWAY_CONFIG": str(file), "GATEWAY_JOIN_HOOK": url}
+    async with Gateway(redis_url, workers=1, environment=options) as gateway:
+        assert await answer_of(gateway, room, connect) == "ok"
+        assert await answer_of(gateway, f"{room}-other", connect) == "forbidden"
+        await runner.cleanup()
+        assert await answer_of(gateway, room, connect) == "unavailable"
