@@ -11,7 +11,7 @@ Floors; a module imports from lower floors and its own, no circle; import-linter
 
     server/       one process's life: the composition root, gunicorn, handoff, drain, health, command line
     chat/         what people do: sessions, the five events, joining, presence; knows no Redis
-    access/       how much is too much
+    access/       who may do what, and how much is too much
     socketio/     python-socketio on top of the engine, and its channel between processes
     rooms/        one worker's rooms: live path, repair by position, fan-out, publishing
     transport/    Engine.IO: sessions over polling and WebSocket; rooms and transport do not know each other

@@ -182,3 +182,11 @@ def test_ten_thousand_rules_are_read_within_a_fifth_of_a_second() -> None:
         taken_s.append(time.process_time() - begun_s)
     assert len(rules.rules) == 10_000
     assert min(taken_s) <= 0.2
+
+
+def test_the_example_of_the_documentation_is_what_it_says() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "rooms.md").read_text()
+    examples = [part.partition("```")[0] for part in page.split("```toml\n")[1:]]
+    rules = rules_of("gateway.toml", examples[0])
+    assert [rule.match for rule in rules.rules] == ["announcements:**", "lobby", "interview:*"]
+    assert len(examples) == 1
