@@ -62,11 +62,7 @@ def matches(pattern: str, room: str) -> bool:
         segments = segments[:-1]
     elif len(names) != len(segments):
         return False
-    return all(map(_takes, segments, names))
-
-
-def _takes(segment: str, name: str) -> bool:
-    return segment in (name, ONE)
+    return all(segment in (name, ONE) for segment, name in zip(segments, names, strict=False))
 
 
 class _Node:

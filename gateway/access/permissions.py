@@ -47,8 +47,10 @@ class Permissions:
     async def decide(self, identity: Identity, room: str) -> Rights:
         """What who has this identity may do in a room. Raises HookAway."""
         rule = self.rules.rule(room)
-        if rule is None or not rule.asks_hook:
-            return self.rules.decide(identity, room)
+        if rule is None:
+            return 0
+        if not rule.asks_hook:
+            return rights_by(rule, identity, room)
         if rule.join != HOOK and not rights_by(rule, identity, room) & JOIN:
             return 0  # whatever the hook would say
         return rights_by(rule, identity, room, await self._hook.allowed(identity, room))

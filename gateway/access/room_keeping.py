@@ -13,12 +13,12 @@ class KeptByRule:
     def __init__(self, rules: RoomRules, options: PublishOptions) -> None:
         self._rules = rules
         self._otherwise = kept_by(options)
-        self._by_line = {rule: _kept(rule, self._otherwise) for rule in rules.rules}
+        self._by_rule = {id(rule): _kept(rule, self._otherwise) for rule in rules.rules}
 
     def keeping(self, room: str) -> Keeping:
         """How a room is kept."""
         rule = self._rules.rule(room)
-        return self._otherwise if rule is None else self._by_line[rule]
+        return self._otherwise if rule is None else self._by_rule[id(rule)]
 
 
 def _kept(rule: RoomRule, otherwise: Keeping) -> Keeping:

@@ -26,6 +26,9 @@ JOIN_WORDS = (ANYONE, USERS, GRANTED, NOBODY, HOOK)
 SEND_WORDS = (*JOIN_WORDS, IN_THE_ROOM)
 LIST, COUNT, OFF = "list", "count", "off"
 
+FOUND_MAX = 4096
+"""Rooms whose rule is remembered; more than that begin anew."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomRule:
@@ -86,11 +89,18 @@ class RoomRules:
         self._first = FirstMatch()
         for each in self.rules:
             self._first.add(parse(each.match))
+        self._found: dict[str, RoomRule | None] = {}  # by room; a join asks some times about the same one
 
     def rule(self, room: str) -> RoomRule | None:
         """The rule that decides about a room; None where nobody may anything."""
-        number = self._first.find(room)
-        return None if number is None else self.rules[number]
+        try:
+            return self._found[room]
+        except KeyError:
+            if len(self._found) >= FOUND_MAX:
+                self._found.clear()
+            number = self._first.find(room)
+            rule = self._found[room] = None if number is None else self.rules[number]
+            return rule
 
     def decide(self, identity: Identity, room: str, by_hook: Rights = 0) -> Rights:
         """What who has this identity may do in a room; `by_hook` is what the hook allows where the rule asks it."""
@@ -99,14 +109,15 @@ class RoomRules:
 
     def takes_name(self, room: str) -> bool:
         """Whether a room may have that name: where a file says who may do what, no two names look the same."""
-        return not self.path or unicodedata.is_normalized("NFC", room)
+        return not self.path or room.isascii() or unicodedata.is_normalized("NFC", room)
 
     def reconsider(self, identity: Identity, held: Mapping[str, Rights]) -> Reconsidered:
-        """What becomes of the rooms that a client is in, with its rights there, when its token is replaced. What a hook
-        allowed stays: it has not been asked about the token."""
+        """What becomes of the rooms that a client is in, with its rights there, when its token is replaced. Whom a hook
+        let in stays, as it was not asked about the token; but moderates only if a grant says so, until it joins again:
+        what was held does not say who allowed it."""
         found = Reconsidered([], {})
         for room, rights in held.items():
-            if now := self.decide(identity, room, rights):
+            if now := self.decide(identity, room, rights & ~MODERATE):
                 found.kept[room] = now
             else:
                 found.lost.append(room)
