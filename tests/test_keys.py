@@ -27,9 +27,11 @@ def test_a_rooms_keys_and_channel_share_its_lists_slot(room: str) -> None:
         keys.older_members(room),
         keys.users(room),
         keys.live(room),
+        keys.slow(room, "7", "ann"),
+        keys.slow(room, "", "7"),
     ]
     assert {key_slot(name) for name in names} == {key_slot(keys.history(room))}
-    assert len({keys.history(room), *names}) == 8
+    assert len({keys.history(room), *names}) == 10
 
 
 @pytest.mark.parametrize("key", ["k", "{other}", "}", "a:b", "ä"])

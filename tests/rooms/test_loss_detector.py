@@ -104,6 +104,7 @@ def test_another_message_or_none_that_can_be_seen_contradicts_a_claim() -> None:
     assert known.is_contradicted(snapshot("a", 5), None)
     assert known.observed(HERE).is_contradicted
     assert known.is_contradicted(snapshot("a", 5, count=3), None)
+    assert known.is_contradicted(snapshot("a", 2, count=0), None), "a room that keeps nothing"
     assert not known.is_contradicted(snapshot("a", 1), None)
     assert not known.is_contradicted(snapshot("b", 5), None)
     assert known.observed(HERE) == Observed(Position("a", 2), age_ms=9000)

@@ -11,8 +11,10 @@ from click.testing import CliRunner, Result
 
 from gateway.access.config_file import rules_of
 from gateway.access.room_rules import open_to
+from gateway.server.check import check
 from gateway.server.cli import main
 from gateway.server.explain import rule_lines
+from gateway.settings import Settings
 
 FILE = """\
 [[room]]
@@ -88,6 +90,19 @@ def test_a_file_that_cannot_be_meant_is_refused(file: Path) -> None:
     file.write_text("[[rooms]]\n")
     told = run("a")
     assert (told.exit_code, f"{file}, line 1: [[rooms]] is not known" in told.output) == (2, True)
+
+
+def test_check_refuses_it_too_before_it_looks_at_redis(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text("[[rooms]]\n")
+    assert (
+        check(Settings.from_environment({"GATEWAY_CONFIG": str(file), "REDIS_URL": "redis://127.0.0.1:1"}))
+        == 1
+    )
+    assert (
+        capsys.readouterr().err == f"Error: {file}, line 1: [[rooms]] is not known; did you mean [[room]]?\n"
+    )
 
 
 def test_check_shows_the_rules_and_what_is_odd_about_them() -> None:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from tests.support.gateways import Gateway
 from tests.support.opener import Opener
+from tests.support.topologies import cluster
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.system
@@ -98,3 +99,23 @@ async def test_the_application_decides_where_the_rule_says_hook(
         assert await answer_of(gateway, f"{room}-other", connect) == "forbidden"
         await runner.cleanup()
         assert await answer_of(gateway, room, connect) == "unavailable"
+
+
+@pytest.mark.long
+async def test_on_a_cluster_rules_slow_people_and_keep_nothing(
+    tmp_path: Path, room: str, connect: Opener
+) -> None:
+    file = tmp_path / "gw.toml"
+    file.write_text('[[room]]\nmatch = "**"\njoin = "anyone"\nslow_s = 60\nhistory = 0\nmembers_max = 2\n')
+    async with cluster(persistence="none") as found:
+        async with Gateway(found.url, workers=2, GATEWAY_CONFIG=str(file)) as gateway:
+            ann, ben, cleo = [await connect(gateway.url) for _ in range(3)]
+            for name in (f"{room}-{number}" for number in range(6)):  # on all primaries
+                await ann.join("ann", name)
+                await ben.join("ben", name)
+                assert (await cleo.join("cleo", name))["code"] == "room_full"
+                first = await ann.send(name, "one", idempotency_key="k")
+                assert await ann.send(name, "one", idempotency_key="k") == first
+                assert (await ann.send(name, "two"))["code"] == "rate_limited"
+                assert (await ben.send(name, "three"))["ok"]
+                assert (await ben.call("history", {"room": name}))["messages"] == []
