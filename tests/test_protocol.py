@@ -196,11 +196,11 @@ def test_random_input_is_understood_or_refused_and_nothing_else() -> None:
 def test_every_error_has_a_sentence_and_says_whether_to_retry() -> None:
     assert set(ERRORS) == {
         "bad_request", "too_large", "unauthorized", "forbidden", "not_joined", "name_taken_by_system",
-        "room_limit", "rate_limited", "gap", "unavailable", "shutting_down", "internal",
+        "room_limit", "room_full", "rate_limited", "gap", "unavailable", "shutting_down", "internal",
     }  # fmt: skip
     assert all(kind.sentence.endswith((".", "again", "again.")) for kind in ERRORS.values())
     retryable = {code for code, kind in ERRORS.items() if kind.is_retryable}
-    assert retryable == {"not_joined", "rate_limited", "unavailable", "shutting_down"}
+    assert retryable == {"not_joined", "room_full", "rate_limited", "unavailable", "shutting_down"}
 
 
 def test_an_error_says_what_is_known_and_nothing_empty() -> None:
