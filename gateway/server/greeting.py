@@ -70,21 +70,13 @@ def is_listening(port: int) -> bool:
 def open_to_the_world(hosts: Iterable[str], settings: Settings) -> str | None:
     """What is to be said of a gateway that lets in everybody who reaches it, and scripts of every page, at an address
     that others than this machine and its private network may reach; None if it is not such a one."""
-    if (
-        not is_anybody_let_in(settings)
-        or "*" not in settings.engine.origins
-        or not any(map(_is_public, hosts))
-    ):
+    is_anybody_let_in = settings.identity.auth == "off" and "*" in settings.engine.origins
+    if not is_anybody_let_in or not any(map(_is_public, hosts)):
         return None
     return (
         "Open to the world: whoever reaches this gateway may join any room under any name, and so may scripts of every "
         "page (GATEWAY_AUTH=off, GATEWAY_ORIGINS=*). To let in this machine only: gateway --host 127.0.0.1"
     )
-
-
-def is_anybody_let_in(settings: Settings) -> bool:
-    """Whether nobody is asked who it is. There are no tokens yet."""
-    return True
 
 
 def host_of(address: str) -> str:

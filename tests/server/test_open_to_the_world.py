@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from pathlib import Path
+
 import pytest
 
 from gateway.server.check import check
@@ -26,6 +29,17 @@ def test_it_is_said_of_public_addresses_where_every_page_may_connect(host: str, 
     told = open_to_the_world([host], settings)
     assert (told is not None) is (HOSTS[host] and origins in ("", "*"))
     assert told is None or ("GATEWAY_AUTH=off" in told and "GATEWAY_ORIGINS=*" in told)
+
+
+@pytest.mark.parametrize(("auth", "is_open"), [("off", True), ("optional", False), ("required", False)])
+def test_it_is_said_where_nobody_is_asked_who_it_is(tmp_path: Path, auth: str, is_open: bool) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.write_text(f"one:{b64encode(bytes(32)).decode()}\n")
+    secrets.chmod(0o600)
+    settings = Settings.from_environment(
+        {"GATEWAY_AUTH": auth, "GATEWAY_TOKEN_SECRETS_FILE": str(secrets), "REDIS_URL": "redis://localhost"}
+    )
+    assert (open_to_the_world(["0.0.0.0"], settings) is not None) is is_open
 
 
 def test_one_public_address_of_several_is_enough() -> None:
