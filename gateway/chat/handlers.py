@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from gateway.access.connection_limits import ConnectionLimits, Usage
 from gateway.access.identity import GUEST, Identity
 from gateway.admission import AdmissionControl
 from gateway.chat.identities import Identities
@@ -27,6 +28,7 @@ from gateway.chat.sessions import Sessions
 from gateway.client_events import EVENTS, History, Join, Leave, Members, Refresh, Send, parse
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import ClientSocket
+from gateway.limit_options import LimitOptions
 from gateway.option_groups import Sizes
 from gateway.protocol import Position, Refusal, receive_json
 from gateway.rooms.hub import Hub
@@ -34,6 +36,7 @@ from gateway.rooms.member import Member, MemberState
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.state.history import Histories
+from gateway.transport.refusals import LineBudget
 
 log = structlog.get_logger("gateway.chat")
 
@@ -74,6 +77,7 @@ class Chat:
         limit_s: float,
         identities: Identities,
         admission: AdmissionControl | None = None,
+        limits: ConnectionLimits | None = None,
     ) -> None:
         self.sessions = sessions
         self._hub = hub  # the rooms of this worker
@@ -85,6 +89,8 @@ class Chat:
         self._limit_s = limit_s  # the longest that an event may wait for the store
         self.identities = identities
         self._admission = admission or AdmissionControl()  # how many joins are begun at once
+        self._limits = limits or ConnectionLimits(LimitOptions(), rooms_max)  # how much a connection may do
+        self._lines = LineBudget()  # of the log, for those that are ended
         self._handles: dict[type, Handle] = {
             Send: self._send,
             Join: self._join_in_turn,
@@ -149,12 +155,25 @@ class Chat:
         self, session: Session, name: Any, arguments: list[Any], ack: int | None
     ) -> Awaitable[None] | None:
         """Handles an event; what it returns must end before the same client's next event."""
+        usage = session.usage
+        if usage is None:
+            usage = session.usage = Usage(session.user_usage)
         try:
             event = parse(name, arguments, self._sizes, session.voice)
+            self._limits.spend(usage, event, time.monotonic())
             return self._handles[type(event)](session, event, ack)
         except Refusal as refusal:
             session.refuse(refusal, ack, **_known(name, arguments))
         return None
+
+    def is_too_often(self, session: Session, code: str) -> bool:
+        """An event was refused, and through the client's fault: whether to end it for good."""
+        usage, now_s = session.usage, time.monotonic()
+        if usage is None or not self._limits.charge(usage, code, session.has_joined, now_s):
+            return False
+        if (line := self._lines.take(now_s)) is not None:
+            log.warning("session_ended_for_good", session=session.sid, last_refusal=code, **line)
+        return True
 
     async def _answered(self, name: str, wait: Wait, session: Session, event: Any, ack: int | None) -> None:
         """Handles an event that waits for the store; every failure becomes an answer."""
@@ -186,8 +205,14 @@ class Chat:
     # -- join
 
     async def _join_in_turn(self, session: Session, event: Join, ack: int | None) -> None:
-        """A storm of joins waits here, so that members are served in between; the time limit begins afterwards."""
+        """A storm of joins waits here, so that members are served in between, and so does who joins too fast; the time
+        limit begins afterwards."""
         session.has_joined = True
+        try:
+            await self._limits.join_slowly(session.usage, time.monotonic())
+        except Refusal as refusal:
+            session.refuse(refusal, ack, event="join", **_about(event))
+            return
         if (turn := self._admission.acquire()) is not None:
             await turn
         await self._answered("join", self._memberships.join, session, event, ack)

@@ -20,6 +20,8 @@ import structlog
 from aiohttp import web
 
 from gateway import keys
+from gateway.access.addresses import Addresses
+from gateway.access.connection_limits import ConnectionLimits
 from gateway.access.limits import Bucket
 from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.background import Background
@@ -95,12 +97,14 @@ class Gateway:
         keys.use_prefix(settings.redis.prefix, settings.redis.is_prefix_historys_too)
         self.worker = settings.server.name + secrets.token_hex(4)  # its id: the sessions' ids begin with it
         self.health = Health(self.worker)
+        self.addresses = Addresses(settings.rates)  # how much comes from each
         self.client_manager = ClientManager()
         self.sio = SocketServer(
             options=replace(settings.engine, worker=self.worker),
             client_manager=self.client_manager,
             namespaces=["/"],
             gate=self,
+            sessions=self.addresses,
             admission=admission_of(settings.access.handshakes_per_s),
         )
         self.engine = self.sio.eio
@@ -176,6 +180,7 @@ class Gateway:
             settings.limits.rooms_per_connection, settings.redis.timeout_s * ANSWERED_WITHIN,
             Identities(self.identified.identifier, self.identified.find_token, settings.identity.grace_s),
             self.engine.admission,
+            ConnectionLimits(settings.rates, settings.limits.rooms_per_connection),
         )  # fmt: skip
         self.hub.start(self)
         self.readiness = Readiness(
@@ -227,15 +232,20 @@ class Gateway:
     # -- clients
 
     async def admit(self, request: web.Request) -> web.Response | None:
-        """Refuses a new handshake while draining; lets one wait in a storm, and refuses it when that takes too long."""
-        if self.health.is_draining:
+        """Refuses a new handshake while draining, or of an address from which too many come; lets one wait in a storm,
+        and refuses it when that takes too long."""
+        if self.health.is_draining:  # another worker takes it, and counts it
             return _come_back("draining", 1)
         if self.health.lacks_keys:
             return _come_back("no keys for tokens", COME_BACK_S)
+        address = self.engine.client_address(request)
+        if after_s := self.addresses.handshake(address, time.monotonic()):
+            return _come_back("too many from address", after_s, 429)
         is_admitted = self.engine.admission.admit()
-        if is_admitted is True or (is_admitted is not False and await is_admitted):
-            return None
-        return _come_back("too many new connections", COME_BACK_S)
+        if not (is_admitted is True or (is_admitted is not False and await is_admitted)):
+            return _come_back("too many new connections", COME_BACK_S)
+        after_s = self.addresses.has_room(address)
+        return _come_back("too many from address", after_s, 429) if after_s else None
 
     async def pass_on(self, request: web.Request, sid: str | None) -> bool:
         """Passes a request to another worker, if there are others."""
@@ -285,8 +295,8 @@ def admission_of(handshakes_per_s: int) -> AdmissionControl:
     return AdmissionControl(bucket.take, handshakes_per_s * WAIT_MAX_S)
 
 
-def _come_back(why: str, after_s: int) -> web.Response:
-    body = {"code": 503, "message": why}
-    refusal = web.json_response(body, status=503, headers={"Retry-After": str(after_s)})
+def _come_back(why: str, after_s: int, status: int = 503) -> web.Response:
+    body = {"code": status, "message": why}
+    refusal = web.json_response(body, status=status, headers={"Retry-After": str(after_s)})
     refusal[REASON] = why.replace(" ", "_")
     return refusal

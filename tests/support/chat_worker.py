@@ -73,6 +73,12 @@ class ClientRecorder(Recorder):
         """Counts it."""
         self.refusals_charged += 1
 
+    is_read = True
+
+    def stop_reading(self) -> None:
+        """Nothing is read any more."""
+        self.is_read = False
+
     def end(self, reason: str) -> None:
         """The connection is ended."""
         self.ended = reason
