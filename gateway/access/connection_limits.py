@@ -3,13 +3,21 @@
 Owns which limit an event spends, what a refused client is told, and the two ends that are for good: too many refusals,
 and messages without pause. One place decides: `ConnectionLimits`. Promises:
 
-- `retry_after_ms` is the time at which the event is taken. Each is told another time: of 30 messages
-  that are refused at once, at 10 a second, the last is told 3 s, and each that comes when it was told is taken;
+- `retry_after_ms` is the time at which the event is taken. Each is told another time: of 30 messages that are refused
+  at once, at 10 a second, the last is told 3 s, and each that comes when it was told is taken;
 - a client that does as it was told is never ended.
 
-Example of the second. A stock client was away and sends the 1,000 messages that it kept, all before it can hear of the
-first refusal. So `rate_limited` counts as a refusal only from `HEARD_S` after the first one, and so does `not_joined`
-where the client has not joined anything yet.
+How the second is kept, by three examples at 10 messages a second:
+
+- A client sends one message after the other, and waits whenever it is refused. It is refused as often as it is taken.
+- A stock client was away and sends the 1,000 messages that it kept, all before it can hear of the first refusal. Then
+  it sends each again at its time, for 98 s, and new ones in between. It is refused 1,000 times, and later as often as
+  it says something new.
+- A loop sends a message again as soon as it is refused, 45 times a second. It is taken 10 times and refused 35 times.
+
+So a `rate_limited` is a refusal that counts only while there are more of them than the client must have had when it
+heard of the first (`HEARD_S`), less those that were taken since. `not_joined` counts from `HEARD_S` on where the client
+has not joined anything yet. Every other refusal counts at once.
 
 Functions of values: the caller passes the time.
 """
@@ -35,6 +43,8 @@ REFUSALS_S = 5.0
 """The time in which so many refusals are too many."""
 OVER_FOR_S = 10
 """For so many seconds in a row a connection must send too much to be ended."""
+MARGIN = 10.0
+"""So many more may be refused than were when the client heard of it: those of a page with some loops of its own."""
 LINE_MAX_S = 120.0
 """The longest that a refused client is told to wait: 1,000 messages, kept while it was away, need 98 s."""
 
@@ -42,18 +52,56 @@ READS: dict[type, str] = {Members: "members", History: "history"}
 """Events that read, and the limit of each. `unread` and `signals` wait for their events."""
 
 
+class Line:
+    """Those of one connection that one limit has refused, and that may come again."""
+
+    __slots__ = ("at_s", "debt", "expected", "first_s", "full_s", "last_s")
+
+    def __init__(self) -> None:
+        # The time that the last one was told.
+        self.at_s = 0.0
+        # How many were refused, less those taken since; and how many that were when the client heard of it.
+        self.debt = self.expected = 0.0
+        # The first refusal and the last one.
+        self.first_s = self.last_s = 0.0
+        # When the bucket was to be full at the last one: it is later for each that was taken since.
+        self.full_s = 0.0
+
+    def refuse(self, rate: Rate, full_s: float, now_s: float) -> float:
+        """One more is refused: how long it has to wait."""
+        self.debt = max(0.0, self.debt - (full_s - self.full_s) / rate.every_s) + 1
+        self.full_s = full_s
+        self.at_s = max(now_s + rate.wait_s(full_s, now_s), self.at_s + rate.every_s)
+        self.at_s = min(self.at_s, now_s + LINE_MAX_S)
+        return self.at_s - now_s
+
+    def has_heard(self, now_s: float) -> bool:
+        """Whether the client must have heard of the first of these refusals. It begins anew after a time without."""
+        if now_s - self.last_s > HEARD_S:
+            self.first_s, self.expected = now_s, 0.0
+        self.last_s = now_s
+        if now_s - self.first_s >= HEARD_S:
+            return True
+        self.expected = max(self.expected, self.debt)
+        return False
+
+
 class Trouble:
     """What is known of a connection that was refused; most connections have none."""
 
-    __slots__ = ("first_s", "last_s", "lines", "refused", "second", "seconds_over")
+    __slots__ = ("last", "lines", "refused", "second", "seconds_over")
 
     def __init__(self) -> None:
-        # The first and the last of the refusals that it may not have heard of.
-        self.first_s = self.last_s = 0.0
-        # By limit, the time that the last one refused was told.
-        self.lines: dict[str, float] = {}
+        self.lines: dict[str, Line] = {}  # by limit
+        self.last = ""  # the limit that refused last
         # Messages refused in this second, and how many seconds in a row there were too many.
         self.second = self.refused = self.seconds_over = 0
+
+    def line(self, limit: str) -> Line:
+        """The line of one limit."""
+        if limit not in self.lines:
+            self.lines[limit] = Line()
+        return self.lines[limit]
 
 
 class Usage:
@@ -180,9 +228,10 @@ class ConnectionLimits:
         """What tells the client when to come: behind those that were told before, if it comes with all of them."""
         rate_limited.because(limit)
         trouble = _trouble(usage)
-        at_s = max(now_s + rate.wait_s(full_s, now_s), trouble.lines.get(limit, 0.0) + rate.every_s)
-        at_s = trouble.lines[limit] = min(at_s, now_s + LINE_MAX_S)
-        return Refusal("rate_limited", retry_after_ms=ceil((at_s - now_s) * 1000))
+        trouble.last = limit
+        return Refusal(
+            "rate_limited", retry_after_ms=ceil(trouble.line(limit).refuse(rate, full_s, now_s) * 1000)
+        )
 
     def _count_over(self, usage: Usage, now_s: float) -> None:
         """A message was refused: how many in this second, and for how many seconds there were too many."""
@@ -198,13 +247,16 @@ class ConnectionLimits:
         asked to join anything."""
         if code in NOT_ITS_FAULT:
             return False
-        if code == "rate_limited" or (code == "not_joined" and not has_joined):
+        if code == "rate_limited":
             trouble = _trouble(usage)
             if trouble.seconds_over >= OVER_FOR_S:
                 rate_limited.because("sends_without_pause")
                 return True
-            if not _has_heard(trouble, now_s):
+            line = trouble.line(trouble.last)
+            if not line.has_heard(now_s) or line.debt <= line.expected + MARGIN:
                 return False
+        elif code == "not_joined" and not has_joined and not _trouble(usage).line(code).has_heard(now_s):
+            return False
         if self._refusals.wait_s(usage.refusals, now_s):
             rate_limited.because("refusals")
             return True
@@ -216,11 +268,3 @@ def _trouble(usage: Usage) -> Trouble:
     if usage.trouble is None:
         usage.trouble = Trouble()
     return usage.trouble
-
-
-def _has_heard(trouble: Trouble, now_s: float) -> bool:
-    """Whether the client must know by now that it is refused. It begins anew after a time without a refusal."""
-    if now_s - trouble.last_s > HEARD_S:
-        trouble.first_s = now_s
-    trouble.last_s = now_s
-    return now_s - trouble.first_s >= HEARD_S

@@ -23,6 +23,7 @@ from gateway import keys
 from gateway.access.addresses import Addresses
 from gateway.access.connection_limits import ConnectionLimits
 from gateway.access.limits import Bucket
+from gateway.access.users import Users
 from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.background import Background
 from gateway.chat.handlers import Chat
@@ -130,7 +131,13 @@ class Gateway:
     async def _start(self, stack: AsyncExitStack) -> None:
         redis = self._compose(stack)
         self.health.watch(redis.store, redis.pubsub)
-        Clients(self.engine, self.client_manager, self.chat).listen(self.sio)
+        Clients(
+            self.engine,
+            self.client_manager,
+            self.chat,
+            self.addresses,
+            Users(self.settings.rates.user_connections),
+        ).listen(self.sio)
         stack.push_async_callback(redis.store.close)
         stack.push_async_callback(redis.pubsub.close)
         await asyncio.gather(redis.store.start(START_S, redis.pubsub), redis.pubsub.start(START_S, self.hub))
