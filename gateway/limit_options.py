@@ -88,3 +88,9 @@ class LimitOptions:
 
 
 # fmt: on
+
+WITHOUT_LIMITS = LimitOptions(
+    sends_per_s=0, sends_cut_off_per_s=0, joins_per_s=0, reads_per_s=0, signals_per_s=0, events_per_s=0,
+    refusals_max=0, user_sends_per_s=0, user_connections=0, address_handshakes_per_s=0, address_failures_per_min=0,
+)  # fmt: skip
+"""For a chat that stands alone."""

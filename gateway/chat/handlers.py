@@ -28,7 +28,7 @@ from gateway.chat.sessions import Sessions
 from gateway.client_events import EVENTS, History, Join, Leave, Members, Refresh, Send, parse
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import ClientSocket
-from gateway.limit_options import LimitOptions
+from gateway.limit_options import WITHOUT_LIMITS
 from gateway.option_groups import Sizes
 from gateway.protocol import Position, Refusal, receive_json
 from gateway.rooms.hub import Hub
@@ -89,7 +89,7 @@ class Chat:
         self._limit_s = limit_s  # the longest that an event may wait for the store
         self.identities = identities
         self._admission = admission or AdmissionControl()  # how many joins are begun at once
-        self._limits = limits or ConnectionLimits(LimitOptions(), rooms_max)  # how much a connection may do
+        self._limits = limits or ConnectionLimits(WITHOUT_LIMITS, rooms_max)  # how much a connection may do
         self._lines = LineBudget()  # of the log, for those that are ended
         self._handles: dict[type, Handle] = {
             Send: self._send,
