@@ -27,7 +27,7 @@ from __future__ import annotations
 import asyncio
 from math import ceil
 
-from gateway.access.rates import Rate
+from gateway.access.rates import NO_LIMIT, Rate
 from gateway.access.users import UserUsage
 from gateway.client_events import Event, History, Members, Send
 from gateway.limit_options import LimitOptions
@@ -136,6 +136,9 @@ class ConnectionLimits:
         self._sends = Rate.of(options.sends_per_s, options.sends_burst)
         self._user_sends = Rate.of(options.user_sends_per_s, options.user_sends_burst)
         self._events = Rate.of(options.events_per_s, max(options.events_burst, 2 * rooms_max))
+        # The same once more, for the hot path.
+        self._sends_every_s, self._sends_slack_s = self._sends
+        self._events_every_s, self._events_slack_s = self._events
         self._joins = Rate.of(options.joins_per_s, rooms_max)
         self._refusals = Rate.of(options.refusals_max / REFUSALS_S, options.refusals_max)
         self._of = {"history": reads, "members": reads, "unread": reads, "signals": Rate.of(
@@ -150,14 +153,46 @@ class ConnectionLimits:
     # -- events
 
     def spend(self, usage: Usage, event: Event, now_s: float) -> None:
-        """An event is to be handled. Raises Refusal."""
-        kind = type(event)
-        if kind is Send:
-            self._spend_send(usage, now_s)
-        elif (limit := READS.get(kind)) is not None:
-            self._spend(usage, limit, now_s)
-        else:
-            self._spend_event(usage, now_s)
+        """An event is to be handled. Raises Refusal. For a message, a hot path: numbers only, and no call."""
+        if type(event) is not Send:
+            self._spend_other(usage, type(event), now_s)
+            return
+        sends_full_s, events_full_s = usage.sends, usage.events
+        if sends_full_s <= now_s:
+            sends_full_s = now_s
+            if usage.trouble is not None:
+                usage.trouble.lines.pop("sends", None)
+        elif sends_full_s - now_s > self._sends_slack_s:
+            self._count_over(usage, now_s)
+            raise self._refusal(usage, "sends", self._sends, sends_full_s, now_s)
+        if events_full_s <= now_s:
+            events_full_s = now_s
+        elif events_full_s - now_s > self._events_slack_s:
+            raise self._refusal(usage, "events", self._events, events_full_s, now_s)
+        if usage.user is not None:
+            self._spend_user(usage, usage.user, now_s)
+        usage.sends = sends_full_s + self._sends_every_s
+        usage.events = events_full_s + self._events_every_s
+
+    def _spend_user(self, usage: Usage, user: UserUsage, now_s: float) -> None:
+        """A message of a user, over whichever connection."""
+        if self._user_sends.wait_s(user.sends, now_s):
+            raise self._refusal(usage, "user_sends", self._user_sends, user.sends, now_s)
+        user.sends = self._user_sends.taken(user.sends, now_s)
+
+    def _spend_other(self, usage: Usage, kind: type, now_s: float) -> None:
+        """An event that is no message. Only what passes its own limit draws from the one of all events."""
+        limit = READS.get(kind)
+        full_s, rate = (0.0, NO_LIMIT) if limit is None else (getattr(usage, limit), self._of[limit])
+        if limit is not None and rate.wait_s(full_s, now_s):
+            raise self._refusal(usage, limit, rate, full_s, now_s)
+        if self._events.wait_s(usage.events, now_s):
+            raise self._refusal(usage, "events", self._events, usage.events, now_s)
+        usage.events = self._events.taken(usage.events, now_s)
+        if limit is not None:
+            if full_s <= now_s and usage.trouble is not None:
+                usage.trouble.lines.pop(limit, None)
+            setattr(usage, limit, rate.taken(full_s, now_s))
 
     def has_signal(self, usage: Usage, now_s: float) -> bool:
         """Whether a signal may pass; one that may not is dropped and counted: signals are at most once."""
@@ -167,43 +202,6 @@ class ConnectionLimits:
             return False
         usage.signals = rate.taken(usage.signals, now_s)
         return True
-
-    def _spend_send(self, usage: Usage, now_s: float) -> None:
-        """One of the hot paths: numbers only, nothing that calls."""
-        sends, events = self._sends, self._events
-        sends_full_s, events_full_s = usage.sends, usage.events
-        if sends_full_s <= now_s:
-            sends_full_s = now_s
-            if usage.trouble is not None:
-                usage.trouble.lines.pop("sends", None)
-        elif sends_full_s - now_s > sends.slack_s:
-            self._count_over(usage, now_s)
-            raise self._refusal(usage, "sends", sends, sends_full_s, now_s)
-        if events_full_s <= now_s:
-            events_full_s = now_s
-        elif events_full_s - now_s > events.slack_s:
-            raise self._refusal(usage, "events", events, events_full_s, now_s)
-        if (user := usage.user) is not None:
-            if self._user_sends.wait_s(user.sends, now_s):
-                raise self._refusal(usage, "user_sends", self._user_sends, user.sends, now_s)
-            user.sends = self._user_sends.taken(user.sends, now_s)
-        usage.sends = sends_full_s + sends.every_s
-        usage.events = events_full_s + events.every_s
-
-    def _spend(self, usage: Usage, limit: str, now_s: float) -> None:
-        """An event with a limit of its own: only what passes that draws from the one of all events."""
-        rate, full_s = self._of[limit], getattr(usage, limit)
-        if rate.wait_s(full_s, now_s):
-            raise self._refusal(usage, limit, rate, full_s, now_s)
-        if full_s <= now_s and usage.trouble is not None:
-            usage.trouble.lines.pop(limit, None)
-        self._spend_event(usage, now_s)
-        setattr(usage, limit, rate.taken(full_s, now_s))
-
-    def _spend_event(self, usage: Usage, now_s: float) -> None:
-        if self._events.wait_s(usage.events, now_s):
-            raise self._refusal(usage, "events", self._events, usage.events, now_s)
-        usage.events = self._events.taken(usage.events, now_s)
 
     # -- joins
 

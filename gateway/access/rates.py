@@ -33,3 +33,6 @@ class Rate(NamedTuple):
     def taken(self, full_s: float, now_s: float) -> float:
         """When the bucket is full after a token was taken, or was promised."""
         return max(full_s, now_s) + self.every_s
+
+
+NO_LIMIT = Rate.of(0, 1)
