@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway import keys
+from gateway.access.connection_limits import ConnectionLimits
 from gateway.access.identity import GUEST, Identity, Open, nowhere
 from gateway.chat.handlers import Chat
 from gateway.chat.identities import Identities
@@ -164,13 +165,14 @@ class ChatWorker:
         timeout_s: float = TIMEOUT_S,
         finder: PrimaryFinder[Endpoint] | None = None,
         identities: Identities | None = None,
+        limits: ConnectionLimits | None = None,
     ) -> None:
         self.name = uuid.uuid4().hex[:8]
         self.timers = Timers()
         finder, words = finder or FixedFinder(endpoint_of(redis_url)), route_for(route, False)
         watch = ServerWatch()
-        limits = CommandOptions(timeout_s=timeout_s, unresponsive_s=2.5 * timeout_s, scripts=ALL)
-        self.store = PrimaryCommands(finder, watch, f"test-{self.name}", limits)
+        patience = CommandOptions(timeout_s=timeout_s, unresponsive_s=2.5 * timeout_s, scripts=ALL)
+        self.store = PrimaryCommands(finder, watch, f"test-{self.name}", patience)
         self.pubsub = PrimaryPubSub(finder, self.store, watch, self.name, words.subscribe_verb, 0.5, 1.5)
         self.histories = HeldHistories(self.store, 600)
         self.publisher = Publisher(self.store, words, PublishOptions())
@@ -199,6 +201,7 @@ class ChatWorker:
             rooms_max,
             timeout_s * 0.95,
             identities or Identities(Open(), nowhere, 0.0),
+            limits=limits,
         )
         self.foreign: list[bytes] = []
         self.client_manager: ClientManager | None = None
