@@ -15,11 +15,18 @@ from collections.abc import Iterable
 from math import ceil
 from typing import NamedTuple
 
+import structlog
+
 from gateway.access.rates import Rate
 from gateway.limit_options import LimitOptions
 from gateway.metrics import rate_limited
 
+log = structlog.get_logger("gateway.access")
+
 ADDRESSES_MAX = 100_000
+NAME_YOUR_PROXIES = (
+    "If that is a balancer, name it in GATEWAY_TRUSTED_PROXIES: its clients are not limited by address."
+)
 SHUT_OUT_S = 60.0
 """How long an address is answered 429 after too many CONNECTs of it were refused."""
 COME_BACK_S = 60
@@ -48,6 +55,7 @@ class Addresses:
         self._failures = Rate.of(options.address_failures_per_min / 60, options.address_failures_burst)
         self._connections_max = options.address_connections
         self._shared = _Networks(options.shared_networks)
+        self._has_told_of_proxy = False
         # Least lately used first.
         self._used: dict[str, _Used] = {}
         # The address of each session, and how many an address has; only while that is limited.
@@ -56,6 +64,14 @@ class Addresses:
 
     def __len__(self) -> int:
         return len(self._used)
+
+    def tell_of_proxy(self, peer: str | None) -> None:
+        """A peer that is nobody's trusted proxy forwards an address: if it is a balancer, its clients are not limited,
+        which whoever runs it must know. Logged once."""
+        if self._has_told_of_proxy or peer is None or peer not in self._shared:
+            return
+        self._has_told_of_proxy = True
+        log.warning("forwarded_address_ignored", peer=peer, advice=NAME_YOUR_PROXIES)
 
     def handshake(self, address: str | None, now_s: float) -> int:
         """A client wants a new session: 0 if it may go on, else the seconds after which it may come again."""

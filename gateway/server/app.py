@@ -246,6 +246,8 @@ class Gateway:
         if self.health.lacks_keys:
             return _come_back("no keys for tokens", COME_BACK_S)
         address = self.engine.client_address(request)
+        if "X-Forwarded-For" in request.headers and address == request.remote:
+            self.addresses.tell_of_proxy(address)
         if after_s := self.addresses.handshake(address, time.monotonic()):
             return _come_back("too many from address", after_s, 429)
         is_admitted = self.engine.admission.admit()

@@ -10,8 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
-from gateway.server.app import build_app
+from gateway.server.app import GATEWAY, build_app
 from tests.support.clients import Member
 from tests.support.gateways import LIMITED, Gateway
 from tests.support.opener import Opener
@@ -221,6 +222,24 @@ async def test_without_trusted_proxies_a_forwarded_address_changes_nothing(
     async with serving(build_app(settings(redis_url, **options, **slow))) as url:
         statuses = [(await handshakes(url, 1, forwarded(number)))[0].status for number in range(7)]
     assert statuses == [200] * 5 + [429] * 2
+
+
+async def test_a_worker_that_passes_handshakes_on_does_not_count_them(redis_url: str) -> None:
+    app = build_app(settings(redis_url, GATEWAY_SHARED_NETWORKS="-"))
+    async with serving(app) as url:
+        app[GATEWAY].health.is_draining = True
+        assert (await handshakes(url, 1, ""))[0].status == 503
+        assert len(app[GATEWAY].addresses) == 0
+        app[GATEWAY].health.is_draining = False
+        assert (await handshakes(url, 1, ""))[0].status == 200
+        assert len(app[GATEWAY].addresses) == 1
+
+
+async def test_a_balancer_that_nobody_named_is_told_once(redis_url: str) -> None:
+    async with serving(build_app(settings(redis_url))) as url:
+        with capture_logs() as logs:
+            await handshakes(url, 3, SCHOOL)
+    assert [line["peer"] for line in logs if line["event"] == "forwarded_address_ignored"] == ["127.0.0.1"]
 
 
 async def test_sessions_of_one_address_are_bounded_where_that_is_set(redis_url: str) -> None:
