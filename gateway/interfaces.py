@@ -118,6 +118,16 @@ class HandshakeGate(Protocol):
         may take it. Returns False, with the request untouched, if there is no such worker."""
 
 
+class SessionEvents(Protocol):
+    """Who counts the sessions of the engine."""
+
+    def opened(self, sid: str, address: str | None) -> None:
+        """A session has begun, of a client with that address; None where nobody who is trusted says one."""
+
+    def ended(self, sid: str) -> None:
+        """A session is over."""
+
+
 class ClientSocket(Recipient, Protocol):
     """All that a chat session needs of a socket: what a room needs, and to be the listener of its events."""
 
@@ -125,6 +135,9 @@ class ClientSocket(Recipient, Protocol):
 
     def charge_refusal(self) -> None:
         """An event of the client was refused, and through its own fault; too many of them end it."""
+
+    def stop_reading(self) -> None:
+        """Takes nothing more from the client."""
 
     def end(self, reason: str) -> None:
         """Ends the connection after what was written; stock clients come back by themselves."""

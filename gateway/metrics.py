@@ -35,7 +35,7 @@ class ReasonCounter(Counter):
     """The same, counted for each reason. The reasons are a closed set: nothing that a client says makes a new one."""
 
     label = "reason"
-    labels = ("worker", label)
+    labels: tuple[str, ...] = ("worker", "reason")
     __slots__ = ("_by_reason",)
 
     def __init__(self, name: str, meaning: str, *reasons: str) -> None:
@@ -60,7 +60,15 @@ class ResultCounter(ReasonCounter):
     """The same, counted for each result."""
 
     label = "result"
-    labels = ("worker", label)
+    labels = ("worker", "result")
+    __slots__ = ()
+
+
+class LimitCounter(ReasonCounter):
+    """The same, counted for each limit."""
+
+    label = "limit"
+    labels = ("worker", "limit")
     __slots__ = ()
 
 
@@ -90,13 +98,19 @@ requests_read = Counter(
 cut_off = Counter(
     "gateway_cut_off_total", "Connections that were ended because they sent what no honest client sends."
 )
+rate_limited = LimitCounter(
+    "gateway_rate_limited_total",
+    "What a limit refused; `refusals` and `sends_without_pause` ended a connection.",
+    "sends", "joins", "history", "members", "unread", "signals", "events", "refusals", "sends_without_pause",
+    "user_sends", "user_connections", "address_handshakes", "address_failures", "address_connections",
+)  # fmt: skip
 handoffs = Counter("gateway_handoffs_total", "Connections passed to another worker.")
 requests_refused = ReasonCounter(
     "gateway_requests_refused_total",
     "HTTP requests of the engine that were refused, handshakes among them.",
     "unknown_transport", "unknown_session", "bad_method", "bad_request", "too_large", "origin_not_allowed",
     "unsupported_protocol_version", "draining", "too_many_new_connections", "no_keys_for_tokens", "malformed",
-    "other",
+    "too_many_from_address", "other",
 )  # fmt: skip
 emits_refused = ReasonCounter(
     "gateway_emits_refused_total",
@@ -125,8 +139,8 @@ background_failures = Counter(
 
 ALL = (
     published, acknowledged, unavailable, heard, delivered, holes, malformed, snapshots, gaps, connects, disconnects,
-    frames_read, packets_read, requests_read, refusals, cut_off, handoffs, requests_refused, emits_refused, auth,
-    jwks_fetches, hook_answers, deaf, background_failures,
+    frames_read, packets_read, requests_read, refusals, cut_off, rate_limited, handoffs, requests_refused,
+    emits_refused, auth, jwks_fetches, hook_answers, deaf, background_failures,
 )  # fmt: skip
 
 

@@ -70,6 +70,12 @@ def contradictions(settings: Any) -> Iterator[tuple[bool, str]]:
         "GATEWAY_WORKER_DEAD_S must be at least twice GATEWAY_HEARTBEAT_S: "
         "workers that live would be presumed dead",
     )
+    rates = settings.rates
+    yield (
+        0 < rates.sends_cut_off_per_s <= rates.sends_per_s,
+        "GATEWAY_SENDS_CUT_OFF_PER_S must be above GATEWAY_SENDS_PER_S: "
+        "who keeps to the one would be ended by the other",
+    )
     needed_bytes = CHARACTER_BYTES * settings.limits.message_max + AROUND_BYTES
     yield (
         engine.max_payload_bytes < needed_bytes,

@@ -110,6 +110,18 @@ def seconds(low: float, high: float) -> Kind:
     return Kind(read, f"seconds from {low:g} to {high:g}", f"{low:g} to {high:g} s")
 
 
+def number(low: float, high: float, unit: str) -> Kind:
+    """A number, with or without a fraction; `unit` is what it counts."""
+
+    def read(text: str) -> float:
+        found = float(text)
+        if not low <= found <= high:
+            raise ValueError(text)
+        return found
+
+    return Kind(read, f"a number from {low:g} to {high:.0f}", f"{low:g} to {high:.0f} {unit}")
+
+
 def choice(*choices: str) -> Kind:
     """One of a few words."""
 
@@ -176,6 +188,12 @@ def web_url() -> Kind:
 
     allowed = "a URL such as https://app.example.org/may-join"
     return Kind(read, allowed, "a URL", lambda text: text.partition("://")[0][:8] + "://…")
+
+
+def networks_or_none() -> Kind:
+    """Addresses or networks, divided by commas, or `-` for none."""
+    allowed = "addresses or networks such as 10.0.0.0/8, divided by commas, or - for none"
+    return Kind(lambda text: () if text == "-" else tuple(map(_network, _words(text))), allowed, allowed)
 
 
 def _words(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """All options of one gateway, read from the environment, whose only reader this is.
 
 A bad value raises `SettingsError` with the variable's name and what is allowed. `gateway docs` prints what stands in
-the groups (`option_groups.py`).
+the groups (`option_groups.py`, `limit_options.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from gateway.identity_options import IdentityOptions
+from gateway.limit_options import LimitOptions
 from gateway.option_groups import (
     AccessOptions,
     EmbeddedOptions,
@@ -41,6 +42,7 @@ class Settings:
     engine: EngineOptions = field(default_factory=EngineOptions)
     identity: IdentityOptions = field(default_factory=IdentityOptions)
     access: AccessOptions = field(default_factory=AccessOptions)
+    rates: LimitOptions = field(default_factory=LimitOptions)
     log: LogOptions = field(default_factory=LogOptions)
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from gateway.access.connection_limits import ConnectionLimits, Usage
 from gateway.access.identity import GUEST, Identity
 from gateway.access.new_rooms import NewRooms
 from gateway.access.permissions import Permissions
@@ -25,12 +26,14 @@ from gateway.admission import AdmissionControl
 from gateway.chat.identities import Identities
 from gateway.chat.memberships import Memberships
 from gateway.chat.presence_tracker import PresenceTracker
+from gateway.chat.refused_events import about, known
 from gateway.chat.sending import Sending
 from gateway.chat.session import Session
 from gateway.chat.sessions import Sessions
-from gateway.client_events import EVENTS, History, Join, Leave, Members, Refresh, Send, parse
+from gateway.client_events import History, Join, Leave, Members, Refresh, Send, parse
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import ClientSocket
+from gateway.limit_options import WITHOUT_LIMITS
 from gateway.option_groups import Sizes
 from gateway.protocol import Position, Refusal, receive_json
 from gateway.rooms.hub import Hub
@@ -38,14 +41,12 @@ from gateway.rooms.member import Member, MemberState
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.state.history import Histories
+from gateway.transport.refusals import LineBudget
 
 log = structlog.get_logger("gateway.chat")
 
 MEMBERS_MAX = 200
 """Usernames that `members` lists at most (the wire contract, docs/protocol.md)."""
-
-REPEATED_MAX = 128
-"""Longest text of a refused event that its `error` repeats: as long as a room's name and an idempotency key may be."""
 
 CONNECT_JOINS_MAX = 100
 """Rooms that CONNECT may name: as many as a connection may be in by default."""
@@ -80,6 +81,7 @@ class Chat:
         admission: AdmissionControl | None = None,
         new_rooms: NewRooms | None = None,
         permissions: Permissions | None = None,
+        limits: ConnectionLimits | None = None,
     ) -> None:
         self.permissions = permissions or Permissions(open_to(False))
         self.sessions = sessions
@@ -93,6 +95,8 @@ class Chat:
         self._limit_s = limit_s  # the longest that an event may wait for the store
         self.identities = identities
         self._admission = admission or AdmissionControl()  # how many joins are begun at once
+        self._limits = limits or ConnectionLimits(WITHOUT_LIMITS, rooms_max)  # how much a connection may do
+        self._lines = LineBudget()  # of the log, for those that are ended
         self._handles: dict[type, Handle] = {
             Send: self._send,
             Join: self._join_in_turn,
@@ -149,7 +153,7 @@ class Chat:
                 assert isinstance(event, Join)
                 await self._join_in_turn(session, replace(event, is_from_connect=True), None)
             except Refusal as refusal:
-                session.refuse(refusal, None, **_known("join", [data]))
+                session.refuse(refusal, None, **known("join", [data]))
 
     # -- events
 
@@ -157,12 +161,25 @@ class Chat:
         self, session: Session, name: Any, arguments: list[Any], ack: int | None
     ) -> Awaitable[None] | None:
         """Handles an event; what it returns must end before the same client's next event."""
+        usage = session.usage
+        if usage is None:
+            usage = session.usage = Usage(session.user_usage)
         try:
             event = parse(name, arguments, self._sizes, session.voice)
+            self._limits.spend(usage, event, time.monotonic())
             return self._handles[type(event)](session, event, ack)
         except Refusal as refusal:
-            session.refuse(refusal, ack, **_known(name, arguments))
+            session.refuse(refusal, ack, **known(name, arguments))
         return None
+
+    def is_too_often(self, session: Session, code: str) -> bool:
+        """An event was refused, and through the client's fault: whether to end it for good."""
+        usage, now_s = session.usage, time.monotonic()
+        if usage is None or not self._limits.charge(usage, code, session.has_joined, now_s):
+            return False
+        if (line := self._lines.take(now_s)) is not None:
+            log.warning("session_ended_for_good", session=session.sid, last_refusal=code, **line)
+        return True
 
     async def _answered(self, name: str, wait: Wait, session: Session, event: Any, ack: int | None) -> None:
         """Handles an event that waits for the store; every failure becomes an answer."""
@@ -170,15 +187,15 @@ class Chat:
             async with asyncio.timeout(self._limit_s):
                 await wait(session, event, ack)
         except Refusal as refusal:
-            session.refuse(refusal, ack, event=name, **_about(event))
+            session.refuse(refusal, ack, event=name, **about(event))
         except (StoreUnavailable, TimeoutError):
-            session.refuse(Refusal("unavailable"), ack, event=name, **_about(event))
+            session.refuse(Refusal("unavailable"), ack, event=name, **about(event))
         except StoreError as error:  # one that trying again does not change: a key of another type, say
-            log.error("event_refused", event_name=name, reason=str(error), **_about(event))
-            session.refuse(Refusal("internal"), ack, event=name, **_about(event))
+            log.error("event_refused", event_name=name, reason=str(error), **about(event))
+            session.refuse(Refusal("internal"), ack, event=name, **about(event))
         except Exception:
-            log.exception("event_failed", session=session.sid, event_name=name, **_about(event))
-            session.refuse(Refusal("internal"), ack, event=name, **_about(event))
+            log.exception("event_failed", session=session.sid, event_name=name, **about(event))
+            session.refuse(Refusal("internal"), ack, event=name, **about(event))
 
     # -- send
 
@@ -194,8 +211,14 @@ class Chat:
     # -- join
 
     async def _join_in_turn(self, session: Session, event: Join, ack: int | None) -> None:
-        """A storm of joins waits here, so that members are served in between; the time limit begins afterwards."""
+        """A storm of joins waits here, so that members are served in between, and so does who joins too fast; the time
+        limit begins afterwards."""
         session.has_joined = True
+        try:
+            await self._limits.join_slowly(session.usage, time.monotonic())
+        except Refusal as refusal:
+            session.refuse(refusal, ack, event="join", **about(event))
+            return
         if (turn := self._admission.acquire()) is not None:
             await turn
         await self._answered("join", self._memberships.join, session, event, ack)
@@ -259,21 +282,3 @@ def _member(session: Session, room: str) -> Member[Room]:
     if member is None:
         raise Refusal("not_joined")
     return member
-
-
-def _about(event: Any) -> dict[str, Any]:
-    """What an `error` repeats of an event that was understood."""
-    fields = ("room", "idempotency_key")
-    return {field: getattr(event, field) for field in fields if hasattr(event, field)}
-
-
-def _known(name: Any, arguments: list[Any]) -> dict[str, Any]:
-    """What an `error` may repeat of an event that was refused: only what is short and can be shown."""
-    known: dict[str, Any] = {"event": name if isinstance(name, str) and name in EVENTS else None}
-    data = arguments[0] if arguments else None
-    if isinstance(data, dict):
-        for field in ("room", "idempotency_key"):
-            value = data.get(field)
-            if isinstance(value, str) and len(value) <= REPEATED_MAX and value.isprintable():
-                known[field] = value
-    return known

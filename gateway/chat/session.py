@@ -1,7 +1,8 @@
 """One client in `/`: which rooms it is in, and how it is answered.
 
 Owns the session's memberships and the form of acknowledgements and errors. Promises that a refusal reaches the
-client as an `error` event, and as the acknowledgement if one was asked for.
+client as an `error` event, and as the acknowledgement if one was asked for; and that a session which was ended for good
+does nothing more.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Any, Protocol
 
 import orjson
 
+from gateway.access.connection_limits import NOT_ITS_FAULT, Usage
 from gateway.access.identity import Identity
+from gateway.access.users import UserUsage
 from gateway.client_events import Voice
 from gateway.interfaces import ClientSocket
 from gateway.metrics import refusals
@@ -20,8 +23,14 @@ from gateway.protocol import Refusal, acknowledgement_packet, event_packet
 from gateway.rooms.member import Member
 from gateway.rooms.room import Room
 
-NOT_ITS_FAULT = frozenset(("unavailable", "shutting_down", "internal"))
-"""Refusals for which a client cannot do anything: they cost it nothing."""
+CLOSED_AFTER_S = 1.0
+"""From the DISCONNECT, after which stock clients do not come back, to the end of the connection."""
+
+SERVER_DISCONNECT = "server disconnect"
+"""Why such a connection ended, in python-engineio's words."""
+
+DISCONNECT = b"41"
+"""An Engine.IO text packet: MESSAGE, Socket.IO DISCONNECT of `/`."""
 
 
 class EventHandler(Protocol):
@@ -36,6 +45,9 @@ class EventHandler(Protocol):
     def on_connected(self, session: Session, data: Any) -> Awaitable[None] | None:
         """CONNECT was answered; `data` came with it. What it returns must end before the client's first event."""
 
+    def is_too_often(self, session: Session, code: str) -> bool:
+        """An event of the client was refused, and through its own fault; whether it is to be ended for good."""
+
 
 class Session:
     """A connected client; the listener of its socket (`interfaces.SocketEvents`).
@@ -48,12 +60,14 @@ class Session:
     has_joined  whether it has asked to join some room, whatever came of it
     unanswered  messages that the store has not yet answered
     is_over     whether the connection is gone; joins under way may still end
+    usage       what it has used up of its limits; None until its first event
+    user_usage  what all connections of its user have used up; None for a guest
     expiry      rings when something is to be said of its token; None without one
     """
 
     __slots__ = (
         "_handler", "expiry", "has_joined", "identity", "is_over", "rooms", "sid", "socket", "unanswered",
-        "voice",
+        "usage", "user_usage", "voice",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +81,8 @@ class Session:
         self.rooms: dict[str, Member[Room]] = {}
         self.has_joined = self.is_over = False
         self.unanswered = 0
+        self.usage: Usage | None = None
+        self.user_usage: UserUsage | None = None
         self.expiry: asyncio.TimerHandle | None = None
 
     @property
@@ -109,16 +125,45 @@ class Session:
     def refuse(self, refusal: Refusal, ack: int | None, **about: Any) -> None:
         """Sends the `error` event, and the acknowledgement if one was asked for; `about` is what is known."""
         refusals.add(1)
+        is_too_often = False
         if refusal.code not in NOT_ITS_FAULT:
             self.socket.charge_refusal()
+            is_too_often = self._handler.is_too_often(self, refusal.code)
         packets = [_error_packet(refusal, about)]
         if ack is not None:
             packets.append(acknowledgement_packet(ack, orjson.dumps(refusal.as_acknowledgement())))
         self.socket.send_texts(packets)
+        if is_too_often:
+            self.end_for_good(
+                Refusal("rate_limited", "Too much was refused; do not come back.", retryable=False)
+            )
+
+    def end_for_good(self, refusal: Refusal) -> None:
+        """Tells the client why, and DISCONNECT. Nothing of it is handled any more, and soon it is closed."""
+        self._handler = _ENDED
+        self.socket.send_texts([_error_packet(refusal, {}), DISCONNECT])
+        self.socket.stop_reading()
+        asyncio.get_running_loop().call_later(CLOSED_AFTER_S, self.socket.end, SERVER_DISCONNECT)
 
     def tell(self, refusal: Refusal, **about: Any) -> None:
         """Sends the `error` event for what nobody here asked for."""
         self.socket.send_text(_error_packet(refusal, about))
+
+
+class _Ended:
+    """The handler of a session that was ended for good."""
+
+    def on_event(self, session: Session, name: Any, arguments: list[Any], ack: int | None) -> None:
+        """Ignores what was sent before the client could hear of its end."""
+
+    def on_connected(self, session: Session, data: Any) -> None:
+        """It was connected before."""
+
+    def is_too_often(self, session: Session, code: str) -> bool:
+        return False
+
+
+_ENDED = _Ended()
 
 
 def _error_packet(refusal: Refusal, about: dict[str, Any]) -> bytes:

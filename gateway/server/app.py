@@ -20,10 +20,11 @@ import structlog
 from aiohttp import web
 
 from gateway import keys
-from gateway.access.limits import Bucket
+from gateway.access.addresses import Addresses
+from gateway.access.connection_limits import ConnectionLimits
 from gateway.access.new_rooms import NewRooms
 from gateway.access.room_keeping import KeptByRule
-from gateway.admission import WAIT_MAX_S, AdmissionControl
+from gateway.access.users import Users
 from gateway.background import Background
 from gateway.chat.handlers import Chat
 from gateway.chat.identities import Identities
@@ -46,6 +47,7 @@ from gateway.server.embedded_folder import state_folder
 from gateway.server.handoff import Handoff
 from gateway.server.health import Health
 from gateway.server.identification import Identification, identification_of
+from gateway.server.newcomers import COME_BACK_S, admission_of, come_back
 from gateway.server.preflight import warnings_of
 from gateway.server.readiness import Readiness
 from gateway.server.rules import permissions_for, workers_rules
@@ -56,7 +58,6 @@ from gateway.state.history import Histories
 from gateway.state.presence import Presence
 from gateway.state.workers import Workers
 from gateway.state.write_check import WriteCheck
-from gateway.transport.answers import REASON
 from gateway.transport.paths import serve_path
 
 log = structlog.get_logger("gateway.server")
@@ -64,18 +65,12 @@ log = structlog.get_logger("gateway.server")
 START_S = 3.0
 """How long a starting worker waits for the store before it serves without (and says that it is not ready)."""
 
-COME_BACK_S = 2
-"""Retry-After of a handshake that was refused: what is in the queue is let in or refused within a second."""
-
 IDLE_S = 5.0
 """How long a room stays subscribed after its last member's grace period: who reloads a page finds it so."""
 
 ANSWERED_WITHIN = 0.95
 """Share of the Redis timeout that an event may take: its answer leaves before the time is over. A command is given up
 after at most as much (see `SWEEPS_PER_TIMEOUT`)."""
-
-BURST_S = 0.1
-"""New sessions of so much time may come at once."""
 
 
 class Gateway:
@@ -102,12 +97,14 @@ class Gateway:
         keys.use_prefix(settings.redis.prefix, settings.redis.is_prefix_historys_too)
         self.worker = settings.server.name + secrets.token_hex(4)  # its id: the sessions' ids begin with it
         self.health = Health(self.worker)
+        self.addresses = Addresses(settings.rates)  # how much comes from each
         self.client_manager = ClientManager()
         self.sio = SocketServer(
             options=replace(settings.engine, worker=self.worker),
             client_manager=self.client_manager,
             namespaces=["/"],
             gate=self,
+            sessions=self.addresses,
             admission=admission_of(settings.access.handshakes_per_s),
         )
         self.engine = self.sio.eio
@@ -133,7 +130,13 @@ class Gateway:
     async def _start(self, stack: AsyncExitStack) -> None:
         redis = self._compose(stack)
         self.health.watch(redis.store, redis.pubsub)
-        Clients(self.engine, self.client_manager, self.chat).listen(self.sio)
+        Clients(
+            self.engine,
+            self.client_manager,
+            self.chat,
+            self.addresses,
+            Users(self.settings.rates.user_connections),
+        ).listen(self.sio)
         stack.push_async_callback(redis.store.close)
         stack.push_async_callback(redis.pubsub.close)
         stack.push_async_callback(self.chat.permissions.close)
@@ -189,6 +192,7 @@ class Gateway:
             Identities(self.identified.identifier, self.identified.find_token, settings.identity.grace_s),
             self.engine.admission, NewRooms(settings.access.new_rooms_per_user),
             permissions_for(settings, self.rules),
+            ConnectionLimits(settings.rates, settings.limits.rooms_per_connection),
         )  # fmt: skip
         self.hub.start(self)
         self.readiness = Readiness(
@@ -240,15 +244,22 @@ class Gateway:
     # -- clients
 
     async def admit(self, request: web.Request) -> web.Response | None:
-        """Refuses a new handshake while draining; lets one wait in a storm, and refuses it when that takes too long."""
-        if self.health.is_draining:
-            return _come_back("draining", 1)
+        """Refuses a new handshake while draining, or of an address from which too many come; lets one wait in a storm,
+        and refuses it when that takes too long."""
+        if self.health.is_draining:  # another worker takes it, and counts it
+            return come_back("draining", 1)
         if self.health.lacks_keys:
-            return _come_back("no keys for tokens", COME_BACK_S)
+            return come_back("no keys for tokens", COME_BACK_S)
+        address = self.engine.client_address(request)
+        if "X-Forwarded-For" in request.headers and address == request.remote:
+            self.addresses.tell_of_proxy(address)
+        if after_s := self.addresses.handshake(address, time.monotonic()):
+            return come_back("too many from address", after_s, 429)
         is_admitted = self.engine.admission.admit()
-        if is_admitted is True or (is_admitted is not False and await is_admitted):
-            return None
-        return _come_back("too many new connections", COME_BACK_S)
+        if not (is_admitted is True or (is_admitted is not False and await is_admitted)):
+            return come_back("too many new connections", COME_BACK_S)
+        after_s = self.addresses.has_room(address)
+        return come_back("too many from address", after_s, 429) if after_s else None
 
     async def pass_on(self, request: web.Request, sid: str | None) -> bool:
         """Passes a request to another worker, if there are others."""
@@ -287,19 +298,3 @@ async def _keep(valkey: EmbeddedValkey) -> None:
     while True:
         await asyncio.sleep(AGAIN_S)
         valkey.keep()
-
-
-def admission_of(handshakes_per_s: int) -> AdmissionControl:
-    """At most so many new sessions a second, those of `BURST_S` at once; 0 is no limit. Whoever would have to wait for
-    longer than is allowed is refused at once."""
-    if handshakes_per_s == 0:
-        return AdmissionControl()
-    bucket = Bucket(handshakes_per_s, max(1.0, handshakes_per_s * BURST_S), time.monotonic())
-    return AdmissionControl(bucket.take, handshakes_per_s * WAIT_MAX_S)
-
-
-def _come_back(why: str, after_s: int) -> web.Response:
-    body = {"code": 503, "message": why}
-    refusal = web.json_response(body, status=503, headers={"Retry-After": str(after_s)})
-    refusal[REASON] = why.replace(" ", "_")
-    return refusal

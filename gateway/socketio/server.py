@@ -11,7 +11,7 @@ import socketio
 from socketio import packet as socketio_packet
 
 from gateway.admission import AdmissionControl
-from gateway.interfaces import HandshakeGate
+from gateway.interfaces import HandshakeGate, SessionEvents
 from gateway.option_groups import EngineOptions
 from gateway.socketio.strict import StrictPacket
 from gateway.transport.codec import ATTACHMENTS_MAX, MalformedPacket, PacketTooLarge, check_event
@@ -31,14 +31,26 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         *,
         gate: HandshakeGate | None = None,
         admission: AdmissionControl | None = None,
+        sessions: SessionEvents | None = None,
         **kwargs: Any,
     ) -> None:
-        """`gate` and `admission` are the engine's, `kwargs` python-socketio's."""
+        """`gate` and `admission` are the engine's, `kwargs` python-socketio's; `sessions` is told of all sessions."""
+        self._sessions = sessions
         kwargs.update(options=options, gate=gate, admission=admission)
         super().__init__(serializer=StrictPacket, **kwargs)
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
+
+    async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, str]) -> None:
+        if self._sessions is not None:
+            self._sessions.opened(eio_sid, environ.get("REMOTE_ADDR"))
+        await super()._handle_eio_connect(eio_sid, environ)
+
+    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        if self._sessions is not None:
+            self._sessions.ended(eio_sid)
+        await super()._handle_eio_disconnect(eio_sid, reason)
 
     async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
         socket = self.eio.sockets.get(eio_sid)

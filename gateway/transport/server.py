@@ -12,6 +12,7 @@ Every seam into a library is named here; `tests/socketio/test_seams.py` fails wh
                              session, check_ping_timeout (library_socket.py); Packet: encode(b64=…), binary (codec.py)
     python-socketio 5.18.1   AsyncServer: _engineio_server_class, _handle_eio_message, _handle_connect,
                              _handle_disconnect, _handle_event, _handle_ack, _send_packet, packet_class,
+                             _handle_eio_connect, _handle_eio_disconnect,
                              handlers, namespace_handlers, manager_initialized
                              (socketio/server.py, socketio/client_manager.py)
                              Packet: json, _reconstruct_binary_internal (socketio/strict.py)
@@ -178,7 +179,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
                 return self._respond(request, answers.BAD_REQUEST)
             socket.open_over_websocket(websocket)
         self.sockets[socket.sid] = socket
-        environ = answers.handshake_environ(request, self._client_address(request))
+        environ = answers.handshake_environ(request, self.client_address(request))
         await self._trigger_event("connect", socket.sid, environ, run_async=False)
         self.times.opened(socket)
         if socket.websocket is not None:
@@ -246,9 +247,9 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         return answers.response(answer, cors, headers.get("Accept-Encoding", ""))
 
     def _note_refusal(self, request: web.Request, reason: str) -> None:
-        self.refusals.note(request, reason, self._client_address(request), time.monotonic())
+        self.refusals.note(request, reason, self.client_address(request), time.monotonic())
 
-    def _client_address(self, request: web.Request) -> str | None:
+    def client_address(self, request: web.Request) -> str | None:
         return self._proxies.client(request.remote or "", request.headers.getall("X-Forwarded-For", ()))
 
     # -- from the sockets

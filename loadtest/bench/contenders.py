@@ -28,6 +28,8 @@ from loadtest.bench.contests import Lane
 REPOSITORY = Path(__file__).resolve().parents[2]
 PEERS = Path(__file__).parent / "peers"
 READY_WITHIN_S = 30.0
+USUAL_PER_S = 10
+"""Messages a second that one connection may send by default."""
 GATEWAY = ("-m", "gunicorn", "-c", "python:gateway.server.gunicorn_conf", "gateway.server.app:create_app")
 
 
@@ -86,9 +88,12 @@ def _command(lane: Lane, port: int, valkey_port: int) -> list[str]:
 
 
 def _environment(lane: Lane, port: int, valkey_port: int, folder: Path) -> dict[str, str]:
-    """As a user would run it: nothing but where to listen, where Redis is, and how many workers."""
+    """As a user would run it: nothing but where to listen, where Redis is, and how many workers. Only where one
+    connection sends more than it may by default, that limit is off."""
+    is_flood = lane.contender == "gateway" and lane.load.rate > USUAL_PER_S * lane.load.connections
     return {
         **os.environ,
+        **({"GATEWAY_SENDS_PER_S": "0"} if is_flood else {}),
         "PORT": str(port),
         "REDIS_URL": f"redis://127.0.0.1:{valkey_port}/0",
         "WEB_CONCURRENCY": str(lane.workers),

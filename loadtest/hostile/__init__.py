@@ -5,6 +5,7 @@
     kinds      what hostile connections send
     attacker   the process that sends it
     bystander  honest members who talk, and one who asks /healthz
+    siege      ten kinds at once, for minutes; and one member who sends 200 messages a second
     measure    one kind: idle and hostile in turn, a gateway of one worker for each
     __main__   the command line and the table
 

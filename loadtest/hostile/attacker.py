@@ -1,8 +1,9 @@
-"""The process of the hostile sockets: `python -m loadtest.hostile.attacker <port> <kind> <sockets> <bytes>`.
+"""The process of the hostile sockets: `python -m loadtest.hostile.attacker <port> <kinds> <sockets> <bytes>`.
 
-Each connects, says what its kind says first, waits for a line on standard input, and then sends blocks as fast as they
-are taken: `bytes` in all, or without an end if that is 0. One that is ended comes back after `AGAIN_S`. It reads, and
-throws away, all that it gets. Prints `ready` once all are connected, and what happened, in JSON, when told to end.
+Of each kind (several are divided by semicolons) there are so many. Each connects, says what its kind says first, waits
+for a line on standard input, and then sends blocks as fast as they are taken: `bytes` in all, or without an end if that
+is 0. One that is ended comes back after `AGAIN_S`. It reads, and throws away, all that it gets. Prints `ready` once all
+are connected, and what happened, in JSON, when told to end.
 """
 
 from __future__ import annotations
@@ -113,28 +114,33 @@ async def _read(reader: asyncio.StreamReader) -> None:
         pass
 
 
-async def main(port: int, kind: Kind, sockets: int, most_bytes: int) -> None:
+async def main(port: int, kinds: list[Kind], sockets: int, most_bytes: int) -> None:
     """Connects all, waits for the word, and goes on until standard input ends."""
-    attack = Attack(port, kind, most_bytes)
-    ready = [asyncio.Event() for _ in range(sockets)]
-    tasks = [asyncio.create_task(attack.keep_on(each)) for each in ready]
-    for each in ready:
+    attacks = [Attack(port, kind, most_bytes) for kind in kinds]
+    ready = [(attack, asyncio.Event()) for attack in attacks for _ in range(sockets)]
+    tasks = [asyncio.create_task(attack.keep_on(each)) for attack, each in ready]
+    for _, each in ready:
         await each.wait()
     print("ready", flush=True)
     loop = asyncio.get_running_loop()
     if await loop.run_in_executor(None, sys.stdin.readline) == "go\n":
-        attack.go.set()
+        for attack in attacks:
+            attack.go.set()
         await loop.run_in_executor(None, sys.stdin.readline)
-    print(json.dumps({"sent_bytes": attack.done.sent_bytes, "ended": attack.done.ended}), flush=True)
+    done = [attack.done for attack in attacks]
+    print(
+        json.dumps({"sent_bytes": sum(d.sent_bytes for d in done), "ended": sum(d.ended for d in done)}),
+        flush=True,
+    )
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
 if __name__ == "__main__":
-    _, port, name, sockets, most_bytes = sys.argv
+    _, port, names, sockets, most_bytes = sys.argv
     # Elsewhere they have machines of their own; here they must not take the processor from those who measure.
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     os.nice(10)
-    chosen = next((kind for kind in KINDS if kind.name == name), None)
-    asyncio.run(main(int(port), chosen or Kind("idle", b""), int(sockets), int(most_bytes)))
+    chosen = [kind for kind in KINDS if kind.name in names.split(";")]
+    asyncio.run(main(int(port), chosen or [Kind("idle", b"")], int(sockets), int(most_bytes)))

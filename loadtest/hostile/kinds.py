@@ -54,6 +54,9 @@ def _payload(packet: bytes) -> bytes:
     return b"\x1e".join([packet] * (60_000 // (len(packet) + 1)))
 
 
+_MEMBER = frame(TEXT, _event("join", {"username": "x", "room": "flooded"}))
+_SENT = _event("send", {"username": "x", "room": "flooded", "message": "m"})
+_ASKED = _event("history", {"room": "flooded"}, "7")
 _REFUSED = _event("send", {"username": "x", "room": "nowhere", "message": "m"})
 _REFUSED_ACK = _event("send", {"username": "x", "room": "nowhere", "message": "m"}, "7")
 _BINARY_EVENT = frame(TEXT, b'451-["x",{"_placeholder":true,"num":0}]') + frame(BINARY, b"\1")
@@ -69,6 +72,9 @@ KINDS = (
     Kind("unasked Engine.IO pongs", _filled(frame(TEXT, b"3"))),
     Kind("refused sends", _filled(frame(TEXT, _REFUSED))),
     Kind("refused sends with ack", _filled(frame(TEXT, _REFUSED_ACK))),
+    Kind("sends without pause", _filled(frame(TEXT, _SENT)), _MEMBER),
+    Kind("histories without pause", _filled(frame(TEXT, _ASKED)), _MEMBER),
+    Kind("joins without pause", _filled(_MEMBER), _MEMBER),
     Kind("empty fragments", _filled(frame(CONTINUATION, b"", 0)), frame(TEXT, b"42", 0)),
     Kind("one-byte fragments", _filled(frame(TEXT, b"4", 0) + frame(CONTINUATION, b"1", 0) * 9_000)),
     Kind("acknowledgements of nothing", _filled(frame(TEXT, b"431[]"))),

@@ -59,7 +59,7 @@ async def measure(kind: str, sockets: int, for_s: float, rounds: int) -> Outcome
         shares = [await _share(port, kind, share, sockets, for_s, rounds, done) for share in SHARES]
         health = []
         for _ in range(rounds):
-            async with _attack(port, kind, 1, ONE_MB):
+            async with attack(port, kind, 1, ONE_MB):
                 health.append(await worst_wait_for_health(port, for_s))
     return Outcome(kind, tuple(shares), tuple(health), done["ended"], done["sent_bytes"] / rounds / for_s)
 
@@ -74,9 +74,9 @@ async def _share(
     await members.talk(0.5)  # so that both find it warm
     idle, hostile = [], []
     for _ in range(rounds):
-        async with _attack(port, IDLE, number, 0):
+        async with attack(port, IDLE, number, 0):
             idle.append((await members.talk(for_s))[0])
-        async with _attack(port, kind, number, 0) as result:
+        async with attack(port, kind, number, 0) as result:
             hostile.append(await members.talk(for_s))
         done["ended"] += result["ended"]
         done["sent_bytes"] = result["sent_bytes"] + (done["sent_bytes"] if share == SHARES[-1] else 0)
@@ -87,7 +87,7 @@ async def _share(
 
 
 @asynccontextmanager
-async def _attack(port: int, kind: str, sockets: int, most_bytes: int) -> AsyncIterator[dict[str, int]]:
+async def attack(port: int, kind: str, sockets: int, most_bytes: int) -> AsyncIterator[dict[str, int]]:
     """Hostile sockets in a process of their own; what they did stands in the result afterwards."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "loadtest.hostile.attacker", str(port), kind, str(sockets), str(most_bytes),

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.limit_options import LimitOptions
 from gateway.metrics import ALL
+from gateway.option_types import options_of
 from gateway.protocol import ERRORS
 from gateway.server.docs import BLOCKS, everything, fill, filled
 from gateway.settings import grouped_options
@@ -63,3 +65,12 @@ def test_the_version_is_a_command() -> None:
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.startswith("gateway, version ")
+
+
+def test_the_page_on_limits_has_every_limit_with_its_default() -> None:
+    page = (DOCS / "limits.md").read_text()
+    for _, option in options_of(LimitOptions):
+        shown = (
+            f"`{option.variable}`" if " " in option.default else f"`{option.variable}` (`{option.default}`)"
+        )
+        assert shown in page

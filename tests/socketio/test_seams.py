@@ -89,6 +89,8 @@ SEAMS: list[tuple[Any, str, tuple[str, ...], bool]] = [
     (AsyncSocket, "check_ping_timeout", ("self",), True),
     (engineio_packet.Packet, "encode", ("self", "b64"), False),
     (socketio.AsyncServer, "_engineio_server_class", ("self",), False),
+    (socketio.AsyncServer, "_handle_eio_connect", ("self", "eio_sid", "environ"), True),
+    (socketio.AsyncServer, "_handle_eio_disconnect", ("self", "eio_sid", "reason"), True),
     (socketio.AsyncServer, "_handle_eio_message", ("self", "eio_sid", "data"), True),
     (socketio.AsyncServer, "_handle_connect", ("self", "eio_sid", "namespace", "data"), True),
     (socketio.AsyncServer, "_handle_disconnect", ("self", "eio_sid", "namespace", "reason"), True),

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway import keys
+from gateway.access.connection_limits import ConnectionLimits
 from gateway.access.identity import GUEST, Identity, Open, nowhere
 from gateway.access.new_rooms import NewRooms
 from gateway.access.permissions import Hook, Permissions
@@ -76,6 +77,12 @@ class ClientRecorder(Recorder):
     def charge_refusal(self) -> None:
         """Counts it."""
         self.refusals_charged += 1
+
+    is_read = True
+
+    def stop_reading(self) -> None:
+        """Nothing is read any more."""
+        self.is_read = False
 
     def end(self, reason: str) -> None:
         """The connection is ended."""
@@ -166,6 +173,7 @@ class ChatWorker:
         identities: Identities | None = None,
         rules: RoomRules | None = None,
         hook: Hook | None = None,
+        limits: ConnectionLimits | None = None,
     ) -> None:
         rules = rules or open_to(False)
         kept = KeptByRule(rules, PublishOptions())
@@ -173,8 +181,8 @@ class ChatWorker:
         self.timers = Timers()
         finder, words = finder or FixedFinder(endpoint_of(redis_url)), route_for(route, False)
         watch = ServerWatch()
-        limits = CommandOptions(timeout_s=timeout_s, unresponsive_s=2.5 * timeout_s, scripts=ALL)
-        self.store = PrimaryCommands(finder, watch, f"test-{self.name}", limits)
+        patience = CommandOptions(timeout_s=timeout_s, unresponsive_s=2.5 * timeout_s, scripts=ALL)
+        self.store = PrimaryCommands(finder, watch, f"test-{self.name}", patience)
         self.pubsub = PrimaryPubSub(finder, self.store, watch, self.name, words.subscribe_verb, 0.5, 1.5)
         self.histories = HeldHistories(self.store, 600, empty_ttl_s, kept)
         self.publisher = Publisher(self.store, words, PublishOptions(), keeping=kept)
@@ -205,6 +213,7 @@ class ChatWorker:
             identities or Identities(Open(), nowhere, 0.0),
             permissions=Permissions(rules, hook),
             new_rooms=NewRooms(new_rooms),
+            limits=limits,
         )
         self.foreign: list[bytes] = []
         self.client_manager: ClientManager | None = None

@@ -31,6 +31,17 @@ DRAIN_S = "0.3"
 STOP_MARGIN_S = 5.0
 
 
+WITHOUT_LIMITS = {
+    "GATEWAY_SENDS_PER_S": "0",
+    "GATEWAY_READS_PER_S": "0",
+    "GATEWAY_EVENTS_PER_S": "0",
+    "GATEWAY_REFUSALS_MAX": "0",
+}
+"""Tests send, ask and are refused as fast as they can; those of the limits use `LIMITED`."""
+LIMITED = dict.fromkeys(WITHOUT_LIMITS, "")
+"""The environment of a gateway with the limits that it has by default: an empty variable counts as not set."""
+
+
 class Gateway:
     """One gateway: `async with Gateway(redis_url, workers=4, GATEWAY_GRACE_S="1") as gateway:`.
 
@@ -201,6 +212,7 @@ class Gateway:
             "GATEWAY_STATE_DIR": str(self._folder / "state"),
             "GATEWAY_DRAIN_S": DRAIN_S,
             "PYTHONUNBUFFERED": "1",
+            **WITHOUT_LIMITS,
         }
         redis = {} if self.redis_url is None else {"REDIS_URL": self.redis_url}
         return {**kept, **chosen, **redis, **self._environment}
