@@ -35,7 +35,7 @@ def _burst(variable: str, default: int, meaning: str) -> Any:
 class LimitOptions:
     """How much one connection, one user and one address may do on one worker; a rate of 0 is no limit."""
 
-    sends_per_s: float = _per_s("GATEWAY_SENDS_PER_S", 10.0,
+    sends_per_s: float = _per_s("GATEWAY_SENDS_PER_S", 15.0,
         "Messages of one connection; more are `rate_limited`. Raise it for bots, not for people.")
     sends_burst: int = _burst("GATEWAY_SENDS_BURST", 20,
         "How many messages it may send at once. Raise it when clients keep more while they are away.")
