@@ -23,8 +23,9 @@ BEGUN_S = 5000.0
 
 
 def limits(**options: float) -> ConnectionLimits:
-    """The limits of a worker: the defaults, but for what is given."""
-    return ConnectionLimits(LimitOptions(**options), ROOMS)  # type: ignore[arg-type]
+    """The limits of a worker: the defaults, but for what is given, and 10 messages a second, by which the examples
+    count."""
+    return ConnectionLimits(LimitOptions(**{"sends_per_s": 10.0, **options}), ROOMS)  # type: ignore[arg-type]
 
 
 def wait_ms(limits: ConnectionLimits, usage: Usage, event: Event, now_s: float) -> int | None:

@@ -80,7 +80,9 @@ async def test_who_comes_when_it_was_told_is_taken(limited: Gateway, connect: Op
 
     refusals = await asyncio.gather(*(say(number) for number in range(30)))
     assert max(refusals) == 1, "each comes once more, and is taken then"
-    await until(lambda: sorted(map(int, member.messages(room))) == list(range(30)), what="all of them, once each")
+    await until(
+        lambda: sorted(map(int, member.messages(room))) == list(range(30)), what="all of them, once each"
+    )
 
 
 @pytest.mark.long
