@@ -32,7 +32,7 @@ from gateway.rooms.position_check import is_ahead, since
 from gateway.rooms.replays import JoinAnswer, numbered_packets
 from gateway.rooms.room import Room
 from gateway.state.history import Snapshot
-from gateway.state.presence import Change
+from gateway.state.presence import Change, Claim
 
 
 class Joining:
@@ -58,7 +58,8 @@ class Joining:
         are there; 0 is no limit."""
         session, member = self._session, self._member
         room = member.room
-        tracker.enter(room.name, session.sid, member.username, self._on_entered, session.claimant, users_max)
+        who = Claim(session.claimant, is_named=session.identity.name is not None)
+        tracker.enter(room.name, session.sid, member.username, self._on_entered, who, users_max)
         await hub.subscribed(room)
         room.with_snapshot(self._on_snapshot, self._since)
         try:

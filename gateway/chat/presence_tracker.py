@@ -27,7 +27,7 @@ from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import Reply
 from gateway.option_groups import PresenceOptions
 from gateway.state.batches import batched
-from gateway.state.presence import Change, Presence
+from gateway.state.presence import UNCLAIMED, Change, Claim, Presence
 from gateway.state.workers import Workers
 from gateway.timers import Timers
 
@@ -76,7 +76,7 @@ class PresenceTracker:
         session: str,
         username: str,
         on_result: Callable[[Change | StoreError], None],
-        user: str | None = None,
+        who: Claim = UNCLAIMED,
         users_max: int = 0,
     ) -> None:
         """A session joins a room; `on_result` gets what that did. The caller announces it once the member is live.
@@ -88,7 +88,7 @@ class PresenceTracker:
         if room not in self._rooms:
             self._rooms.add(room)
             self._workers.will_enter(room, partial(self._on_room_noted, room))
-        self._presence.enter(room, session, username, on_result, user, users_max)
+        self._presence.enter(room, session, username, on_result, who, users_max)
 
     def _on_room_noted(self, room: str, reply: Reply) -> None:
         if isinstance(reply, StoreError):

@@ -14,7 +14,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -49,6 +49,16 @@ class Swept:
     cursor: str
 
 
+class Claim(NamedTuple):
+    """Whose a session is, for the names of a room. `user` is the id of a verified user, empty for a guest, None where
+    tokens do not count. `is_named`: the token itself fixes the name, so nobody is asked whether it may have it."""
+
+    user: str | None = None
+    is_named: bool = False
+
+
+UNCLAIMED = Claim()
+
 SWEEP_MAX = 100
 """Sessions that one script takes out: under half a millisecond, in which everybody waits."""
 
@@ -72,15 +82,14 @@ class Presence:
         session: str,
         username: str,
         on_result: Callable[[Change | StoreError], None],
-        user: str | None = None,
+        who: Claim = UNCLAIMED,
         users_max: int = 0,
     ) -> None:
         """Puts a session into a room; `on_result` gets what that did, NameTaken if another user holds the name. A
         session that is there already is refreshed, and not announced. On one server, what is submitted for the room
-        afterwards is answered afterwards. `user` is None where tokens do not count. Where `users_max` users are there,
-        no other comes in; 0 is no limit."""
-        claim = () if user is None else (user, *skeletons(username))
-        key, command = self._join_command(room, session, username, user, claim, users_max)
+        afterwards is answered afterwards. Where `users_max` users are there, no other comes in; 0 is no limit."""
+        claim = () if who.user is None or who.is_named else (who.user, *skeletons(username))
+        key, command = self._join_command(room, session, username, who.user, claim, users_max)
 
         def answered(reply: Reply) -> None:
             on_result(reply if isinstance(reply, StoreError) else _entered(reply))
@@ -117,7 +126,7 @@ class Presence:
     async def join(self, room: str, session: str, username: str, user: str | None = None) -> Change:
         """The same as `enter`, waited for."""
         answer: asyncio.Future[Change] = asyncio.get_running_loop().create_future()
-        self.enter(room, session, username, settle(answer), user)
+        self.enter(room, session, username, settle(answer), Claim(user))
         return await answer
 
     async def holders(self, room: str, username: str) -> set[str]:

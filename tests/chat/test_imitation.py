@@ -55,7 +55,7 @@ async def client(redis_url: str) -> AsyncIterator[redis.Redis]:
 
 WHO_TRIES = [
     ("", None, "Ada"), ("", None, "ada"), ("", None, "Аdа"), ("", None, "A da"), ("", None, "ᴀᴅᴀ"),
-    ("", None, "A\u200bda"), ("7", "Ada", "Ada"), ("7", None, "ADA"), ("Ada", None, "Ada"),
+    ("", None, "A\u200bda"), ("7", None, "Ada"), ("7", None, "ADA"), ("Ada", None, "Ada"),
 ]  # fmt: skip
 
 
@@ -72,6 +72,21 @@ async def test_who_looks_like_a_user_who_is_there_is_refused(
     assert ada.notices() == []
     assert (await other.send(room, "I am Ada"))["code"] == "not_joined"
     assert (await other.join(room, "Eve" if fixed is None else fixed))["ok"] is (fixed is None)
+
+
+async def test_two_users_whose_tokens_name_them_alike_are_both_let_in(
+    workers: tuple[ChatWorker, ChatWorker], room: str
+) -> None:
+    """The application named them so; a guest of that name still stays outside."""
+    first, second, guest = (
+        connect(workers[0], "42", "Ada"),
+        connect(workers[1], "7", "Ada"),
+        connect(workers[1]),
+    )
+    assert (await first.join(room, "Ada"))["ok"]
+    assert (await second.join(room, "Ada"))["ok"]
+    assert (await second.send(room, "I am Ada, too"))["ok"]
+    assert (await guest.join(room, "ada"))["code"] == "name_taken"
 
 
 async def test_a_user_joins_from_as_many_connections_as_it_likes(
