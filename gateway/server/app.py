@@ -22,6 +22,7 @@ from aiohttp import web
 from gateway import keys
 from gateway.access.limits import Bucket
 from gateway.access.new_rooms import NewRooms
+from gateway.access.revocations import Revocations
 from gateway.access.room_keeping import KeptByRule
 from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.background import Background
@@ -30,6 +31,7 @@ from gateway.chat.identities import Identities
 from gateway.chat.notices import Notices
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.reaper import Reaper
+from gateway.chat.revoking import Revoking
 from gateway.chat.sessions import Sessions
 from gateway.redis.address import is_cluster
 from gateway.rooms.empty_rooms import EmptyRooms
@@ -54,6 +56,7 @@ from gateway.socketio.client_manager import ClientManager
 from gateway.socketio.server import SocketServer
 from gateway.state.history import Histories
 from gateway.state.presence import Presence
+from gateway.state.revocations import RevocationStore
 from gateway.state.workers import Workers
 from gateway.state.write_check import WriteCheck
 from gateway.transport.answers import REASON
@@ -89,6 +92,8 @@ class Gateway:
     """Heartbeats, and the clean-up after dead workers; made when the worker starts."""
     empty_rooms: EmptyRooms
     """Renews the positions of rooms in which nothing was ever said; made when the worker starts."""
+    revoking: Revoking
+    """Who is revoked and banned; made when the worker starts."""
     chat: Chat
     """The events of clients; made when the worker starts."""
     identified: Identification
@@ -102,6 +107,7 @@ class Gateway:
         keys.use_prefix(settings.redis.prefix, settings.redis.is_prefix_historys_too)
         self.worker = settings.server.name + secrets.token_hex(4)  # its id: the sessions' ids begin with it
         self.health = Health(self.worker)
+        self.revocations = Revocations()  # who is refused, whatever they show
         self.client_manager = ClientManager()
         self.sio = SocketServer(
             options=replace(settings.engine, worker=self.worker),
@@ -144,8 +150,10 @@ class Gateway:
         stack.push_async_callback(self.client_manager.close)
         stack.push_async_callback(self.tracker.close)
         stack.push_async_callback(self._background.close)
+        await self.revoking.read()
         await self._start_keys()
         await self.readiness.look()
+        self._background.keep(self.revoking.run(), "revocations")
         self._background.keep(self.readiness.run(), "readiness")
         self._background.keep(self.reaper.run(), "heartbeats")
         self._background.keep(self.empty_rooms.run(), "positions of empty rooms")
@@ -182,11 +190,13 @@ class Gateway:
         presence, workers = Presence(store, worker), Workers(store, worker, options.worker_dead_s)
         notices = Notices(publisher, options, self.rules)
         self.tracker = PresenceTracker(sessions, presence, workers, notices, timers, options)
-        self.reaper = Reaper(presence, workers, notices, self.tracker, options)
+        self.revoking = Revoking(RevocationStore(store), self.revocations, sessions)
+        self.reaper = Reaper(presence, workers, notices, self.tracker, options, self.revoking)
         self.chat = Chat(
             sessions, self.hub, publisher, self.tracker, histories, settings.limits,
             settings.limits.rooms_per_connection, settings.redis.timeout_s * ANSWERED_WITHIN,
-            Identities(self.identified.identifier, self.identified.find_token, settings.identity.grace_s),
+            Identities(self.identified.identifier, self.identified.find_token, settings.identity.grace_s,
+                self.revocations),
             self.engine.admission, NewRooms(settings.access.new_rooms_per_user),
             permissions_for(settings, self.rules),
         )  # fmt: skip
@@ -228,7 +238,10 @@ class Gateway:
         self.tracker.on_room_closed(name)
 
     def on_foreign_message(self, channel: bytes, payload: bytes) -> None:
-        """Other processes speak python-socketio's language."""
+        """Other processes speak python-socketio's language, or tell workers what has changed."""
+        if channel == keys.CONTROL:
+            self.revoking.on_control_message(payload)
+            return
         self.client_manager.on_foreign_message(channel, payload)
 
     def on_restored(self) -> None:
@@ -240,9 +253,12 @@ class Gateway:
     # -- clients
 
     async def admit(self, request: web.Request) -> web.Response | None:
-        """Refuses a new handshake while draining; lets one wait in a storm, and refuses it when that takes too long."""
+        """Refuses a new handshake while draining, and of a banned address. Lets one wait in a storm, and refuses it
+        when that takes too long."""
         if self.health.is_draining:
             return _come_back("draining", 1)
+        if self.revocations.refuses_address(self.engine.client_address(request), time.time()):
+            return _banned()
         if self.health.lacks_keys:
             return _come_back("no keys for tokens", COME_BACK_S)
         is_admitted = self.engine.admission.admit()
@@ -296,6 +312,12 @@ def admission_of(handshakes_per_s: int) -> AdmissionControl:
         return AdmissionControl()
     bucket = Bucket(handshakes_per_s, max(1.0, handshakes_per_s * BURST_S), time.monotonic())
     return AdmissionControl(bucket.take, handshakes_per_s * WAIT_MAX_S)
+
+
+def _banned() -> web.Response:
+    refusal = web.json_response({"code": 403, "message": "banned"}, status=403)
+    refusal[REASON] = "banned"
+    return refusal
 
 
 def _come_back(why: str, after_s: int) -> web.Response:

@@ -46,7 +46,7 @@ class Clients:
                 socket.end(UNDECIDED)
             return
         connects.add(1)
-        self._chat.open(sid, socket, identity)
+        self._chat.open(sid, socket, identity, environ.get("REMOTE_ADDR"))
         log.info(
             "session_connected", session=sid, remote=environ.get("REMOTE_ADDR"), user=identity.user or None
         )

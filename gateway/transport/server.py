@@ -178,7 +178,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
                 return self._respond(request, answers.BAD_REQUEST)
             socket.open_over_websocket(websocket)
         self.sockets[socket.sid] = socket
-        environ = answers.handshake_environ(request, self._client_address(request))
+        environ = answers.handshake_environ(request, self.client_address(request))
         await self._trigger_event("connect", socket.sid, environ, run_async=False)
         self.times.opened(socket)
         if socket.websocket is not None:
@@ -246,9 +246,10 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         return answers.response(answer, cors, headers.get("Accept-Encoding", ""))
 
     def _note_refusal(self, request: web.Request, reason: str) -> None:
-        self.refusals.note(request, reason, self._client_address(request), time.monotonic())
+        self.refusals.note(request, reason, self.client_address(request), time.monotonic())
 
-    def _client_address(self, request: web.Request) -> str | None:
+    def client_address(self, request: web.Request) -> str | None:
+        """Where a request comes from; None where nobody who is trusted says it."""
         return self._proxies.client(request.remote or "", request.headers.getall("X-Forwarded-For", ()))
 
     # -- from the sockets
