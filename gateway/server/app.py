@@ -20,11 +20,9 @@ import structlog
 from aiohttp import web
 
 from gateway import keys
-from gateway.access.limits import Bucket
 from gateway.access.new_rooms import NewRooms
 from gateway.access.revocations import Revocations
 from gateway.access.room_keeping import KeptByRule
-from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.background import Background
 from gateway.chat.handlers import Chat
 from gateway.chat.identities import Identities
@@ -48,6 +46,7 @@ from gateway.server.embedded_folder import state_folder
 from gateway.server.handoff import Handoff
 from gateway.server.health import Health
 from gateway.server.identification import Identification, identification_of
+from gateway.server.newcomers import COME_BACK_S, admission_of, come_back
 from gateway.server.preflight import warnings_of
 from gateway.server.readiness import Readiness
 from gateway.server.rules import permissions_for, workers_rules
@@ -67,18 +66,12 @@ log = structlog.get_logger("gateway.server")
 START_S = 3.0
 """How long a starting worker waits for the store before it serves without (and says that it is not ready)."""
 
-COME_BACK_S = 2
-"""Retry-After of a handshake that was refused: what is in the queue is let in or refused within a second."""
-
 IDLE_S = 5.0
 """How long a room stays subscribed after its last member's grace period: who reloads a page finds it so."""
 
 ANSWERED_WITHIN = 0.95
 """Share of the Redis timeout that an event may take: its answer leaves before the time is over. A command is given up
 after at most as much (see `SWEEPS_PER_TIMEOUT`)."""
-
-BURST_S = 0.1
-"""New sessions of so much time may come at once."""
 
 
 class Gateway:
@@ -256,15 +249,15 @@ class Gateway:
         """Refuses a new handshake while draining, and of a banned address. Lets one wait in a storm, and refuses it
         when that takes too long."""
         if self.health.is_draining:
-            return _come_back("draining", 1)
+            return come_back("draining", 1)
         if self.revocations.refuses_address(self.engine.client_address(request), time.time()):
             return _banned()
         if self.health.lacks_keys:
-            return _come_back("no keys for tokens", COME_BACK_S)
+            return come_back("no keys for tokens", COME_BACK_S)
         is_admitted = self.engine.admission.admit()
         if is_admitted is True or (is_admitted is not False and await is_admitted):
             return None
-        return _come_back("too many new connections", COME_BACK_S)
+        return come_back("too many new connections", COME_BACK_S)
 
     async def pass_on(self, request: web.Request, sid: str | None) -> bool:
         """Passes a request to another worker, if there are others."""
@@ -305,23 +298,7 @@ async def _keep(valkey: EmbeddedValkey) -> None:
         valkey.keep()
 
 
-def admission_of(handshakes_per_s: int) -> AdmissionControl:
-    """At most so many new sessions a second, those of `BURST_S` at once; 0 is no limit. Whoever would have to wait for
-    longer than is allowed is refused at once."""
-    if handshakes_per_s == 0:
-        return AdmissionControl()
-    bucket = Bucket(handshakes_per_s, max(1.0, handshakes_per_s * BURST_S), time.monotonic())
-    return AdmissionControl(bucket.take, handshakes_per_s * WAIT_MAX_S)
-
-
 def _banned() -> web.Response:
     refusal = web.json_response({"code": 403, "message": "banned"}, status=403)
     refusal[REASON] = "banned"
-    return refusal
-
-
-def _come_back(why: str, after_s: int) -> web.Response:
-    body = {"code": 503, "message": why}
-    refusal = web.json_response(body, status=503, headers={"Retry-After": str(after_s)})
-    refusal[REASON] = why.replace(" ", "_")
     return refusal
