@@ -46,7 +46,7 @@ from gateway.server.embedded_folder import state_folder
 from gateway.server.handoff import Handoff
 from gateway.server.health import Health
 from gateway.server.identification import Identification, identification_of
-from gateway.server.newcomers import COME_BACK_S, admission_of, come_back
+from gateway.server.newcomers import COME_BACK_S, admission_of, banned, come_back
 from gateway.server.preflight import warnings_of
 from gateway.server.readiness import Readiness
 from gateway.server.rules import permissions_for, workers_rules
@@ -58,7 +58,6 @@ from gateway.state.presence import Presence
 from gateway.state.revocations import RevocationStore
 from gateway.state.workers import Workers
 from gateway.state.write_check import WriteCheck
-from gateway.transport.answers import REASON
 from gateway.transport.paths import serve_path
 
 log = structlog.get_logger("gateway.server")
@@ -251,7 +250,7 @@ class Gateway:
         if self.health.is_draining:
             return come_back("draining", 1)
         if self.revocations.refuses_address(self.engine.client_address(request), time.time()):
-            return _banned()
+            return banned()
         if self.health.lacks_keys:
             return come_back("no keys for tokens", COME_BACK_S)
         is_admitted = self.engine.admission.admit()
@@ -296,9 +295,3 @@ async def _keep(valkey: EmbeddedValkey) -> None:
     while True:
         await asyncio.sleep(AGAIN_S)
         valkey.keep()
-
-
-def _banned() -> web.Response:
-    refusal = web.json_response({"code": 403, "message": "banned"}, status=403)
-    refusal[REASON] = "banned"
-    return refusal
