@@ -103,14 +103,16 @@ class Chat:
             Leave: partial(self._answered, "leave", self._leave),
             Members: partial(self._answered, "members", self._members),
             History: partial(self._answered, "history", self._history),
-            Refresh: partial(self._answered, "refresh", identities.refresh),
+            Refresh: partial(self._answered, "refresh", self._refresh),
         }
 
     # -- connections
 
-    def open(self, sid: str, socket: ClientSocket, identity: Identity = GUEST) -> Session:
+    def open(
+        self, sid: str, socket: ClientSocket, identity: Identity = GUEST, address: str | None = None
+    ) -> Session:
         """A client connected."""
-        session = Session(self, sid, socket, identity, self.identities.voice(identity))
+        session = Session(self, sid, socket, identity, self.identities.voice(identity), address)
         self.sessions.add(session)
         socket.events = session
         return session
@@ -222,6 +224,13 @@ class Chat:
         if (turn := self._admission.acquire()) is not None:
             await turn
         await self._answered("join", self._memberships.join, session, event, ack)
+
+    # -- refresh
+
+    async def _refresh(self, session: Session, event: Refresh, ack: int | None) -> None:
+        expires_at = await self.identities.refresh(session, event)
+        await self._memberships.reconsider(session)
+        session.acknowledge(ack, {"ok": True, "expires_at": expires_at})
 
     # -- leave, members, history
 

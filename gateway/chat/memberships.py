@@ -18,7 +18,7 @@ from gateway.chat.joining import Joining
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
 from gateway.client_events import Join
-from gateway.errors import NameTaken
+from gateway.errors import NameTaken, StoreError
 from gateway.protocol import Refusal
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
@@ -122,6 +122,21 @@ class Memberships:
         finally:
             room.joining -= 1
             self._hub.release(room)
+
+    async def reconsider(self, session: Session) -> None:
+        """The client has another token: of each room that it does not grant any more it is told `removed`, and nothing
+        of the room follows. A store that is away is told again after the grace period."""
+        held = {name: member.rights for name, member in session.rooms.items()}
+        found = self._permissions.rules.reconsider(session.identity, held)
+        for name, rights in found.kept.items():
+            session.rooms[name].rights = rights
+        for name in found.lost:
+            if (member := session.rooms.get(name)) is not None:
+                session.emit("removed", {"room": name, "code": "forbidden"})
+                try:
+                    await self.leave(session, member)
+                except StoreError as error:
+                    log.warning("leave_not_stored", session=session.sid, room=name, reason=str(error))
 
     async def leave(self, session: Session, member: Member[Room]) -> None:
         """Leaves at once for this client. A store that did not take it is told again after the grace period."""

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from gateway.access.identity import GUEST, Identity, NotAdmitted, Reason, Undecided
+from gateway.access.room_rules import RoomRule, RoomRules
 from gateway.chat.identities import Identities
 from tests.support.chat_worker import ChatWorker, Client, chat_worker
 from tests.support.waiting import stays, until
 
 
 class ByWord:
-    """Says who a client is by a word that stands for a token: `<user>[/<name>]`, for the next `life_s` seconds."""
+    """Says who a client is by a word that stands for a token: `<user>[/<name>][@<room that it grants>]`, for the next
+    `life_s` seconds."""
 
     counts_tokens = True
 
@@ -30,17 +32,20 @@ class ByWord:
             raise NotAdmitted(Reason.EXPIRED, "Your token has expired.")
         if token == "away":
             raise Undecided
-        user, _, name = token.partition("/")
-        return Identity(user, name or None, expires_at_s=time.time() + self.life_s)
+        word, _, granted = token.partition("@")
+        user, _, name = word.partition("/")
+        grants = {granted: frozenset(("join", "send"))} if granted else {}
+        return Identity(user, name or None, expires_at_s=time.time() + self.life_s, grants=grants)
 
 
 @asynccontextmanager
 async def with_tokens(
-    redis_url: str, life_s: float = 600.0, grace_s: float = 25.0
+    redis_url: str, life_s: float = 600.0, grace_s: float = 25.0, join: str = "anyone"
 ) -> AsyncIterator[ChatWorker]:
     """A worker where tokens count."""
     identities = Identities(ByWord(life_s), lambda auth, environ: auth, grace_s)  # type: ignore[arg-type,return-value]
-    async with chat_worker(redis_url, timeout_s=10.0, identities=identities) as worker:
+    rules = RoomRules([RoomRule(match="**", join=join)], "gw.toml")
+    async with chat_worker(redis_url, timeout_s=10.0, identities=identities, rules=rules) as worker:
         yield worker
 
 
@@ -204,3 +209,23 @@ async def test_the_sessions_of_a_user_are_known_as_long_as_they_last(tokens: Cha
     assert [one.sid for one in tokens.sessions.of_user("u1")] == [second.sid]
     second.close()
     assert (tokens.sessions.of_user("u1"), tokens.sessions._by_user) == ([], {})
+
+
+async def test_a_new_token_that_grants_less_takes_the_client_out_of_what_it_does_not_grant(
+    redis_url: str, room: str
+) -> None:
+    async with with_tokens(redis_url, join="granted") as worker:
+        ada, ben = await connected(worker, "u1/Ada@**"), await connected(worker, "u2/Ben@**")
+        for name in (room, f"{room}-2"):
+            assert (await ada.call("join", {"room": name}))["ok"]
+            assert (await ben.call("join", {"room": name}))["ok"]
+        assert (await ada.call("refresh", {"token": f"u1/Ada@{room}-2"}))["ok"]
+        assert ada.events("removed") == [{"room": room, "code": "forbidden"}]
+        told = len(ada.all_events())
+        assert (await ben.send(room, "she is gone"))["ok"]
+        assert (await ben.send(f"{room}-2", "she is here"))["ok"]
+        await until(lambda: ada.messages() == ["she is here"], what="the room that is left")
+        assert len(ada.all_events()) == told + 1, "nothing of the other follows"
+        assert (await ada.send(room, "x"))["code"] == "not_joined"
+        assert (await ada.call("join", {"room": room}))["code"] == "forbidden"
+        await until(lambda: ben.notices()[-1:] == ["Ada has left the room"], what="the others are told")
