@@ -226,6 +226,10 @@ class CommandStore(Protocol):
     def trouble(self) -> Trouble | None:
         """Why commands do not reach Redis, or None."""
 
+    @property
+    def has_slots(self) -> bool:
+        """Whether the keys of one script must lie in one slot."""
+
     def homes(self, key_of: Callable[[int], bytes]) -> list[int]:
         """Numbers whose keys together lie on every server that takes writes."""
 

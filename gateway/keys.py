@@ -20,6 +20,16 @@ not clean up after newer ones."""
 SOCKETIO_CHANNEL = b"socketio"
 """Channel of python-socketio's managers; chat messages too when the route is `shared`."""
 
+CONTROL = b"gateway:control"
+"""Channel on which workers are told that something which they keep in memory has changed. It says so sooner than they
+would find out by themselves; nothing depends on it."""
+
+REVOKED = b"gateway:revoked"
+"""Hash: what is revoked or banned (`state/revocations.py`)."""
+
+REVOKED_VERSION = b"gateway:{gateway:revoked}:version"
+"""String: another one after each change of `REVOKED`. On a Cluster both lie in one slot."""
+
 _NODE = b"socket.io#/#"
 NODE_PATTERN = _NODE + b"*"
 NODE_CHANNELS = (NODE_PATTERN, b"socket.io-request#/#")
@@ -33,10 +43,13 @@ _BESIDE = b"{chat_history_"
 
 def use_prefix(prefix: str, is_historys_too: bool) -> None:
     """All names begin with `prefix` from now on; those of the histories only where that is asked for."""
-    global WORKERS, OLDER_WORKERS, SOCKETIO_CHANNEL, _PREFIX, _HISTORY, _BESIDE
+    global WORKERS, OLDER_WORKERS, SOCKETIO_CHANNEL, CONTROL, REVOKED, REVOKED_VERSION
+    global _PREFIX, _HISTORY, _BESIDE
     before = _PREFIX = prefix.encode()
     WORKERS, OLDER_WORKERS = before + b"gateway:heartbeats", before + b"gateway:workers"
-    SOCKETIO_CHANNEL = before + b"socketio"
+    SOCKETIO_CHANNEL, CONTROL = before + b"socketio", before + b"gateway:control"
+    REVOKED = before + b"gateway:revoked"
+    REVOKED_VERSION = before + b"gateway:{" + REVOKED + b"}:version"
     _HISTORY = (before if is_historys_too else b"") + b"chat_history_"
     _BESIDE = b"{" + _HISTORY if is_historys_too else before + b"{" + _HISTORY
 
@@ -123,6 +136,11 @@ def jwks(url_hash: str) -> bytes:
 def check(word: bytes) -> bytes:
     """Key and channel with which `gateway check` tries Redis; `word` is random."""
     return _PREFIX + b"gateway:check:" + word
+
+
+def may_be_refused(channel: bytes) -> bool:
+    """Whether a worker can do without a channel that its user of Redis may not listen to."""
+    return channel == CONTROL
 
 
 def is_nodes(channel: bytes) -> bool:

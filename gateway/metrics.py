@@ -109,8 +109,8 @@ requests_refused = ReasonCounter(
     "gateway_requests_refused_total",
     "HTTP requests of the engine that were refused, handshakes among them.",
     "unknown_transport", "unknown_session", "bad_method", "bad_request", "too_large", "origin_not_allowed",
-    "unsupported_protocol_version", "draining", "too_many_new_connections", "no_keys_for_tokens", "malformed",
-    "too_many_from_address", "other",
+    "unsupported_protocol_version", "banned", "draining", "too_many_new_connections", "no_keys_for_tokens",
+    "malformed", "too_many_from_address", "other",
 )  # fmt: skip
 emits_refused = ReasonCounter(
     "gateway_emits_refused_total",
@@ -137,10 +137,16 @@ background_failures = Counter(
     "gateway_background_failures_total", "Background tasks that failed: a fault of the gateway."
 )
 
+revoked_sessions = ReasonCounter(
+    "gateway_revoked_sessions_total",
+    "Sessions that were ended because their token was revoked, or their user or address banned.",
+    "revoked", "banned",
+)  # fmt: skip
+
 ALL = (
     published, acknowledged, unavailable, heard, delivered, holes, malformed, snapshots, gaps, connects, disconnects,
     frames_read, packets_read, requests_read, refusals, cut_off, rate_limited, handoffs, requests_refused,
-    emits_refused, auth, jwks_fetches, hook_answers, deaf, background_failures,
+    emits_refused, auth, jwks_fetches, hook_answers, deaf, background_failures, revoked_sessions,
 )  # fmt: skip
 
 

@@ -108,9 +108,11 @@ class Chat:
 
     # -- connections
 
-    def open(self, sid: str, socket: ClientSocket, identity: Identity = GUEST) -> Session:
+    def open(
+        self, sid: str, socket: ClientSocket, identity: Identity = GUEST, address: str | None = None
+    ) -> Session:
         """A client connected."""
-        session = Session(self, sid, socket, identity, self.identities.voice(identity))
+        session = Session(self, sid, socket, identity, self.identities.voice(identity), address)
         self.sessions.add(session)
         socket.events = session
         return session

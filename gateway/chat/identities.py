@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 
 from gateway.access.identity import FindToken, Identifier, Identity, NotAdmitted, Undecided
+from gateway.access.revocations import Revocations
 from gateway.chat.session import Session
 from gateway.client_events import ANYBODY, EVENTS_WITH_TOKENS, Refresh, Voice
 from gateway.names import normal_form
@@ -36,15 +37,25 @@ ENDED = "token expired"
 class Identities:
     """Finds out who clients are, and ends those whose token has ended."""
 
-    def __init__(self, identifier: Identifier, find_token: FindToken, grace_s: float) -> None:
-        """`grace_s` is how long after the end of its token a client stays connected."""
+    def __init__(
+        self,
+        identifier: Identifier,
+        find_token: FindToken,
+        grace_s: float,
+        revocations: Revocations | None = None,
+    ) -> None:
+        """`grace_s` is how long after the end of its token a client stays connected. Without `revocations` nothing is
+        ever revoked."""
         self._identifier = identifier
         self._find_token = find_token
         self._grace_s = grace_s
+        self._revocations = revocations
 
     async def admit(self, environ: Mapping[str, str], auth: object) -> Identity:
         """Who a client is by its handshake and the data of its CONNECT. Raises NotAdmitted or Undecided."""
-        return await self._identifier.identify(self._find_token(auth, environ))
+        identity = await self._identifier.identify(self._find_token(auth, environ))
+        self._refuse_revoked(identity, environ.get("REMOTE_ADDR"))
+        return identity
 
     def voice(self, identity: Identity) -> Voice:
         """Which events a client has, and under which names it may speak."""
@@ -66,6 +77,7 @@ class Identities:
         """A client shows a new token: it must be the same user's. Raises Refusal."""
         try:
             identity = await self._identifier.identify(event.token)
+            self._refuse_revoked(identity, session.address)
         except NotAdmitted as refused:
             raise Refusal(refused.code, refused.sentence, reason=refused.reason.value) from refused
         except Undecided as undecided:
@@ -75,6 +87,16 @@ class Identities:
         session.identity, session.voice = identity, self.voice(identity)
         self._watch(session)
         session.acknowledge(ack, {"ok": True, "expires_at": _ms(identity.expires_at_s)})
+
+    def _refuse_revoked(self, identity: Identity, address: str | None) -> None:
+        """Raises NotAdmitted for who is revoked or banned, and Undecided where a user has come before this worker knows
+        who is: Redis has been away since it started."""
+        if self._revocations is None:
+            return
+        if (refused := self._revocations.refuses(identity, address, time.time())) is not None:
+            raise refused
+        if not self._revocations.is_known and not identity.is_guest:
+            raise Undecided
 
     # -- the end of a token
 

@@ -19,6 +19,7 @@ import structlog
 
 from gateway.chat.notices import Notices
 from gateway.chat.presence_tracker import PresenceTracker
+from gateway.chat.revoking import Revoking
 from gateway.errors import StoreError, StoreRefused, StoreUnavailable
 from gateway.option_groups import PresenceOptions
 from gateway.pauses import Backoff, woken_within
@@ -62,11 +63,14 @@ class Reaper:
         notices: Notices,
         tracker: PresenceTracker,
         options: PresenceOptions,
+        revoking: Revoking | None = None,
     ) -> None:
+        """`revoking` is told the version that each heartbeat brings."""
         self._presence = presence  # who is in which room, in the store
         self._workers = workers  # the heartbeats, in the store
         self._notices = notices
         self._tracker = tracker  # puts this worker's sessions back
+        self._revoking = revoking
         self._grace_s = options.grace_s
         self._heartbeat_s = options.heartbeat_s
         self._pauses = heartbeats_after_refusals(options.heartbeat_s)
@@ -119,8 +123,10 @@ class Reaper:
         return is_done
 
     async def _beat(self) -> None:
-        is_new = await self._workers.beat()
-        if is_new and self._is_known:
+        beat = await self._workers.beat()
+        if self._revoking is not None:
+            self._revoking.on_version(beat.revoked)
+        if beat.is_new and self._is_known:
             log.warning("worker_presumed_dead", worker=self._workers.worker)
             self._tracker.register_again()
         self._is_known = True

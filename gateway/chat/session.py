@@ -56,6 +56,7 @@ class Session:
     socket      what is written to
     identity    who the client is
     voice       which events it has, and under which names it may speak
+    address     where it comes from, in its usual form; None where nobody who is trusted says it
     rooms       where it is a member, by name
     has_joined  whether it has asked to join some room, whatever came of it
     unanswered  messages that the store has not yet answered
@@ -66,18 +67,25 @@ class Session:
     """
 
     __slots__ = (
-        "_handler", "expiry", "has_joined", "identity", "is_over", "rooms", "sid", "socket", "unanswered",
+        "_handler", "address", "expiry", "has_joined", "identity", "is_over", "rooms", "sid", "socket", "unanswered",
         "usage", "user_usage", "voice",
     )  # fmt: skip
 
     def __init__(
-        self, handler: EventHandler, sid: str, socket: ClientSocket, identity: Identity, voice: Voice
+        self,
+        handler: EventHandler,
+        sid: str,
+        socket: ClientSocket,
+        identity: Identity,
+        voice: Voice,
+        address: str | None = None,
     ) -> None:
         self._handler = handler
         self.sid = sid
         self.socket = socket
         self.identity = identity
         self.voice = voice
+        self.address = address
         self.rooms: dict[str, Member[Room]] = {}
         self.has_joined = self.is_over = False
         self.unanswered = 0

@@ -77,6 +77,11 @@ class PrimaryCommands(CommandCalls):
         """Why there is no connection to the primary, or None."""
         return None if self.is_up else no_connection(self._reconnecting.failure)
 
+    @property
+    def has_slots(self) -> bool:
+        """One server holds all keys."""
+        return False
+
     def homes(self, key_of: Callable[[int], bytes]) -> list[int]:
         """One server holds all keys."""
         return [0]

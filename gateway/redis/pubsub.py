@@ -39,6 +39,7 @@ class PrimaryPubSub:
         self._probe_channel = keys.worker_probe(worker)
         self._subscriber = Subscriber("pubsub", self._open, subscribe_verb, probe_s, unresponsive_s)
         self._events: RedisEvents | None = None
+        self.subscribe(keys.CONTROL)
         self._always = [self.subscribe(keys.SOCKETIO_CHANNEL), self.subscribe(self._probe_channel)]
 
     @property

@@ -58,6 +58,18 @@ class Subscriptions:
                 self.connection.subscribe(self._verb(channel), [channel])
         return confirmed
 
+    def give_up(self, refusal: str) -> list[bytes]:
+        """Drops the channels that a worker can do without, if this refusal of the last connection may be of them: newer
+        servers name the channel that this user may not listen to. Returns what was dropped."""
+        given_up = [
+            channel
+            for channel in self._wanted
+            if keys.may_be_refused(channel) and ("'" not in refusal or f"'{channel.decode()}'" in refusal)
+        ]
+        for channel in given_up:
+            self.drop(channel)
+        return given_up
+
     def drop(self, channel: bytes) -> None:
         """Unsubscribes."""
         confirmed = self._wanted.pop(channel, None)
@@ -194,10 +206,13 @@ class Subscriber:
     def _down(self) -> None:
         self._was_complete = False
         refusal = self._last.refusal if self._last is not None else ""
-        if refusal and refusal != self._refusal:
-            log.error("subscription_refused", connection=self._name, reason=refusal)
-        self._refusal = refusal or self._refusal
         self.subscriptions.lost()
+        if refusal.startswith("NOPERM") and (given_up := self.subscriptions.give_up(refusal)):
+            names = [channel.decode() for channel in given_up]
+            log.warning("subscription_given_up", connection=self._name, channels=names, reason=refusal)
+        elif refusal and refusal != self._refusal:
+            log.error("subscription_refused", connection=self._name, reason=refusal)
+            self._refusal = refusal
         if self._events is not None:
             self._events.on_subscriber_lost()
 

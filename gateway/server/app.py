@@ -23,6 +23,7 @@ from gateway import keys
 from gateway.access.addresses import Addresses
 from gateway.access.connection_limits import ConnectionLimits
 from gateway.access.new_rooms import NewRooms
+from gateway.access.revocations import Revocations
 from gateway.access.room_keeping import KeptByRule
 from gateway.access.users import Users
 from gateway.background import Background
@@ -31,6 +32,7 @@ from gateway.chat.identities import Identities
 from gateway.chat.notices import Notices
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.reaper import Reaper
+from gateway.chat.revoking import Revoking
 from gateway.chat.sessions import Sessions
 from gateway.redis.address import is_cluster
 from gateway.rooms.empty_rooms import EmptyRooms
@@ -47,7 +49,7 @@ from gateway.server.embedded_folder import state_folder
 from gateway.server.handoff import Handoff
 from gateway.server.health import Health
 from gateway.server.identification import Identification, identification_of
-from gateway.server.newcomers import COME_BACK_S, admission_of, come_back
+from gateway.server.newcomers import COME_BACK_S, admission_of, banned, come_back
 from gateway.server.preflight import warnings_of
 from gateway.server.readiness import Readiness
 from gateway.server.rules import permissions_for, workers_rules
@@ -56,6 +58,7 @@ from gateway.socketio.client_manager import ClientManager
 from gateway.socketio.server import SocketServer
 from gateway.state.history import Histories
 from gateway.state.presence import Presence
+from gateway.state.revocations import RevocationStore
 from gateway.state.workers import Workers
 from gateway.state.write_check import WriteCheck
 from gateway.transport.paths import serve_path
@@ -84,6 +87,8 @@ class Gateway:
     """Heartbeats, and the clean-up after dead workers; made when the worker starts."""
     empty_rooms: EmptyRooms
     """Renews the positions of rooms in which nothing was ever said; made when the worker starts."""
+    revoking: Revoking
+    """Who is revoked and banned; made when the worker starts."""
     chat: Chat
     """The events of clients; made when the worker starts."""
     identified: Identification
@@ -98,6 +103,7 @@ class Gateway:
         self.worker = settings.server.name + secrets.token_hex(4)  # its id: the sessions' ids begin with it
         self.health = Health(self.worker)
         self.addresses = Addresses(settings.rates)  # how much comes from each
+        self.revocations = Revocations()  # who is refused, whatever they show
         self.client_manager = ClientManager()
         self.sio = SocketServer(
             options=replace(settings.engine, worker=self.worker),
@@ -147,8 +153,10 @@ class Gateway:
         stack.push_async_callback(self.client_manager.close)
         stack.push_async_callback(self.tracker.close)
         stack.push_async_callback(self._background.close)
+        await self.revoking.read()
         await self._start_keys()
         await self.readiness.look()
+        self._background.keep(self.revoking.run(), "revocations")
         self._background.keep(self.readiness.run(), "readiness")
         self._background.keep(self.reaper.run(), "heartbeats")
         self._background.keep(self.empty_rooms.run(), "positions of empty rooms")
@@ -185,11 +193,13 @@ class Gateway:
         presence, workers = Presence(store, worker), Workers(store, worker, options.worker_dead_s)
         notices = Notices(publisher, options, self.rules)
         self.tracker = PresenceTracker(sessions, presence, workers, notices, timers, options)
-        self.reaper = Reaper(presence, workers, notices, self.tracker, options)
+        self.revoking = Revoking(RevocationStore(store), self.revocations, sessions)
+        self.reaper = Reaper(presence, workers, notices, self.tracker, options, self.revoking)
         self.chat = Chat(
             sessions, self.hub, publisher, self.tracker, histories, settings.limits,
             settings.limits.rooms_per_connection, settings.redis.timeout_s * ANSWERED_WITHIN,
-            Identities(self.identified.identifier, self.identified.find_token, settings.identity.grace_s),
+            Identities(self.identified.identifier, self.identified.find_token, settings.identity.grace_s,
+                self.revocations),
             self.engine.admission, NewRooms(settings.access.new_rooms_per_user),
             permissions_for(settings, self.rules),
             ConnectionLimits(settings.rates, settings.limits.rooms_per_connection),
@@ -232,7 +242,10 @@ class Gateway:
         self.tracker.on_room_closed(name)
 
     def on_foreign_message(self, channel: bytes, payload: bytes) -> None:
-        """Other processes speak python-socketio's language."""
+        """Other processes speak python-socketio's language, or tell workers what has changed."""
+        if channel == keys.CONTROL:
+            self.revoking.on_control_message(payload)
+            return
         self.client_manager.on_foreign_message(channel, payload)
 
     def on_restored(self) -> None:
@@ -244,13 +257,15 @@ class Gateway:
     # -- clients
 
     async def admit(self, request: web.Request) -> web.Response | None:
-        """Refuses a new handshake while draining, or of an address from which too many come; lets one wait in a storm,
-        and refuses it when that takes too long."""
+        """Refuses a new handshake while draining, of a banned address, or of an address from which too many come; lets
+        one wait in a storm, and refuses it when that takes too long."""
         if self.health.is_draining:  # another worker takes it, and counts it
             return come_back("draining", 1)
+        address = self.engine.client_address(request)
+        if self.revocations.refuses_address(address, time.time()):
+            return banned()
         if self.health.lacks_keys:
             return come_back("no keys for tokens", COME_BACK_S)
-        address = self.engine.client_address(request)
         if "X-Forwarded-For" in request.headers and address == request.remote:
             self.addresses.tell_of_proxy(address)
         if after_s := self.addresses.handshake(address, time.monotonic()):

@@ -1,5 +1,5 @@
 """The command `gateway`: `serve` runs it, `check` tells what it sees of Redis and of workers, `explain` who may do what
-in a room, `token` makes and reads tokens, `docs` prints tables.
+in a room, `token` makes and reads tokens, `revoke`, `ban`, `unban` and `bans` say who is refused, `docs` prints tables.
 
 Owns the words on the command line and turns them into options. Promises:
 - a bad value ends with one sentence and exit status 2, without a traceback;
@@ -149,6 +149,64 @@ def docs(folder: Path | None) -> None:
         click.echo(tables.everything(), nl=False)
     else:
         tables.fill(folder)
+
+
+_REDIS = click.option(
+    "--redis", "redis_url", metavar="URL", help="Redis or Valkey (REDIS_URL); a running embedded one without."
+)
+_USER = click.option("--user", metavar="ID", help="The user, as the claim `sub` of its tokens has it.")
+_NETWORK = click.option(
+    "--ip", "network", metavar="ADDRESS", help="An address, or a network such as 203.0.113.0/24."
+)
+
+
+@main.command(short_help="Ends tokens before their time, and the sessions that have them.")
+@_USER
+@click.option(
+    "--before", metavar="TIME", help="Only tokens issued until then: 2026-11-26T18:00Z, or Unix seconds; now."
+)
+@click.option("--jti", metavar="ID", help="One token, by its claim `jti`.")
+@_REDIS
+def revoke(user: str | None, before: str | None, jti: str | None, redis_url: str | None) -> None:
+    """Ends tokens before their time, and the sessions that have them, on all workers.
+
+    The user may come back with a token that is issued later.
+    """
+    from gateway.server import revoke as by_hand
+
+    sys.exit(by_hand.revoke(_with_options({"--redis": redis_url}), user, before, jti))
+
+
+@main.command(short_help="Keeps a user or a network out, and ends its sessions.")
+@_USER
+@_NETWORK
+@click.option("--for", "lasting", metavar="TIME", help="How long: 90s, 10m, 2h, 7d; for ever without.")
+@_REDIS
+def ban(user: str | None, network: str | None, lasting: str | None, redis_url: str | None) -> None:
+    """Keeps a user or a network out, whatever token it shows, and ends its sessions on all workers."""
+    from gateway.server import revoke as by_hand
+
+    sys.exit(by_hand.ban(_with_options({"--redis": redis_url}), user, network, lasting))
+
+
+@main.command(short_help="Takes a ban back.")
+@_USER
+@_NETWORK
+@_REDIS
+def unban(user: str | None, network: str | None, redis_url: str | None) -> None:
+    """Takes a ban back. Exit status 1 where there was none."""
+    from gateway.server import revoke as by_hand
+
+    sys.exit(by_hand.unban(_with_options({"--redis": redis_url}), user, network))
+
+
+@main.command(short_help="Lists who is banned, and what is revoked.")
+@_REDIS
+def bans(redis_url: str | None) -> None:
+    """Lists who is banned, and what is revoked, a line each."""
+    from gateway.server import revoke as by_hand
+
+    sys.exit(by_hand.bans(_with_options({"--redis": redis_url})))
 
 
 def _with_options(given: Mapping[str, str | None]) -> Settings:

@@ -60,7 +60,7 @@ class Clients:
             self._release(usage)
             return
         connects.add(1)
-        self._chat.open(sid, socket, identity).user_usage = usage
+        self._chat.open(sid, socket, identity, environ.get("REMOTE_ADDR")).user_usage = usage
         log.info(
             "session_connected", session=sid, remote=environ.get("REMOTE_ADDR"), user=identity.user or None
         )

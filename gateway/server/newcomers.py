@@ -35,3 +35,10 @@ def come_back(why: str, after_s: int, status: int = 503) -> web.Response:
     refusal = web.json_response(body, status=status, headers={"Retry-After": str(after_s)})
     refusal[REASON] = why.replace(" ", "_")
     return refusal
+
+
+def banned() -> web.Response:
+    """The answer that refuses a new session of a banned address."""
+    refusal = web.json_response({"code": 403, "message": "banned"}, status=403)
+    refusal[REASON] = "banned"
+    return refusal

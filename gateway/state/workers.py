@@ -6,6 +6,7 @@ a host or of the store decides who lives (`liveness.py`).
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -24,6 +25,17 @@ class DeadWorker(NamedTuple):
     is_older: bool = False
 
 
+class Beat(NamedTuple):
+    """What a heartbeat brings back.
+
+    is_new    whether this worker was not known: it is new, or it was presumed dead and has been cleaned up after
+    revoked   the version of what is revoked: empty where there is none, None where it was not found out
+    """
+
+    is_new: bool
+    revoked: bytes | None
+
+
 class Workers:
     """This worker's entry among the others; calls raise a StoreError when the store does not do it."""
 
@@ -33,10 +45,17 @@ class Workers:
         self._older = Liveness(dead_after_s)
         self.worker = worker
 
-    async def beat(self) -> bool:
-        """Says that this worker lives. Returns whether it was not known: it is new, or it was presumed dead and has
-        been cleaned up after."""
-        return bool(await self._store.run(WORKER_BEAT, (keys.WORKERS,), self.worker))
+    async def beat(self) -> Beat:
+        """Says that this worker lives."""
+        if not self._store.has_slots:
+            reply = await self._store.run(WORKER_BEAT, (keys.WORKERS, keys.REVOKED_VERSION), self.worker)
+            return Beat(bool(reply[0]), reply[1])
+        beaten = self._store.run(WORKER_BEAT, (keys.WORKERS,), self.worker)
+        version = self._store.call(keys.REVOKED_VERSION, "GET", keys.REVOKED_VERSION)
+        await asyncio.wait([beaten, version])
+        # Another server may hold the version: when that one is away, this worker lives all the same.
+        revoked = None if version.exception() is not None else version.result() or b""
+        return Beat(bool(beaten.result()[0]), revoked)
 
     async def depart(self, sweep_in_s: float) -> None:
         """Says good-bye: this worker counts as dead once others have seen that for `sweep_in_s`, or for `dead_after_s`

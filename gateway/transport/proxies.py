@@ -52,7 +52,7 @@ class Proxies:
     def __init__(self, trusted: tuple[str, ...]) -> None:
         """`trusted` are addresses or networks, or `*` for everybody; raises ValueError for anything else."""
         self._is_all = "*" in trusted
-        self._networks = [_network(one) for one in trusted if one != "*"]
+        self._networks = [network_of(one) for one in trusted if one != "*"]
 
     def client(self, peer: str, forwarded: Iterable[str] = ()) -> str | None:
         """The client's address: the peer's, or the last one in X-Forwarded-For that no trusted proxy has.
@@ -77,8 +77,9 @@ class Proxies:
         return self._is_all or (address is not None and any(address in each for each in self._networks))
 
 
-def _network(text: str) -> Network:
-    """A network; one of IPv4 that is written as IPv6 is IPv4's, as its addresses are."""
+def network_of(text: str) -> Network:
+    """The network that a text names; raises ValueError. One of IPv4 that is written as IPv6 is IPv4's, as its addresses
+    are."""
     network = ipaddress.ip_network(text, strict=False)
     if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= _MAPPED_BITS:
         mapped = network.network_address.ipv4_mapped

@@ -250,6 +250,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         self.refusals.note(request, reason, self.client_address(request), time.monotonic())
 
     def client_address(self, request: web.Request) -> str | None:
+        """Where a request comes from; None where nobody who is trusted says it."""
         return self._proxies.client(request.remote or "", request.headers.getall("X-Forwarded-For", ()))
 
     # -- from the sockets

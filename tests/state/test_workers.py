@@ -82,12 +82,12 @@ async def test_a_heartbeat_bears_the_stores_time(
 
 async def test_a_worker_learns_that_it_was_taken_for_dead(store: PrimaryCommands, room: str) -> None:
     here, other = Workers(store, f"here-{room}", DEAD_S), Workers(store, f"other-{room}", DEAD_S)
-    assert await here.beat() is True
-    assert await here.beat() is False
+    assert (await here.beat()).is_new is True
+    assert (await here.beat()).is_new is False
     await here.enter([room])
     await other.forget(here.worker)
     assert await here.rooms_of(here.worker) == []
-    assert await here.beat() is True
+    assert (await here.beat()).is_new is True
 
 
 async def test_a_worker_that_departs_is_dead_when_it_said(store: PrimaryCommands, room: str) -> None:

@@ -20,11 +20,13 @@ from gateway.access.new_rooms import NewRooms
 from gateway.access.permissions import Hook, Permissions
 from gateway.access.room_keeping import KeptByRule
 from gateway.access.room_rules import RoomRules, open_to
+from gateway.access.revocations import Revocations
 from gateway.chat.handlers import Chat
 from gateway.chat.identities import Identities
 from gateway.chat.notices import Notices
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.reaper import Reaper
+from gateway.chat.revoking import Revoking
 from gateway.chat.sessions import Sessions
 from gateway.interfaces import PrimaryFinder, SocketEvents
 from gateway.option_groups import PresenceOptions, PublishOptions, Sizes
@@ -41,6 +43,7 @@ from gateway.rooms.snapshot_source import RedisSnapshots
 from gateway.socketio.client_manager import ClientManager
 from gateway.state.history import NO_POSITION, NOTHING, Histories, Observed, Snapshot
 from gateway.state.presence import Presence
+from gateway.state.revocations import RevocationStore
 from gateway.state.scripts import ALL
 from gateway.state.workers import Workers
 from gateway.timers import Timers
@@ -92,10 +95,12 @@ class ClientRecorder(Recorder):
 class Client:
     """A connected client of a worker: sends events, and keeps what comes back."""
 
-    def __init__(self, chat: Chat, mark: int = 1_000_000, identity: Identity = GUEST) -> None:
+    def __init__(
+        self, chat: Chat, mark: int = 1_000_000, identity: Identity = GUEST, address: str | None = None
+    ) -> None:
         self.recorder = ClientRecorder(mark=mark)
         self.sid = uuid.uuid4().hex
-        self.session = chat.open(self.sid, self.recorder, identity)
+        self.session = chat.open(self.sid, self.recorder, identity, address)
         self.recorder.on_behind = self.session.on_behind
         self.recorder.on_drained = self.session.on_drained
         self._chat = chat
@@ -174,6 +179,7 @@ class ChatWorker:
         rules: RoomRules | None = None,
         hook: Hook | None = None,
         limits: ConnectionLimits | None = None,
+        revocations: Revocations | None = None,
     ) -> None:
         rules = rules or open_to(False)
         kept = KeptByRule(rules, PublishOptions())
@@ -200,7 +206,9 @@ class ChatWorker:
         self.tracker = PresenceTracker(
             self.sessions, self.presence, self.workers, self.notices, self.timers, options
         )
-        self.reaper = Reaper(self.presence, self.workers, self.notices, self.tracker, options)
+        copy = revocations or Revocations()
+        self.revoking = Revoking(RevocationStore(self.store), copy, self.sessions)
+        self.reaper = Reaper(self.presence, self.workers, self.notices, self.tracker, options, self.revoking)
         self.chat = Chat(
             self.sessions,
             self.hub,
@@ -230,6 +238,9 @@ class ChatWorker:
 
     def on_foreign_message(self, channel: bytes, payload: bytes) -> None:
         """What is no room's."""
+        if channel == keys.CONTROL:
+            self.revoking.on_control_message(payload)
+            return
         self.foreign.append(payload)
         if self.client_manager is not None:
             self.client_manager.on_foreign_message(channel, payload)

@@ -94,6 +94,11 @@ class ClusterCommands(CommandCalls):
             )
         return None
 
+    @property
+    def has_slots(self) -> bool:
+        """Each key has a slot, and each slot a primary."""
+        return True
+
     def homes(self, key_of: Callable[[int], bytes]) -> list[int]:
         """One number for each primary, of which `key_of` makes a key that it holds."""
         return one_for_each(lambda number: self.owner(key_of(number)), len(self._nodes))

@@ -42,6 +42,7 @@ class ClusterPubSub:
         self._background = Background("cluster pubsub")
         self._events: RedisEvents | None = None
         self._left_at_s = 0.0  # when a connection that is gone was last heard
+        self.subscribe(keys.CONTROL)
         self._always = [self.subscribe(keys.SOCKETIO_CHANNEL)]
 
     @property

@@ -37,6 +37,7 @@ PRESENCE_SWEEP = _load("presence_sweep", "verified")
 MEMBERS = _load("members")
 WORKER_BEAT = _load("worker_beat")
 READY = _load("ready")
+REVOKE = _load("revoke")
 
 ALL = (
     PUBLISH,
@@ -49,4 +50,5 @@ ALL = (
     MEMBERS,
     WORKER_BEAT,
     READY,
+    REVOKE,
 )

@@ -1,0 +1,46 @@
+-- Changes what is revoked and banned, gives that a new version, and tells the workers: state first, then word.
+-- KEYS: 1 hash (field -> numbers, the last of which is its end, s since 1970; 0 is never), 2 its version
+-- ARGV: as they are named below; then for each change its field and its value, '' to take it away
+-- Returns {how many fields there are now, how many of these were there before}; {-1, how many there are} if there would
+-- be too many: nothing has changed then.
+local entries_max, channel, word = tonumber(ARGV[1]), ARGV[2], ARGV[3] -- what the channel says before the version
+local now_s, first = tonumber(ARGV[4]), 5
+
+-- Whether tokens of a user are revoked up to a later time already: that stands.
+local function is_later(field, value)
+  local stored = string.sub(field, 1, 5) == 'user:' and redis.call('HGET', KEYS[1], field)
+  local before, now = tonumber(string.match(stored or '', '^%S+') or ''), tonumber(string.match(value, '^%S+'))
+  return before and now and before > now
+end
+
+local function prune()
+  local ended, found = {}, redis.call('HGETALL', KEYS[1])
+  for at = 1, #found, 2 do
+    local end_s = tonumber(string.match(found[at + 1], '%S+$') or '')
+    if end_s and end_s > 0 and end_s <= now_s then ended[#ended + 1] = found[at] end
+  end
+  for _, field in ipairs(ended) do redis.call('HDEL', KEYS[1], field) end
+end
+
+-- Among many, those that ended are looked for now and then only: it takes some milliseconds.
+local count, most = redis.call('HLEN', KEYS[1]), (#ARGV - first + 1) / 2
+if count <= 256 or count % 64 == 0 or count + most > entries_max then prune() end
+local added, known = 0, 0
+for at = first, #ARGV, 2 do
+  local is_known = redis.call('HEXISTS', KEYS[1], ARGV[at])
+  known = known + is_known
+  if ARGV[at + 1] ~= '' then added = added + 1 - is_known end
+end
+count = redis.call('HLEN', KEYS[1])
+if added > 0 and count + added > entries_max then return {-1, count} end
+
+for at = first, #ARGV, 2 do
+  if ARGV[at + 1] == '' then redis.call('HDEL', KEYS[1], ARGV[at])
+  elseif not is_later(ARGV[at], ARGV[at + 1]) then redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1]) end
+end
+-- Never the same again, even where the store has lost the version and begins anew.
+local time, before = redis.call('TIME'), redis.call('GET', KEYS[2])
+local version = string.format('%.0f', math.max((tonumber(before) or 0) + 1, time[1] * 1e6 + time[2]))
+redis.call('SET', KEYS[2], version)
+redis.pcall('PUBLISH', channel, word .. version) -- who may not publish there has changed it all the same
+return {redis.call('HLEN', KEYS[1]), known}
