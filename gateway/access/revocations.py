@@ -39,7 +39,9 @@ class Revocations:
             NETWORK: (self._put_network, lambda network: self._networks.remove(network_of(network))),
         }
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many entries there are."""
         return len(self._entries)
 
     @property

@@ -79,7 +79,7 @@ class Revoking:
         if version == self._version:
             return
         if not version and self._version:
-            log.error("revocations_lost", kept_in_memory=len(self._copy))
+            log.error("revocations_lost", kept_in_memory=self._copy.count)
             self._version = version
             return
         self._copy.begin()
@@ -91,7 +91,7 @@ class Revoking:
             unreadable = self._copy.unreadable
             log.info(
                 "revocations_read",
-                entries=len(self._copy),
+                entries=self._copy.count,
                 **({"unreadable": unreadable} if unreadable else {}),
             )
 
