@@ -16,7 +16,7 @@ from gateway import keys
 from gateway.chat.reaper import SETTLE_S, Reaper, heartbeats_after_refusals
 from gateway.option_groups import PresenceOptions
 from gateway.state.presence import Presence
-from gateway.state.workers import Workers
+from gateway.state.workers import Beat, Workers
 from tests.support.chat_worker import ChatWorker, chat_worker
 from tests.support.servers import Valkey
 from tests.support.waiting import HeldUp, in_time, stays, tried_again, until
@@ -229,7 +229,7 @@ class CountedWorkers(Workers):
 
     beaten_at: list[float]
 
-    async def beat(self) -> bool:
+    async def beat(self) -> Beat:
         self.beaten_at.append(time.monotonic())
         return await super().beat()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from gateway.server import revoke as by_hand
 from gateway.server.cli import main
 from gateway.server.embedded import EmbeddedValkey
 from tests.support.servers import Valkey
@@ -105,7 +106,8 @@ async def test_what_makes_no_sense_ends_with_one_sentence_and_status_2(
     assert "Traceback" not in done.output
 
 
-async def test_without_redis_it_says_so_and_status_1(tmp_path: Path) -> None:
+async def test_without_redis_it_says_so_and_status_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_hand, "WAIT_S", 0.3)
     away = await typed(None, "ban", "--user", "ada", REDIS_URL="redis://127.0.0.1:1/0")
     assert (away.exit_code, away.output.count("\n")) == (1, 1)
     assert away.output.startswith("Error: No connection to the store: ")
