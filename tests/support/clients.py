@@ -36,7 +36,13 @@ class Arrival(NamedTuple):
 class Member:
     """One connection. `connect` it, `call` and `emit` events, look at `received`, `errors` and `arrivals`."""
 
-    def __init__(self, url: str, keep_alive: bool = False, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        keep_alive: bool = False,
+        tls: ssl.SSLContext | None = None,
+        from_address: str | None = None,
+    ) -> None:
         self.url = f"{url}/socket.io/"
         self.received: list[dict[str, Any]] = []
         self.errors: list[dict[str, Any]] = []
@@ -46,7 +52,12 @@ class Member:
         self.handshake: dict[str, Any] = {}
         self.was_disconnected = False
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=not keep_alive, ssl=tls or True),
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                force_close=not keep_alive,
+                ssl=tls or True,
+                local_addr=(from_address, 0) if from_address is not None else None,
+            ),
             timeout=aiohttp.ClientTimeout(total=None, connect=LIMIT_S),
         )
         self._socket: aiohttp.ClientWebSocketResponse | None = None
@@ -66,13 +77,15 @@ class Member:
         keep_alive: bool = False,
         tls: ssl.SSLContext | None = None,
         limit_s: float = LIMIT_S,
+        from_address: str | None = None,
     ) -> Self:
         """A member whose Socket.IO session is open; `url` is `http://host:port`, or `https://` with `tls`.
 
         `keep_alive=False` makes each polling request a connection of its own, so that it reaches any worker.
+        `from_address` is one of this machine's: on Linux all that begin with 127 are.
         Raises HandshakeRefused, ConnectionError or TimeoutError.
         """
-        member = cls(url, keep_alive, tls)
+        member = cls(url, keep_alive, tls, from_address)
         await member.open(transport, auth, limit_s)
         return member
 
