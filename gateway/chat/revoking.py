@@ -85,6 +85,7 @@ class Revoking:
         self._copy.begin()
         async for piece in self._store.pieces():
             await self._end_refused(self._copy.take(piece))
+            await asyncio.sleep(0)  # several pieces may have come at once
         self._copy.finish()
         self._version = version
         if version:

@@ -193,19 +193,18 @@ async def test_more_than_10_000_are_refused_with_a_sentence_and_those_that_ended
     assert max(sizes) <= 2 * PIECE, "read in pieces"
 
 
-async def test_a_write_among_10_000_holds_the_server_up_for_less_than_ten_milliseconds(
+async def test_among_many_those_that_ended_are_looked_for_now_and_then_only(
     revoked: RevocationStore, client: redis.Redis
 ) -> None:
-    for at in range(0, ENTRIES_MAX, 1000):
-        await revoked.change(
-            [Change(f"{USER}u{at + more}", f"1 {until(NOW_S)}") for more in range(1000)], NOW_S - 1
-        )
+    """To look at 10,000 entries takes Redis some milliseconds: judged by how often it does."""
+    for at in range(0, 9000, 1000):
+        await revoked.change([Change(f"{USER}u{at + more}", f"1 {until(NOW_S)}") for more in range(1000)], 1)
     await client.config_resetstat()
-    for at in range(20):
-        with pytest.raises(TooManyEntries):
-            await revoked.change([Change(f"{BAN}{at}", FOR_EVER)], NOW_S - 1)
-    calls = (await client.info("commandstats"))["cmdstat_evalsha"]
-    assert calls["usec"] / calls["calls"] < 10_000, calls
+    for at in range(256):
+        await revoked.change([Change(f"{BAN}{at}", FOR_EVER)], 1)
+    assert (await client.info("commandstats"))["cmdstat_hgetall"]["calls"] == 4
+    await revoked.change([Change(f"{BAN}{at}", FOR_EVER) for at in range(256, 256 + 64)], NOW_S)
+    assert len(await everything(revoked)) == 256 + 64, "all that ended is gone within 64 new ones"
 
 
 # -- the version in the heartbeat

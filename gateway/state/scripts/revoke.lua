@@ -24,7 +24,8 @@ end
 
 -- Among many, those that ended are looked for now and then only: it takes some milliseconds.
 local count, most = redis.call('HLEN', KEYS[1]), (#ARGV - first + 1) / 2
-if count <= 256 or count % 64 == 0 or count + most > entries_max then prune() end
+local is_turn = math.floor(count / 64) < math.floor((count + most) / 64)
+if count <= 256 or is_turn or count + most > entries_max then prune() end
 local added, known = 0, 0
 for at = first, #ARGV, 2 do
   local is_known = redis.call('HEXISTS', KEYS[1], ARGV[at])
