@@ -24,7 +24,7 @@ from gateway.interfaces import CommandStore
 from gateway.state.scripts import REVOKE
 
 ENTRIES_MAX = 10_000
-"""How many there may be: what every worker keeps in memory, and reads in a third of a second."""
+"""How many there may be: what every worker keeps in memory, and reads in half a second."""
 
 PIECE = 100
 """Entries that are read at once: 100 new networks take a worker 1 to 3 ms, entries that it knows a tenth of that."""
