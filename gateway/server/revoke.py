@@ -31,9 +31,6 @@ from gateway.state import revocations
 from gateway.state.revocations import BAN, NETWORK, NEVER_S, Change, RevocationStore
 from gateway.transport.proxies import network_of
 
-TOKEN_LIFE_S = 86_400 + 60
-"""How long a token lives at most, its grace period counted: so long a revocation is kept."""
-
 TEXT_MAX = 128
 """Longest `sub` and `jti`, in characters (the contract of identity, docs/identity.md)."""
 
@@ -58,12 +55,12 @@ def revoke(settings: Settings, user: str | None, before: str | None, token_id: s
     now_s = time.time()
     if user is not None:
         at_s = _moment(before, now_s)
-        change = revocations.tokens_until(_text("--user", user), at_s, TOKEN_LIFE_S)
+        change = revocations.tokens_until(_text("--user", user), at_s, _life_s(settings))
         said = f"The tokens of user {user} that were issued until {_shown(at_s)} are revoked. {TOLD}"
     else:
         if before is not None:
             raise Misused("--before goes with --user.")
-        change = revocations.token(_text("--jti", token_id), now_s + TOKEN_LIFE_S)
+        change = revocations.token(_text("--jti", token_id), now_s + _life_s(settings))
         said = f"Token {token_id} is revoked. {TOLD}"
     return _run(settings, lambda store: _change(store, change, said, now_s))
 
@@ -127,6 +124,12 @@ def _line(field: bytes, value: bytes, now_s: float) -> str | None:
         case "ip:":
             return f"banned         {name} {until}"
     return f"unreadable     {field!r}: {value!r}"
+
+
+def _life_s(settings: Settings) -> float:
+    """How long a token may count at most, from when it was issued: so long a revocation is kept."""
+    identity = settings.identity
+    return identity.age_max_s + identity.leeway_s + identity.grace_s
 
 
 # -- what was typed
