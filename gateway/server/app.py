@@ -10,7 +10,6 @@ import asyncio
 import secrets
 import shutil
 import tempfile
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -49,7 +48,7 @@ from gateway.server.embedded_folder import state_folder
 from gateway.server.handoff import Handoff
 from gateway.server.health import Health
 from gateway.server.identification import Identification, identification_of
-from gateway.server.newcomers import COME_BACK_S, admission_of, banned, come_back
+from gateway.server.newcomers import Newcomers, admission_of
 from gateway.server.preflight import warnings_of
 from gateway.server.readiness import Readiness
 from gateway.server.rules import permissions_for, workers_rules
@@ -104,6 +103,7 @@ class Gateway:
         self.health = Health(self.worker)
         self.addresses = Addresses(settings.rates)  # how much comes from each
         self.revocations = Revocations()  # who is refused, whatever they show
+        self.newcomers = Newcomers(self.health, self.addresses, self.revocations)
         self.client_manager = ClientManager()
         self.sio = SocketServer(
             options=replace(settings.engine, worker=self.worker),
@@ -257,24 +257,8 @@ class Gateway:
     # -- clients
 
     async def admit(self, request: web.Request) -> web.Response | None:
-        """Refuses a new handshake while draining, of a banned address, or of an address from which too many come; lets
-        one wait in a storm, and refuses it when that takes too long."""
-        if self.health.is_draining:  # another worker takes it, and counts it
-            return come_back("draining", 1)
-        address = self.engine.client_address(request)
-        if self.revocations.refuses_address(address, time.time()):
-            return banned()
-        if self.health.lacks_keys:
-            return come_back("no keys for tokens", COME_BACK_S)
-        if "X-Forwarded-For" in request.headers and address == request.remote:
-            self.addresses.tell_of_proxy(address)
-        if after_s := self.addresses.handshake(address, time.monotonic()):
-            return come_back("too many from address", after_s, 429)
-        is_admitted = self.engine.admission.admit()
-        if not (is_admitted is True or (is_admitted is not False and await is_admitted)):
-            return come_back("too many new connections", COME_BACK_S)
-        after_s = self.addresses.has_room(address)
-        return come_back("too many from address", after_s, 429) if after_s else None
+        """Returns None once a new session may begin, else the answer that refuses it."""
+        return await self.newcomers.admit(self.engine, request)
 
     async def pass_on(self, request: web.Request, sid: str | None) -> bool:
         """Passes a request to another worker, if there are others."""

@@ -18,9 +18,9 @@ from gateway.access.connection_limits import ConnectionLimits
 from gateway.access.identity import GUEST, Identity, Open, nowhere
 from gateway.access.new_rooms import NewRooms
 from gateway.access.permissions import Hook, Permissions
+from gateway.access.revocations import Revocations
 from gateway.access.room_keeping import KeptByRule
 from gateway.access.room_rules import RoomRules, open_to
-from gateway.access.revocations import Revocations
 from gateway.chat.handlers import Chat
 from gateway.chat.identities import Identities
 from gateway.chat.notices import Notices
