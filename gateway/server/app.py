@@ -257,8 +257,8 @@ class Gateway:
     # -- clients
 
     async def admit(self, request: web.Request) -> web.Response | None:
-        """Whether a new session may begin; see `newcomers.py`."""
-        return await self.newcomers.answer(request, self.engine)
+        """Returns None once a new session may begin, else the answer that refuses it."""
+        return await self.newcomers.admit(self.engine, request)
 
     async def pass_on(self, request: web.Request, sid: str | None) -> bool:
         """Passes a request to another worker, if there are others."""

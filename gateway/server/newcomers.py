@@ -1,4 +1,4 @@
-"""New sessions: who may begin one, how many a second, and what those are answered that may not."""
+"""New sessions: who may begin one on this worker, how many a second, and what those are answered that may not."""
 
 from __future__ import annotations
 
@@ -19,6 +19,35 @@ COME_BACK_S = 2
 
 BURST_S = 0.1
 """New sessions of so much time may come at once."""
+
+
+class Newcomers:
+    """The handshakes of one worker."""
+
+    def __init__(self, health: Health, addresses: Addresses, revocations: Revocations) -> None:
+        self._health = health
+        self._addresses = addresses  # what comes from each
+        self._revocations = revocations  # who is refused, whatever they show
+
+    async def admit(self, engine: EngineServer, request: web.Request) -> web.Response | None:
+        """Refuses a new handshake while draining, of a banned address, or of an address from which too many come; lets
+        one wait in a storm, and refuses it when that takes too long."""
+        if self._health.is_draining:  # another worker takes it, and counts it
+            return come_back("draining", 1)
+        address = engine.client_address(request)
+        if self._revocations.refuses_address(address, time.time()):
+            return banned()
+        if self._health.lacks_keys:
+            return come_back("no keys for tokens", COME_BACK_S)
+        if "X-Forwarded-For" in request.headers and address == request.remote:
+            self._addresses.tell_of_proxy(address)
+        if after_s := self._addresses.handshake(address, time.monotonic()):
+            return come_back("too many from address", after_s, 429)
+        is_admitted = engine.admission.admit()
+        if not (is_admitted is True or (is_admitted is not False and await is_admitted)):
+            return come_back("too many new connections", COME_BACK_S)
+        after_s = self._addresses.has_room(address)
+        return come_back("too many from address", after_s, 429) if after_s else None
 
 
 def admission_of(handshakes_per_s: int) -> AdmissionControl:
@@ -43,32 +72,3 @@ def banned() -> web.Response:
     refusal = web.json_response({"code": 403, "message": "banned"}, status=403)
     refusal[REASON] = "banned"
     return refusal
-
-
-class Newcomers:
-    """Who may begin a session on this worker."""
-
-    def __init__(self, health: Health, addresses: Addresses, revocations: Revocations) -> None:
-        self._health = health
-        self._addresses = addresses  # how much comes from each
-        self._revocations = revocations  # who is refused, whatever they show
-
-    async def answer(self, request: web.Request, engine: EngineServer) -> web.Response | None:
-        """Refuses a new handshake while draining, of a banned address, or of one from which too many come; lets one
-        wait in a storm, and refuses it when that takes too long."""
-        if self._health.is_draining:  # another worker takes it, and counts it
-            return come_back("draining", 1)
-        address = engine.client_address(request)
-        if self._revocations.refuses_address(address, time.time()):
-            return banned()
-        if self._health.lacks_keys:
-            return come_back("no keys for tokens", COME_BACK_S)
-        if "X-Forwarded-For" in request.headers and address == request.remote:
-            self._addresses.tell_of_proxy(address)
-        if after_s := self._addresses.handshake(address, time.monotonic()):
-            return come_back("too many from address", after_s, 429)
-        is_admitted = engine.admission.admit()
-        if not (is_admitted is True or (is_admitted is not False and await is_admitted)):
-            return come_back("too many new connections", COME_BACK_S)
-        after_s = self._addresses.has_room(address)
-        return come_back("too many from address", after_s, 429) if after_s else None
