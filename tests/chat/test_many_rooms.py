@@ -61,7 +61,7 @@ async def test_sessions_are_put_back_and_cleaned_up_after_in_batches(
 ) -> None:
     options = PresenceOptions(system_name="ChatBot", notices_users_max=3, grace_s=0.3, heartbeat_s=3)
     url = f"redis://127.0.0.1:{far.port}/0"
-    async with chat_worker(url) as lost, chat_worker(url) as living:
+    async with chat_worker(url, timeout_s=10.0) as lost, chat_worker(url, timeout_s=10.0) as living:
         rooms = crowd(lost, room)
         members = [keys.members(name, lost.name) for name in rooms]
 
