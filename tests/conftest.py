@@ -22,9 +22,16 @@ from tests.support.ports import Port
 from tests.support.servers import Valkey
 from tests.support.stores import connected_store
 from tests.support.topologies import standalone
+from tests.support.two_processes import InFolders
 
 DOCKER_ANSWERS_WITHIN_S = 2
 DOCKER_SOCKET = Path("/var/run/docker.sock")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n 2`: which tests one of the processes runs together."""
+    return InFolders(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
