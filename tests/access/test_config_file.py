@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-import time
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -170,18 +171,25 @@ def test_a_plain_text_is_read_as_the_librarys_parser_does() -> None:
     assert plain > 500
 
 
+TIMED = """
+import time
+from gateway.access.config_file import rules_of
+text = "".join(f'[[room]]\\nmatch = "class:{n}:*"\\njoin = "granted"\\nhistory = 50\\n\\n' for n in range(10_000))
+taken_s = []
+for _ in range(5):
+    begun_s = time.process_time()
+    assert len(rules_of("gw.toml", text).rules) == 10_000
+    taken_s.append(time.process_time() - begun_s)
+print(min(taken_s))
+"""
+
+
 def test_ten_thousand_rules_are_read_within_a_fifth_of_a_second() -> None:
-    text = "".join(
-        f'[[room]]\nmatch = "class:{number}:*"\njoin = "granted"\nhistory = 50\n\n'
-        for number in range(10_000)
+    """In a process of its own: where coverage is measured, this one takes twice as long."""
+    done = subprocess.run(
+        [sys.executable, "-c", TIMED], capture_output=True, text=True, check=True, timeout=60
     )
-    taken_s = []
-    for _ in range(5):
-        begun_s = time.process_time()
-        rules = rules_of("gw.toml", text)
-        taken_s.append(time.process_time() - begun_s)
-    assert len(rules.rules) == 10_000
-    assert min(taken_s) <= 0.2
+    assert float(done.stdout) <= 0.2
 
 
 def test_the_example_of_the_documentation_is_what_it_says() -> None:

@@ -63,10 +63,12 @@ async def test_concurrent_senders_on_all_workers_are_seen_in_one_order_by_all(
         assert ids == sorted(ids, key=order.index)
 
 
-async def test_the_same_idempotency_key_from_two_workers_at_once_stores_once(
+async def test_the_same_idempotency_key_of_one_user_at_two_workers_at_once_stores_once(
     four: list[Member], room: str, store: Any
 ) -> None:
     one, two = four[0], four[1]
+    for member in (one, two):
+        assert (await member.join("ada", room))["ok"]
     keys = [f"key-{number}" for number in range(50)]
     answers = await asyncio.gather(
         *(member.send(room, key, idempotency_key=key) for key in keys for member in (one, two))
