@@ -148,6 +148,14 @@ class JavaScriptClient:
         """See StockClient."""
         self._tell(do="emit", arguments=[event, data])
 
+    def show(self, token: str) -> None:
+        """What its `auth` function shows from now on."""
+        self._tell(do="token", token=token)
+
+    def connect_again(self) -> None:
+        """As an application does after a refusal, which is final for the client."""
+        self._tell(do="again")
+
     def run_snippet(self, name: str) -> None:
         """Runs a file of the js folder that expects `socket`."""
         self._tell(do="snippet", path=str(JS_FOLDER / name))

@@ -57,7 +57,7 @@ async def test_a_stock_client_whose_token_is_revoked_comes_back_with_a_new_one(
     ):
         old = signed()
         await ada.connect(gateway.url, "websocket", token=old)
-        ada._tell(do="token", token=signed(iat=int(time.time()) + 8))
+        ada.show(signed(iat=int(time.time()) + 8))
         await typed(server.url, "revoke", "--user", "ada")
         await until(lambda: ada.connects == 2, 5, "it is in again")
         assert told(ada) == [("unauthorized", "revoked")]

@@ -5,6 +5,7 @@
 //                with "rooms": [{"room", "username"}…] or "token", its `auth` function names them at every connect,
 //                each room with the last `id` that it saw there
 //   {"do": "token", "token": …}                      what `auth` shows from now on
+//   {"do": "again"}                                  connects, as an application does after a refusal
 //   {"do": "emit", "arguments": [event, data…]}
 //   {"do": "call", "number": n, "arguments": […]}    → {"what": "acknowledged", "number": n, "data": […]}
 //   {"do": "snippet", "path": …}                     runs a file that expects `socket`
@@ -48,6 +49,9 @@ const commands = {
     if (rooms || token) options.auth = (show) => show(auth(rooms));
     socket = io(url, options);
     watch();
+  },
+  again() {
+    socket.connect();
   },
   emit({ arguments: values }) {
     socket.emit(...values);
