@@ -72,7 +72,7 @@ logger_class = logs.GunicornLogger
 
 def on_starting(server: Any) -> None:
     """Makes what the workers share. Ends the start with a plain sentence when that is not possible."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, _interrupt)
     atexit.register(_release, os.getpid(), server)
     try:
         refuse_what_cannot_work(server.cfg)
@@ -88,10 +88,22 @@ def on_starting(server: Any) -> None:
             _keep_valkey(server)
             _make_secret(settings)
         refuse_bad_files(Settings.from_environment())
+        if _interrupts:
+            raise KeyboardInterrupt
     except (EmbeddedError, SettingsError) as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+_interrupts: list[int] = []
+"""Ctrl-C that came before the workers were started."""
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    """Ctrl-C. It is noted, too: where it falls into a fork, Python prints what the hooks of a fork raise and goes on."""
+    _interrupts.append(number)
+    raise KeyboardInterrupt
 
 
 def on_reload(server: Any) -> None:
