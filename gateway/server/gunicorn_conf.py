@@ -101,7 +101,7 @@ _interrupts: list[int] = []
 
 
 def _interrupt(number: int, frame: Any) -> None:
-    """Ctrl-C. It is noted, too: where it falls into a fork, Python prints what the hooks of a fork raise and goes on."""
+    """Ctrl-C. It is noted, too: where it falls into a fork, Python prints what a fork's hooks raise, and goes on."""
     _interrupts.append(number)
     raise KeyboardInterrupt
 
