@@ -112,7 +112,7 @@ def check(redis_url: str | None) -> None:
 @main.command(short_help="Tells who may do what in a room, and why.")
 @click.argument("room")
 @click.option("--guest", is_flag=True, help="For somebody without a token (the default).")
-@click.option("--token", metavar="TOKEN", help="For whom a token says. Whether it is right is not looked at.")
+@click.option("--token", metavar="TOKEN", help="For whom a token says, and whether it counts here.")
 @click.option(
     "--grants", metavar="JSON", help='For a user with the claim `rooms`: \'{"class:*": ["join"]}\'.'
 )
@@ -128,7 +128,9 @@ def explain(room: str, guest: bool, token: str | None, grants: str | None) -> No
     if guest + (token is not None) + (grants is not None) > 1:
         raise BadOption("Of --guest, --token and --grants give one.")
     try:
-        explanation.tell(_with_options({}), room, explanation.identity_of(token, grants, "somebody"))
+        settings = _with_options({})
+        note = explanation.doubt_of(settings, token) if token is not None else ""
+        explanation.tell(settings, room, explanation.identity_of(token, grants, "somebody"), note)
     except SettingsError as error:
         raise BadOption(str(error)) from error
 

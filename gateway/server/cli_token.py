@@ -23,7 +23,7 @@ from gateway.access.identity import Identity, NotAdmitted
 from gateway.access.key_files import read_keys
 from gateway.access.signing_keys import KeysError, keys_of_jwks
 from gateway.access.tokens import header_of, identity_of, verify
-from gateway.access.verifying_keys import KeySet
+from gateway.access.verifying_keys import KeySet, VerifyingKey
 from gateway.identity_options import UNCHECKED, is_configured
 from gateway.option_types import SettingsError
 from gateway.server.embedded_folder import EmbeddedError
@@ -113,16 +113,22 @@ def show(text: str) -> None:
     """
     settings, text = _settings(), (sys.stdin.read() if text == "-" else text).strip()
     try:
-        header = header_of(text)
+        header_of(text)
         _tell_parts(text)
-        rules = rules_of(settings.identity, settings.limits.username_max)
-        identity, key = verify(text, header, _keys(settings), rules, time.time())
+        identity, key = verified(settings, text)
     except NotAdmitted as refused:
         why = CAUSES.get(refused.cause, refused.cause)
         click.echo(f"refused  {refused.reason.value} ({refused.cause}): {why}")
         sys.exit(1)
     click.echo(f"key      {key.kid or 'without a name'} ({key.algorithm})")
     _tell_identity(identity)
+
+
+def verified(settings: Settings, text: str) -> tuple[Identity, VerifyingKey]:
+    """Who a token says somebody is here, and the key that says so. Raises NotAdmitted, or TokenError without keys."""
+    header = header_of(text)
+    rules = rules_of(settings.identity, settings.limits.username_max)
+    return verify(text, header, _keys(settings), rules, time.time())
 
 
 def _tell_parts(text: str) -> None:

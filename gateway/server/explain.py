@@ -15,10 +15,11 @@ from typing import Any
 import click
 
 from gateway.access.explanation import explain
-from gateway.access.identity import GUEST, Identity
+from gateway.access.identity import GUEST, Identity, NotAdmitted
 from gateway.access.room_rules import GRANTED, IN_THE_ROOM, LIST, USERS, RoomRule, RoomRules
 from gateway.names import normal_form
 from gateway.option_types import SettingsError
+from gateway.server.cli_token import CAUSES, TokenError, verified
 from gateway.server.rules import rules_for
 from gateway.settings import Settings
 
@@ -28,12 +29,14 @@ RULES_SHOWN = 30
 """So many rules `gateway check` shows; of more it says how many."""
 
 
-def tell(settings: Settings, room: str, identity: Identity) -> None:
-    """Prints the decision about a room. Raises SettingsError."""
+def tell(settings: Settings, room: str, identity: Identity, note: str = "") -> None:
+    """Prints the decision about a room, and what else must be known. Raises SettingsError."""
     rules, room = rules_for(settings), normal_form(room)
     rule = rules.rule(room)
     click.echo(_line("room", room))
     click.echo(_line("who", _who(identity)))
+    if note:
+        click.echo(_line("note", note))
     click.echo(_line("rule", _where(rules, rule)))
     click.echo()
     for reason in explain(rule, identity, room):
@@ -113,8 +116,24 @@ def with_grants(grants: str, user: str) -> Identity:
     return Identity(user=user, grants=_grants(read, "--grants"))
 
 
+def doubt_of(settings: Settings, token: str) -> str:
+    """Why a token does not count here, though its claims are explained all the same; empty if it counts."""
+    if settings.identity.auth == "off":
+        return (
+            "GATEWAY_AUTH is off here, so everybody is a guest; this is what the token's claims would allow"
+        )
+    try:
+        verified(settings, token)
+    except NotAdmitted as refused:
+        why = CAUSES.get(refused.cause, refused.sentence)
+        return f"the token would be refused here, as {why}; this is what its claims would allow"
+    except TokenError as error:
+        return f"whether the token is right was not looked at: {error.message}"
+    return ""
+
+
 def by_token(token: str) -> Identity:
-    """Who a token says somebody is; whether it is right is not looked at. Raises SettingsError."""
+    """Who a token's claims say somebody is. Raises SettingsError."""
     try:
         part = token.split(".")[1]
         claims: Any = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))

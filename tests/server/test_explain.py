@@ -15,6 +15,7 @@ from gateway.server.check import check
 from gateway.server.cli import main
 from gateway.server.explain import rule_lines
 from gateway.settings import Settings
+from tests.support.tokens import secrets_file, signed
 
 FILE = """\
 [[room]]
@@ -64,8 +65,25 @@ def test_a_tokens_grants_are_read(file: Path) -> None:
     claims = {"sub": "42", "rooms": {"interview:42": ["join", "moderate"]}}
     part = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     told = run("interview:42", "--token", f"e30.{part}.x").output
+    assert "note      GATEWAY_AUTH is off here, so everybody is a guest" in told
     assert "who       user '42', granted interview:42: join, moderate" in told
     assert "moderate  yes  the token grants it for 'interview:42'" in told
+
+
+@pytest.mark.parametrize(
+    ("kid", "note"),
+    [("one", None), ("two", "the token would be refused here, as its `kid` is the name of none")],
+)
+def test_it_says_whether_the_token_counts_here(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kid: str, note: str | None
+) -> None:
+    monkeypatch.setenv("GATEWAY_AUTH", "required")
+    monkeypatch.setenv("GATEWAY_TOKEN_SECRETS_FILE", str(secrets_file(tmp_path)))
+    told = run("interview:42", "--token", signed(kid=kid, rooms={"interview:*": ["join"]}))
+    assert told.exit_code == 0, told.output
+    assert "join      yes  the token grants it for 'interview:*'" in told.output
+    words = " ".join(told.output.split())
+    assert (note in words) if note is not None else "note" not in words
 
 
 @pytest.mark.parametrize(
