@@ -41,11 +41,11 @@ def _status(status: int) -> str:
     return f"it answers {status}"
 
 
-async def body_of(answer: aiohttp.ClientResponse) -> bytes:
+async def body_of(answer: aiohttp.ClientResponse, bytes_max: int = BYTES_MAX) -> bytes:
     """An answer's body; raises FetchFailed when it is longer than is read."""
     found = bytearray()
     async for piece in answer.content.iter_chunked(65_536):
         found += piece
-        if len(found) > BYTES_MAX:
-            raise FetchFailed(f"it is longer than {BYTES_MAX} bytes")
+        if len(found) > bytes_max:
+            raise FetchFailed(f"it is longer than {bytes_max} bytes")
     return bytes(found)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import time
 
-from gateway.access.identity import GUEST, Identity, NotAdmitted, Reason, Undecided
+from gateway.access.identity import GUEST, Identity, NotAdmitted, Reason
 from gateway.access.refusal_log import RefusalLog
 from gateway.access.remembered import Remembered
 from gateway.access.tokens import TokenRules, header_of, verify
 from gateway.access.verifying_keys import KeySource
-from gateway.metrics import auth
 
 
 class TokenIdentifier:
@@ -31,16 +30,7 @@ class TokenIdentifier:
 
     async def identify(self, token: str | None) -> Identity:
         """The identity of who shows this token, or none. Raises NotAdmitted or Undecided."""
-        try:
-            identity = await self._identify(token)
-        except NotAdmitted as refused:
-            self._refusals.note(refused.cause, refused.reason)
-            raise
-        except Undecided as undecided:
-            self._refusals.note("undecided", str(undecided))
-            raise
-        auth.because("guest" if identity.is_guest else "ok")
-        return identity
+        return await self._refusals.counted(self._identify(token))
 
     async def _identify(self, token: str | None) -> Identity:
         if token is None:

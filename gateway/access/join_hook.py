@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import structlog
 
+from gateway.access.application import IN_FLIGHT_MAX, PAUSE_S, Breaker
 from gateway.access.identity import Identity
 from gateway.access.permissions import HookAway
 from gateway.access.rights import Rights
@@ -27,12 +28,6 @@ from gateway.background import Background
 from gateway.metrics import hook_answers
 
 log = structlog.get_logger("gateway.access")
-
-IN_FLIGHT_MAX = 100
-"""Questions of one worker at one time: an application that is slow gets no more of them for it."""
-
-WINDOW, PAUSE_S = 20, 5.0
-"""Of so many questions half must pass; or none is put for so long."""
 
 REMEMBERED_S = 300.0
 """Longest time for which an answer holds."""
@@ -70,8 +65,7 @@ class JoinHook:
         self._background = Background("join hook")
         self._remembered: OrderedDict[Key, tuple[float, Rights]] = OrderedDict()
         self._asking: dict[Key, asyncio.Task[Rights | None]] = {}
-        self._has_failed: deque[bool] = deque(maxlen=WINDOW)
-        self._paused_until_s = 0.0
+        self._breaker = Breaker()
 
     async def allowed(self, identity: Identity, room: str) -> Rights:
         """What it allows. Raises HookAway."""
@@ -87,7 +81,7 @@ class JoinHook:
         return rights
 
     def _begin(self, key: Key, identity: Identity) -> asyncio.Task[Rights | None]:
-        if self._clock() < self._paused_until_s:
+        if self._breaker.is_open(self._clock()):
             hook_answers.because("paused")
             raise HookAway
         if len(self._asking) >= IN_FLIGHT_MAX:
@@ -119,16 +113,12 @@ class JoinHook:
 
     def _note(self, failure: str) -> None:
         """One question has ended; `failure` says why it failed, if it did."""
-        failed = self._has_failed
-        if failure and not any(failed):
-            log.warning("join_hook_failed", why=failure)
-        failed.append(bool(failure))
         if failure:
             hook_answers.because("failed")
-        if len(failed) == WINDOW and sum(failed) * 2 >= WINDOW:
-            log.error("join_hook_paused", why=failure, for_s=PAUSE_S, failed=sum(failed), of=WINDOW)
-            self._paused_until_s = self._clock() + PAUSE_S
-            failed.clear()
+            if self._breaker.is_calm:
+                log.warning("join_hook_failed", why=failure)
+        if self._breaker.note(not failure, self._clock()):
+            log.error("join_hook_paused", why=failure, for_s=PAUSE_S)
 
     async def close(self) -> None:
         """Gives up the questions that are under way."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
 
 import structlog
 
+from gateway.access.identity import Identity, NotAdmitted, Undecided
 from gateway.access.limits import Bucket
 from gateway.metrics import auth
 
@@ -21,6 +23,19 @@ class RefusalLog:
     def __init__(self) -> None:
         self._lines = Bucket(LINES_PER_S, LINES_PER_S, time.monotonic())
         self._unlogged = 0
+
+    async def counted(self, identifying: Awaitable[Identity]) -> Identity:
+        """What identifying a client comes to, counted."""
+        try:
+            identity = await identifying
+        except NotAdmitted as refused:
+            self.note(refused.cause, refused.reason)
+            raise
+        except Undecided as undecided:
+            self.note("undecided", str(undecided))
+            raise
+        auth.because("guest" if identity.is_guest else "ok")
+        return identity
 
     def note(self, cause: str, reason: str) -> None:
         """Counts one, and logs it unless there were many. Neither text holds a part of a token."""

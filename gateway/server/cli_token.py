@@ -21,6 +21,7 @@ import orjson
 from gateway.access.fetching import FetchFailed, fetch
 from gateway.access.identity import Identity, NotAdmitted
 from gateway.access.key_files import read_keys
+from gateway.access.rights import OPERATIONS
 from gateway.access.signing_keys import KeysError, keys_of_jwks
 from gateway.access.tokens import header_of, identity_of, verify
 from gateway.access.verifying_keys import KeySet, VerifyingKey
@@ -30,7 +31,7 @@ from gateway.server.embedded_folder import EmbeddedError
 from gateway.server.token_identification import rules_of, with_keys
 from gateway.settings import Settings
 
-OPERATIONS = ("join", "send", "history", "members", "signal", "moderate", "*")
+GRANTED = (*OPERATIONS, "*")
 """What a grant may name; another word grants nothing."""
 
 CAUSES = {
@@ -148,8 +149,8 @@ def _tell_identity(identity: Identity) -> None:
     click.echo(f"counts   user {identity.user!r}, {name}, for {left_s} s from now")
     for pattern, operations in identity.grants.items():
         click.echo(f"grants   {pattern}: {', '.join(sorted(operations))}")
-    if unknown := sorted({each for found in identity.grants.values() for each in found} - set(OPERATIONS)):
-        click.echo(f"note     these grant nothing: {', '.join(unknown)} (known: {', '.join(OPERATIONS)})")
+    if unknown := sorted({each for found in identity.grants.values() for each in found} - set(GRANTED)):
+        click.echo(f"note     these grant nothing: {', '.join(unknown)} (known: {', '.join(GRANTED)})")
 
 
 def _settings() -> Settings:

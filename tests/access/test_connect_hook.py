@@ -15,7 +15,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from gateway.access.connect_hook import IN_FLIGHT_MAX, OPEN_S, WINDOW, Breaker, ConnectHook
+from gateway.access.application import IN_FLIGHT_MAX, PAUSE_S, WINDOW, Breaker
+from gateway.access.connect_hook import ConnectHook
 from gateway.access.identity import GUEST, NotAdmitted, Reason, Undecided
 from gateway.access.signing_keys import keys_of_secrets
 from gateway.access.tokens import TokenRules
@@ -170,8 +171,8 @@ def test_the_breaker_opens_at_half_and_closes_by_itself() -> None:
     for number in range(WINDOW):
         assert not breaker.is_open(0.0)
         breaker.note(number % 2 == 0, 0.0)
-    assert breaker.is_open(OPEN_S - 0.1)
-    assert not breaker.is_open(OPEN_S)
+    assert breaker.is_open(PAUSE_S - 0.1)
+    assert not breaker.is_open(PAUSE_S)
     for number in range(WINDOW):
-        breaker.note(number % 3 != 0, OPEN_S)
-    assert not breaker.is_open(OPEN_S)
+        breaker.note(number % 3 != 0, PAUSE_S)
+    assert not breaker.is_open(PAUSE_S)

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from gateway.access.application import IN_FLIGHT_MAX, PAUSE_S, WINDOW
 from gateway.access.hook_request import HookRequests, read_secret
 from gateway.access.identity import GUEST, Identity
-from gateway.access.join_hook import IN_FLIGHT_MAX, PAUSE_S, REMEMBERED_MAX, WINDOW, Answer, JoinHook
+from gateway.access.join_hook import REMEMBERED_MAX, Answer, JoinHook
 from gateway.access.permissions import HookAway, Permissions
 from gateway.access.rights import JOIN, SEND
 from gateway.access.room_rules import RoomRule, RoomRules

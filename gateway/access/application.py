@@ -1,0 +1,122 @@
+"""Questions to the application: one POST each, signed as Standard Webhooks are; and whether asking is of use.
+
+Follows no redirect and no proxy of the environment, keeps no cookies, reads no more than `BYTES_MAX`, and asks once.
+Never logs what it sends. Which questions there are, and what an answer means, is the hooks' (`connect_hook.py`,
+`join_hook.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import secrets
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import aiohttp
+import orjson
+
+from gateway.access.fetching import FetchFailed, body_of
+
+IN_FLIGHT_MAX = 100
+"""Questions of one hook and worker at one time: an application that is slow gets no more of them for it."""
+
+BYTES_MAX = 65_536
+"""Longest answer: it names some operations, or a user with the rooms that it may join."""
+
+WINDOW, PAUSE_S = 20, 5.0
+"""Of so many questions more than half must pass; or none is put for so long."""
+
+
+class Answered(NamedTuple):
+    """An answer's status, and its JSON where the status is 200."""
+
+    status: int
+    data: Any
+
+
+class Breaker:
+    """Whether asking is of use. A value: the caller passes the time (monotonic)."""
+
+    def __init__(self) -> None:
+        self._last: deque[bool] = deque(maxlen=WINDOW)
+        self._open_until_s = float("-inf")
+
+    def is_open(self, now_s: float) -> bool:
+        """Whether nobody should be asked now."""
+        return now_s < self._open_until_s
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether none of the last questions failed."""
+        return all(self._last)
+
+    def note(self, has_answered: bool, now_s: float) -> bool:
+        """How one question ended; returns whether nobody is asked for `PAUSE_S` from now on."""
+        self._last.append(has_answered)
+        opens = len(self._last) == WINDOW and 2 * sum(self._last) <= WINDOW
+        if opens:
+            self._open_until_s = now_s + PAUSE_S
+            self._last.clear()
+        return opens
+
+
+class Application:
+    """The way to one address of the application."""
+
+    def __init__(self, url: str, limit_s: float, secrets: Sequence[bytes]) -> None:
+        """An answer may take `limit_s`. `secrets` sign what is asked, each with a signature of its own, so that the
+        application can change them; without any there is no signature."""
+        self._url = url
+        self._limit_s = limit_s
+        self._secrets = secrets
+        self._session: aiohttp.ClientSession | None = (
+            None  # opened by the first question: it needs the event loop
+        )
+
+    async def ask(self, question: dict[str, Any], refusals: Sequence[int] = ()) -> Answered:
+        """Puts one question. Raises FetchFailed for an answer that is neither a 200 with JSON nor one of these
+        statuses, and for none."""
+        body = orjson.dumps(question)
+        try:
+            async with asyncio.timeout(self._limit_s):
+                return await self._post(body, refusals)
+        except TimeoutError:
+            raise FetchFailed(f"no answer within {self._limit_s:g} s") from None
+        except ValueError:
+            raise FetchFailed("its answer is no JSON") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise FetchFailed(type(error).__name__) from None
+
+    async def _post(self, body: bytes, refusals: Sequence[int]) -> Answered:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                cookie_jar=aiohttp.DummyCookieJar(), trust_env=False,
+                connector=aiohttp.TCPConnector(limit=IN_FLIGHT_MAX),
+            )  # fmt: skip
+        headers = {"Content-Type": "application/json", **self._signatures(body)}
+        async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
+            if answer.status in refusals:
+                return Answered(answer.status, None)
+            if answer.status != 200:
+                raise FetchFailed(f"it answers {answer.status}")
+            return Answered(200, orjson.loads(await body_of(answer, BYTES_MAX)))
+
+    def _signatures(self, body: bytes) -> dict[str, str]:
+        """https://www.standardwebhooks.com: the application can tell that the gateway asks, and when."""
+        if not self._secrets:
+            return {}
+        message_id, at_s = f"msg_{secrets.token_hex(12)}", str(int(time.time()))
+        signed = b".".join((message_id.encode(), at_s.encode(), body))
+        each = (hmac.digest(secret, signed, hashlib.sha256) for secret in self._secrets)
+        signatures = " ".join(f"v1,{base64.b64encode(one).decode()}" for one in each)
+        return {"webhook-id": message_id, "webhook-timestamp": at_s, "webhook-signature": signatures}
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._session is not None:
+            await self._session.close()
