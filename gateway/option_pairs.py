@@ -26,19 +26,30 @@ LIVE_BYTES = 32_768
 
 def contradictions(settings: Any) -> Iterator[tuple[bool, str]]:
     """Options that cannot both hold: whether it is so, and the sentence."""
-    engine, redis, publish, presence = settings.engine, settings.redis, settings.publish, settings.presence
-    largest_bytes = STORED_CHARACTER_BYTES * settings.limits.message_max + AROUND_BYTES
-    apart_bytes = max(PIECE_BYTES, largest_bytes) + LIVE_BYTES
+    yield from _of_sizes(settings)
+    yield from _of_redis(settings.redis)
+    yield from _of_times(settings)
+    yield from _of_access(settings)
+
+
+def _of_sizes(settings: Any) -> Iterator[tuple[bool, str]]:
+    engine, message_max = settings.engine, settings.limits.message_max
+    apart_bytes = max(PIECE_BYTES, STORED_CHARACTER_BYTES * message_max + AROUND_BYTES) + LIVE_BYTES
     yield (
         engine.outbound_max_bytes - engine.outbound_mark_bytes < apart_bytes,
         f"GATEWAY_OUTBOUND_MAX_BYTES must be at least {apart_bytes} above GATEWAY_OUTBOUND_MARK_BYTES: "
         "a member below the mark is given a piece of the history, with messages of up to "
-        f"{settings.limits.message_max} characters (GATEWAY_MESSAGE_MAX), and must not be cut for it",
+        f"{message_max} characters (GATEWAY_MESSAGE_MAX), and must not be cut for it",
     )
+    needed_bytes = CHARACTER_BYTES * message_max + AROUND_BYTES
     yield (
-        settings.access.join_hook_secret_file is not None and settings.access.join_hook is None,
-        "GATEWAY_JOIN_HOOK_SECRET_FILE needs a GATEWAY_JOIN_HOOK",
+        engine.max_payload_bytes < needed_bytes,
+        f"GATEWAY_FRAME_MAX_BYTES must be at least {needed_bytes} for messages of {message_max} "
+        "characters (GATEWAY_MESSAGE_MAX)",
     )
+
+
+def _of_redis(redis: Any) -> Iterator[tuple[bool, str]]:
     yield redis.probe_s >= redis.unresponsive_s, "GATEWAY_PROBE_S must be below GATEWAY_DEAF_S"
     yield (
         redis.route == "cluster" and not _is_of(redis.url, Topology.CLUSTER),
@@ -56,10 +67,10 @@ def contradictions(settings: Any) -> Iterator[tuple[bool, str]]:
         redis.is_prefix_historys_too and not redis.prefix,
         "GATEWAY_PREFIX_HISTORY=on needs a GATEWAY_PREFIX",
     )
-    yield (
-        settings.server.path in ("", "/healthz", "/readyz", "/metrics"),
-        "GATEWAY_PATH must be a path of its own, such as /socket.io",
-    )
+
+
+def _of_times(settings: Any) -> Iterator[tuple[bool, str]]:
+    publish, presence = settings.publish, settings.presence
     yield (
         publish.position_ttl_s < publish.history_ttl_s,
         "GATEWAY_POSITION_TTL_S must not be below GATEWAY_HISTORY_TTL_S: "
@@ -70,19 +81,26 @@ def contradictions(settings: Any) -> Iterator[tuple[bool, str]]:
         "GATEWAY_WORKER_DEAD_S must be at least twice GATEWAY_HEARTBEAT_S: "
         "workers that live would be presumed dead",
     )
+
+
+def _of_access(settings: Any) -> Iterator[tuple[bool, str]]:
     rates = settings.rates
+    yield (
+        settings.server.path in ("", "/healthz", "/readyz", "/metrics"),
+        "GATEWAY_PATH must be a path of its own, such as /socket.io",
+    )
+    yield (
+        settings.access.join_hook_secret_file is not None and settings.access.join_hook is None,
+        "GATEWAY_JOIN_HOOK_SECRET_FILE needs a GATEWAY_JOIN_HOOK",
+    )
     yield (
         0 < rates.sends_cut_off_per_s <= rates.sends_per_s,
         "GATEWAY_SENDS_CUT_OFF_PER_S must be above GATEWAY_SENDS_PER_S: "
         "who keeps to the one would be ended by the other",
     )
-    needed_bytes = CHARACTER_BYTES * settings.limits.message_max + AROUND_BYTES
-    yield (
-        engine.max_payload_bytes < needed_bytes,
-        f"GATEWAY_FRAME_MAX_BYTES must be at least {needed_bytes} for messages of {settings.limits.message_max} "
-        "characters (GATEWAY_MESSAGE_MAX)",
+    yield from identity_contradictions(
+        settings.identity, settings.engine.origins, settings.redis.url is not None
     )
-    yield from identity_contradictions(settings.identity, engine.origins, redis.url is not None)
 
 
 def _is_of(url: str | None, topology: Topology) -> bool:
