@@ -16,7 +16,7 @@ import structlog
 
 from gateway.access.application import IN_FLIGHT_MAX, PAUSE_S, Answered, Application, Breaker
 from gateway.access.fetching import FetchFailed
-from gateway.access.identity import GUEST, Identity, NotAdmitted, Reason, Undecided
+from gateway.access.identity import Identity, NotAdmitted, Reason, Undecided, without_token
 from gateway.access.refusal_log import RefusalLog
 from gateway.access.tokens import TOKEN_MAX_BYTES, TokenRules, identity_of
 from gateway.access.verifying_keys import KeySet
@@ -59,9 +59,7 @@ class ConnectHook:
 
     async def _identify(self, token: str | None) -> Identity:
         if token is None:
-            if self._is_required:
-                raise NotAdmitted(Reason.MISSING, "A token is required.", "missing")
-            return GUEST
+            return without_token(self._is_required)
         if len(token) > TOKEN_MAX_BYTES or not token.isprintable():
             raise NotAdmitted(Reason.MALFORMED, "That is not a token.", "too_large")
         if self._in_flight >= IN_FLIGHT_MAX or self._breaker.is_open(time.monotonic()):

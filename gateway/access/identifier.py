@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from gateway.access.identity import GUEST, Identity, NotAdmitted, Reason
+from gateway.access.identity import Identity, without_token
 from gateway.access.refusal_log import RefusalLog
 from gateway.access.remembered import Remembered
 from gateway.access.tokens import TokenRules, header_of, verify
@@ -34,9 +34,7 @@ class TokenIdentifier:
 
     async def _identify(self, token: str | None) -> Identity:
         if token is None:
-            if self._is_required:
-                raise NotAdmitted(Reason.MISSING, "A token is required.", "missing")
-            return GUEST
+            return without_token(self._is_required)
         header, now_s = header_of(token), time.time()
         name = Remembered.name(token)
         if (known := self._remembered.get(name, now_s)) is not None:

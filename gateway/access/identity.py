@@ -87,6 +87,13 @@ class Identity:
 GUEST = Identity()
 
 
+def without_token(is_required: bool) -> Identity:
+    """Who shows no token: a guest. Raises NotAdmitted where one is required."""
+    if is_required:
+        raise NotAdmitted(Reason.MISSING, "A token is required.", "missing")
+    return GUEST
+
+
 class Identifier(Protocol):
     """Who decides who a client is."""
 
