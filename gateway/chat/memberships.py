@@ -5,6 +5,7 @@ Owns that a join or a leave that failed half-way is put right: the store is told
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 
@@ -130,21 +131,34 @@ class Memberships:
         found = self._permissions.rules.reconsider(session.identity, held)
         for name, rights in found.kept.items():
             session.rooms[name].rights = rights
-        for name in found.lost:
-            if (member := session.rooms.get(name)) is not None:
-                session.emit("removed", {"room": name, "code": "forbidden"})
-                try:
-                    await self.leave(session, member)
-                except StoreError as error:
-                    log.warning("leave_not_stored", session=session.sid, room=name, reason=str(error))
+        lost = [session.rooms[name] for name in found.lost]
+        for (
+            member
+        ) in lost:  # all of them before the store is told of one: it may take longer than the client waits
+            session.emit("removed", {"room": member.room.name, "code": "forbidden"})
+            self._go(session, member)
+        for told in await asyncio.gather(*(self._tell(session, one) for one in lost), return_exceptions=True):
+            if isinstance(told, StoreError):
+                log.warning("leave_not_stored", session=session.sid, reason=str(told))
+            elif isinstance(told, BaseException):
+                raise told
 
     async def leave(self, session: Session, member: Member[Room]) -> None:
         """Leaves at once for this client. A store that did not take it is told again after the grace period."""
+        self._go(session, member)
+        await self._tell(session, member)
+
+    def _go(self, session: Session, member: Member[Room]) -> None:
+        """The client is out of the room, as far as this worker is concerned."""
         room = member.room.name
         del session.rooms[room]
         member.room.remove(member)
         self._hub.release(member.room)
         log.info("member_left", session=session.sid, room=room, user=member.username)
+
+    async def _tell(self, session: Session, member: Member[Room]) -> None:
+        """Tells the store, and the other members through it."""
+        room = member.room.name
         try:
             await self._tracker.leave(room, session.sid, member.username)
         except BaseException:

@@ -13,6 +13,7 @@ from gateway.access.identity import GUEST, Identity, NotAdmitted, Reason, Undeci
 from gateway.access.room_rules import RoomRule, RoomRules
 from gateway.chat.identities import Identities
 from tests.support.chat_worker import ChatWorker, Client, chat_worker
+from tests.support.servers import Valkey
 from tests.support.waiting import stays, until
 
 
@@ -229,3 +230,21 @@ async def test_a_new_token_that_grants_less_takes_the_client_out_of_what_it_does
         assert (await ada.send(room, "x"))["code"] == "not_joined"
         assert (await ada.call("join", {"room": room}))["code"] == "forbidden"
         await until(lambda: ben.notices()[-1:] == ["Ada has left the room"], what="the others are told")
+
+
+async def test_a_store_that_is_away_keeps_nobody_in_a_room_that_a_new_token_does_not_grant(
+    server: Valkey, room: str
+) -> None:
+    identities = Identities(ByWord(), lambda auth, environ: auth, 25.0)  # type: ignore[arg-type,return-value]
+    rules = RoomRules([RoomRule(match="**", join="granted")], "gw.toml")
+    async with chat_worker(server.url, timeout_s=1.0, identities=identities, rules=rules) as worker:
+        ada, rooms = await connected(worker, "u1/Ada@**"), [f"{room}-{number}" for number in range(3)]
+        for name in rooms:
+            assert (await ada.call("join", {"room": name}))["ok"]
+        server.freeze()
+        try:
+            await ada.call("refresh", {"token": "u1/Ada@elsewhere"})
+        finally:
+            server.thaw()
+        assert [one["room"] for one in ada.events("removed")] == rooms
+        assert ada.session.rooms == {}
