@@ -5,21 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.redis.address import FixedFinder, endpoint_of
-from gateway.redis.commands import PrimaryCommands
-from gateway.redis.server_watch import ServerWatch
-from gateway.state.revocations import Change, RevocationStore, until
+from gateway.state.revocations import Change, until
 from tests.support.clients import HandshakeRefused, Member, Transport
 from tests.support.gateways import Gateway
-from tests.support.redis_limits import LIMITS
+from tests.support.identified import typed, writer
 from tests.support.servers import Valkey
 from tests.support.topologies import cluster
 from tests.support.waiting import stays
@@ -59,21 +52,6 @@ async def refusals(gateway: Gateway, address: str, times: int = TRIES) -> list[i
 
 def told(member: Member) -> list[tuple[str, str, bool]]:
     return [(one["code"], one["reason"], one["retryable"]) for one in member.errors]
-
-
-async def typed(url: str, *words: str) -> str:
-    """Runs `gateway` with these words."""
-    command = [sys.executable, "-m", "gateway", *words]
-    done = await asyncio.to_thread(
-        subprocess.run,
-        command,
-        env={**os.environ, "REDIS_URL": url},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done
-    return done.stdout
 
 
 async def test_a_banned_network_is_out_on_every_worker_and_nobody_else(
@@ -139,14 +117,6 @@ async def _without_control(server: Valkey) -> str:
 
 
 # -- how long it takes
-
-
-@asynccontextmanager
-async def writer(url: str) -> AsyncIterator[RevocationStore]:
-    store = PrimaryCommands(FixedFinder(endpoint_of(url)), ServerWatch(), "test-bans", LIMITS)
-    await store.start(10)
-    yield RevocationStore(store)
-    await store.close()
 
 
 async def _time_to_close(server: Valkey, gateway: Gateway, count: int, pause_s: float) -> list[float]:

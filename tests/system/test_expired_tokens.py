@@ -10,10 +10,10 @@ import pytest
 import socketio
 
 from tests.support.gateways import Gateway
+from tests.support.identified import with_secrets
 from tests.support.stock_clients import JavaScriptClient
 from tests.support.tokens import signed
 from tests.support.waiting import stays, until
-from tests.system.test_identity import with_secrets
 
 pytestmark = [pytest.mark.system, pytest.mark.long]
 

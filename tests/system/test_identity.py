@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -17,36 +15,13 @@ from aiohttp import web
 
 from tests.support.clients import HandshakeRefused, Member
 from tests.support.gateways import REPOSITORY, Gateway
+from tests.support.identified import published, refusal, with_provider, with_secrets
 from tests.support.opener import Opener
 from tests.support.tokens import OTHER_SECRET, SECRET, JwksServer, jwk, rsa_key, secrets_file, signed
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.system
 COMMAND = (sys.executable, "-m", "gateway")
-
-
-def with_secrets(folder: Path, auth: str = "required", **more: str) -> dict[str, str]:
-    return {"GATEWAY_AUTH": auth, "GATEWAY_TOKEN_SECRETS_FILE": str(secrets_file(folder)), **more}
-
-
-def with_provider(idp: JwksServer, **more: str) -> dict[str, str]:
-    return {
-        "GATEWAY_AUTH": "required", "GATEWAY_JWKS_URL": f"{idp.url}?{idp.name}",
-        "GATEWAY_TOKEN_ISSUERS": "https://idp", "GATEWAY_TOKEN_AUDIENCES": "chat", **more,
-    }  # fmt: skip
-
-
-def published(number: int, kid: str, **about: Any) -> str:
-    """A token of the identity provider, signed by the key of that number."""
-    return signed(rsa_key(number), "RS256", kid, iss="https://idp", aud="chat", **about)
-
-
-async def refusal(url: str, auth: dict[str, Any] | None) -> dict[str, Any]:
-    """What `connect_error` says."""
-    with pytest.raises(ConnectionRefusedError) as refused:
-        await Member.connect(url, auth=auth)
-    found: dict[str, Any] = json.loads(str(refused.value))
-    return found
 
 
 async def test_a_token_lets_its_user_in_and_anything_else_is_told_why(

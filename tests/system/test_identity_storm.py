@@ -20,9 +20,9 @@ import psutil
 import pytest
 
 from tests.support.gateways import Gateway
+from tests.support.identified import published, with_provider
 from tests.support.tokens import JwksServer, ec_key, jwk, part, pem, rsa_key, secrets_file, signed
 from tests.support.waiting import until
-from tests.system.test_identity import published, with_provider
 
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(600)]
 OLD, NEW = 0, 1

@@ -11,14 +11,15 @@ import pytest
 from gateway.state.revocations import tokens_until
 from tests.support.clients import Member
 from tests.support.gateways import Gateway
+from tests.support.identified import refusal, typed, writer
 from tests.support.servers import Valkey
 from tests.support.stock_clients import JavaScriptClient
 from tests.support.tokens import secrets_file, signed
 from tests.support.waiting import stays, until
-from tests.system.test_bans import WORKERS, typed, writer
-from tests.system.test_identity import refusal
 
 pytestmark = [pytest.mark.system, pytest.mark.long]
+
+WORKERS = 2
 
 
 def tokens(folder: Path) -> dict[str, str]:
