@@ -5,6 +5,7 @@ Owns what is decided before python-socketio sees a packet: whether it is whole, 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 import socketio
@@ -16,6 +17,7 @@ from gateway.option_groups import EngineOptions
 from gateway.socketio.strict import StrictPacket
 from gateway.transport.codec import ATTACHMENTS_MAX, MalformedPacket, PacketTooLarge, check_event
 from gateway.transport.conduct import ODD
+from gateway.transport.connection import WebSocketConnection
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
 
@@ -145,11 +147,31 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             if (socket := self.eio.sockets.get(eio_sid)) is not None:
                 socket.charge(ODD)
             return
-        await super()._handle_connect(eio_sid, namespace, data)
+        try:
+            await super()._handle_connect(eio_sid, namespace, data)
+            waits = self._connected(eio_sid, namespace, data)
+        finally:
+            if (websocket := self._websocket_of(eio_sid)) is not None:
+                websocket.release()
+        if waits is not None:
+            await waits
+
+    async def _send_packet(self, eio_sid: str, pkt: Any) -> None:
+        """The answer to CONNECT leaves with what the client is told at once: a write costs as much as all of it."""
+        is_answer = pkt.packet_type == socketio_packet.CONNECT
+        if is_answer and (websocket := self._websocket_of(eio_sid)) is not None:
+            websocket.hold()
+        await super()._send_packet(eio_sid, pkt)
+
+    def _websocket_of(self, eio_sid: str) -> WebSocketConnection | None:
+        """The WebSocket of a session; None over polling, where what is sent leaves with the next poll."""
+        socket = self.eio.sockets.get(eio_sid)
+        return socket.websocket if socket is not None else None
+
+    def _connected(self, eio_sid: str, namespace: str, data: Any) -> Awaitable[None] | None:
+        """CONNECT was answered; what is returned must end before the client's first event."""
         socket = self.eio.sockets.get(eio_sid)
         if socket is None or self.manager.sid_from_eio_sid(eio_sid, namespace) is None:
-            return
+            return None
         socket.connects += 1
-        events = socket.events if namespace == "/" else None
-        if events is not None and (waits := events.on_connected(data)) is not None:
-            await waits
+        return socket.events.on_connected(data) if socket.events is not None and namespace == "/" else None

@@ -179,9 +179,9 @@ class WebSocketConnection(FrameWriter):
         """Handles messages; what is sent meanwhile leaves in one write."""
         if oddity := self._parser.take_oddity():
             self.charge(ODD * oddity)
-        self._cork()
+        self.hold()
         self._handle(messages, until_s)
-        self._uncork()
+        self.release()
 
     def _handle(self, messages: Sequence[Message], until_s: float | None = None) -> None:
         """Handles messages until one needs time, or it is late, or nothing more is taken."""
@@ -261,7 +261,7 @@ class WebSocketConnection(FrameWriter):
         """Begins the closing handshake, after one last text packet if there is one."""
         if self._state is _CLOSING or self.transport is None:
             return
-        self._uncork()
+        self.release()
         last = text_frame(packet) if packet is not None else b""
         self.transport.write(last + close_frame(code, reason))
         self._stop_writing()
@@ -274,7 +274,7 @@ class WebSocketConnection(FrameWriter):
             return
         if self._state is not _CLOSING:
             code, _ = parse_close(payload)
-            self._uncork()
+            self.release()
             self.transport.write(close_frame(NORMAL if code == NO_CODE else code))
         self._stop_writing()
         self.transport.close()

@@ -31,9 +31,9 @@ class FrameWriter(asyncio.Protocol):
     """What is sent on one WebSocket."""
 
     __slots__ = (
-        "_corked",
-        "_corked_bytes",
         "_deflate",
+        "_held",
+        "_held_bytes",
         "_listener",
         "_max_bytes",
         "_state",
@@ -54,10 +54,10 @@ class FrameWriter(asyncio.Protocol):
         self._writer: asyncio.Transport | None = None
         # Writes ready frames; None where frames may have to be compressed, or nothing may be written.
         self.direct_write: Callable[[bytes], None] | None = None
-        # What was sent since `_cork`; None while everything is written at once. Rooms write directly, but never while
+        # What was sent since `hold`; None while everything is written at once. Rooms write directly, but never while
         # a client's messages are handled: what its events cause comes back from the store, in a turn of its own.
-        self._corked: list[bytes] | None = None
-        self._corked_bytes = 0
+        self._held: list[bytes] | None = None
+        self._held_bytes = 0
 
     def adopt(self, transport: asyncio.Transport, mark_bytes: int) -> None:
         """Begins to use an open transport on which the handshake has been answered; over `mark_bytes` unsent it counts
@@ -128,25 +128,25 @@ class FrameWriter(asyncio.Protocol):
         writer = self._writer
         if writer is None:
             return
-        if self._corked is None:
+        if self._held is None:
             writer.write(data)
         else:
-            self._corked.append(data)
-            self._corked_bytes += len(data)
-        if writer.get_write_buffer_size() + self._corked_bytes > self._max_bytes:
+            self._held.append(data)
+            self._held_bytes += len(data)
+        if writer.get_write_buffer_size() + self._held_bytes > self._max_bytes:
             self.abort()
 
-    def _cork(self) -> None:
-        """What is sent from now on leaves with `_uncork`, in one write."""
-        if self._corked is None:
-            self._corked = []
+    def hold(self) -> None:
+        """What is sent from now on leaves with `release`, in one write."""
+        if self._held is None:
+            self._held = []
 
-    def _uncork(self) -> None:
-        corked, self._corked, self._corked_bytes = self._corked, None, 0
-        if corked and self._writer is not None:
-            self._writer.write(b"".join(corked))
+    def release(self) -> None:
+        held, self._held, self._held_bytes = self._held, None, 0
+        if held and self._writer is not None:
+            self._writer.write(b"".join(held))
 
     def _stop_writing(self) -> None:
         self._state = ConnectionState.CLOSING
-        self._writer = self.direct_write = self._corked = None
-        self._corked_bytes = 0
+        self._writer = self.direct_write = self._held = None
+        self._held_bytes = 0

@@ -66,40 +66,57 @@ async def all_of(jobs: list[Callable[[], object]], at_once: int) -> None:
     await asyncio.gather(*(one_after_another() for _ in range(at_once)))
 
 
+FLOOD, FLOOD_ROUNDS = 1000, 10
+"""Connects with forged keys in one round, and rounds; in between, as many that are let in."""
+
+
 async def test_ten_thousand_connects_with_forged_keys_ask_the_provider_once_a_worker(redis_url: str) -> None:
+    """And who comes meanwhile waits no longer than beside as many whose tokens count: in turn, on one machine."""
     async with JwksServer() as idp, browser() as session:
         idp.keys = [jwk(rsa_key(OLD), kid="old")]
-        environment = with_provider(idp, GATEWAY_HANDSHAKES_PER_S="0")
+        environment = with_provider(idp, GATEWAY_HANDSHAKES_PER_S="0", GATEWAY_USER_CONNECTIONS="0")
         async with Gateway(redis_url, workers=2, environment=environment) as gateway:
             tail = published(OLD, "x").split(".", 1)[1]
+            number = itertools.count()
             seen: Counter[str] = Counter()
             honest: Counter[str] = Counter()
-            times_s: list[float] = []
 
-            async def forge(number: int) -> None:
-                header = part({"alg": "RS256", "kid": f"random-{number}"})
+            async def forge() -> None:
+                header = part({"alg": "RS256", "kid": f"random-{next(number)}"})
                 seen[await connect(session, gateway.url, f"{header}.{tail}")] += 1
 
-            async def be_honest() -> None:
-                begun_s = time.perf_counter()
-                honest[await connect(session, gateway.url, published(OLD, "old", jti=str(begun_s)))] += 1
-                times_s.append(time.perf_counter() - begun_s)
+            async def come() -> None:
+                await connect(session, gateway.url, published(OLD, "old", jti=str(next(number))))
+
+            async def p99_s_beside(other: Callable[[], object]) -> float:
+                times_s: list[float] = []
+
+                async def be_honest() -> None:
+                    token = published(OLD, "old", jti=str(next(number)))
+                    begun_s = time.perf_counter()
+                    honest[await connect(session, gateway.url, token)] += 1
+                    times_s.append(time.perf_counter() - begun_s)
+
+                jobs = [other if place % 10 else be_honest for place in range(FLOOD + FLOOD // 10)]
+                await all_of(jobs, 20)
+                return statistics.quantiles(times_s, n=100)[98]
 
             begun_s = time.monotonic()
             asked_before = len(idp.asked)
-            jobs: list[Callable[[], object]] = []
-            for number in range(10_000):
-                jobs.append(lambda number=number: forge(number))  # type: ignore[misc]
-                if number % 50 == 0:
-                    jobs.append(be_honest)
-            await all_of(jobs, 40)
+            p99s_s = [(await p99_s_beside(come), await p99_s_beside(forge)) for _ in range(FLOOD_ROUNDS)]
             took_s = time.monotonic() - begun_s
         asked = len(idp.asked) - asked_before
         print(f"{took_s:.0f} s, forged {dict(seen)}, honest {dict(honest)}, provider asked {asked} times")
-        print(f"honest connects: median {statistics.median(times_s) * 1000:.0f} ms")
+        ratios = sorted(beside_forged / beside_honest for beside_honest, beside_forged in p99s_s)
+        print(f"p99 of honest connects: {statistics.median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})")
         assert seen["in"] == 0
-        assert honest == {"in": 200}
+        assert sum(seen.values()) >= 9_800
+        assert set(honest) == {"in"}
         assert asked <= 2 * (1 + took_s // 30)
+        assert statistics.median(ratios) <= 1.2
+
+
+CONNECTS_PER_S = 200
 
 
 async def test_a_rotation_under_connects_refuses_no_honest_token_and_ends_the_old_key(redis_url: str) -> None:
@@ -111,23 +128,33 @@ async def test_a_rotation_under_connects_refuses_no_honest_token_and_ends_the_ol
             signer, is_over = ["old"], asyncio.Event()
             waits_s: list[float] = [0.0]
 
-            async def come_again_and_again() -> None:
+            async def come() -> None:
                 """As a stock client: refused is final, closed is not."""
-                while not is_over.is_set():
-                    kid, begun_s = signer[0], time.monotonic()
-                    token = published(OLD if kid == "old" else NEW, kid, jti=str(time.monotonic_ns()))
-                    while (what := await connect(session, gateway.url, token)) == "closed":
-                        seen["closed"] += 1
-                        await asyncio.sleep(0.2)  # stock clients wait longer
-                    seen[what] += 1
-                    waits_s.append(time.monotonic() - begun_s)
+                kid, begun_s = signer[0], time.monotonic()
+                token = published(OLD if kid == "old" else NEW, kid, jti=str(time.monotonic_ns()))
+                while (what := await connect(session, gateway.url, token)) == "closed":
+                    seen["closed"] += 1
+                    await asyncio.sleep(0.2)  # stock clients wait longer
+                seen[what] += 1
+                waits_s.append(time.monotonic() - begun_s)
 
-            clients = [asyncio.create_task(come_again_and_again()) for _ in range(8)]
+            async def storm() -> float:
+                """A new client each 5 ms; returns how many a second it were."""
+                begun_s = time.monotonic()
+                async with asyncio.TaskGroup() as clients:
+                    for number in itertools.count():
+                        if is_over.is_set():
+                            break
+                        clients.create_task(come())
+                        await asyncio.sleep(begun_s + number / CONNECTS_PER_S - time.monotonic())
+                return number / (time.monotonic() - begun_s)
+
+            storming = asyncio.create_task(storm())
             await until(lambda: seen["in"] > 200, 30, "connects are under way")
             idp.keys.append(jwk(rsa_key(NEW), kid="new"))
             signer[0] = "new"  # at once: nobody waits for the gateway
             before = seen["in"]
-            await until(lambda: seen["in"] > before + 500, 60, "connects by the new key")
+            await until(lambda: seen["in"] > before + 5 * CONNECTS_PER_S, 60, "connects by the new key")
             idp.keys.pop(0)
             withdrawn_s = time.monotonic()
 
@@ -138,8 +165,10 @@ async def test_a_rotation_under_connects_refuses_no_honest_token_and_ends_the_ol
             await until(is_ended, 5 + 30, "the old key counts no more, at any worker")
             ended_s = time.monotonic() - withdrawn_s
             is_over.set()
-            await asyncio.gather(*clients)
-        print(f"{dict(seen)}; longest wait {max(waits_s):.1f} s; old key ended after {ended_s:.1f} s")
+            per_s = await storming
+        print(f"{per_s:.0f} connects/s: {dict(seen)}")
+        print(f"longest wait {max(waits_s):.1f} s; old key ended after {ended_s:.1f} s")
+        assert per_s > 0.9 * CONNECTS_PER_S
         assert seen["refused"] == 0
         assert max(waits_s) <= 5
         assert ended_s <= 5 + 30
@@ -171,7 +200,7 @@ async def test_connects_go_on_while_the_provider_is_away_after_a_restart_too(red
                 assert set(seen) == {"in"}
 
 
-ROUNDS, CONNECTS = 5, 800
+ROUNDS, CONNECTS = int(os.environ.get("COST_ROUNDS", "5")), 800
 
 
 async def test_what_a_token_costs_a_connect_and_a_join(redis_url: str, room: str, tmp_path: Path) -> None:
@@ -211,11 +240,14 @@ async def test_what_a_token_costs_a_connect_and_a_join(redis_url: str, room: str
                 await all_of([lambda token=token: join(token) for token in tokens], 8)  # type: ignore[misc]
                 if turn:  # the first one is to get warm
                     cpu_us[name].append((sum(process.cpu_times()[:2]) - before) * 1e6 / CONNECTS)
-    found = {name: statistics.median(values) for name, values in cpu_us.items()}
-    for name, value in found.items():
-        print(f"{name:<18} {value:6.0f} µs  {value / found['off']:.2f} × of off")
-    assert max(found["remembered"], found["HS256"]) <= 1.5 * found["off"]
-    assert max(found.values()) <= 2 * found["off"]
+    found = {}
+    for name, values in cpu_us.items():
+        ratios = sorted(value / off for value, off in zip(values, cpu_us["off"], strict=True))
+        found[name] = statistics.median(ratios)
+        each = f"{found[name]:.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
+        print(f"{name:<18} {statistics.median(values):6.0f} µs  {each} × of off")
+    assert max(found["remembered"], found["HS256"]) <= 1.15
+    assert max(found["RS256"], found["ES256"]) <= 1.6
 
 
 @asynccontextmanager
