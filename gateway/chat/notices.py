@@ -41,4 +41,4 @@ class Notices:
         if rule is not None and not rule.announces:
             return
         notice = notice_json(sentence, self._system_name, orjson.dumps(room), change.at_ms)
-        self._publisher.announce(room, notice, except_session)
+        self._publisher.tell(room, "receive", notice, except_session)

@@ -1,5 +1,14 @@
 """What a room's channel brings, as it is written there. Functions of values: what is malformed is told apart, never
-raised, because anybody who reaches Redis can publish on the channel."""
+raised, because anybody who reaches Redis can publish on the channel.
+
+    <epoch>:<seq> {…}              a stored message, the data of `receive`
+    <epoch>@<origin>:<seq> {…}     the same where nodes of a Cluster bring each other's
+    <epoch>:<seq>                  where the room is
+    -<session> {…}                 a notice: `receive` for all but that session
+    !<event>:<session> {…}         another event, at most once, for all but that session (empty: for all)
+
+Workers of before know the first four; what begins with `!` they count as malformed.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +22,17 @@ DIGITS_MAX = 18
 BEGINS, ENDS = b"{}"
 """The first and the last byte of a JSON object. `Room.receive` looks at them itself: a call costs more than that. A
 payload that begins with a position and ends so has data."""
+
+
+EVENTS_TOLD = ("signal", "changed", "read")
+"""The events that a channel brings beside `receive`."""
+
+
+class Told(NamedTuple):
+    """An event for the room, but for one session; nobody is told again who misses it."""
+
+    event: str
+    except_session: str
 
 
 class Arrived(NamedTuple):
@@ -34,14 +54,21 @@ def channel_epoch(epoch: str, origin: str) -> bytes:
     return f"{epoch}@{origin}".encode() if origin else epoch.encode()
 
 
-def parse_payload(head: bytes, data: bytes) -> Arrived | str | None:
-    """What stands before the data: a position, `<epoch>:<seq>` or `<epoch>@<origin>:<seq>`, or the session that does
-    not get the notice. None if it is malformed."""
+def told_head(event: str, except_session: str = "") -> bytes:
+    """What stands before the data of an event that is told to a room."""
+    return f"-{except_session}".encode() if event == "receive" else f"!{event}:{except_session}".encode()
+
+
+def parse_payload(head: bytes, data: bytes) -> Arrived | Told | None:
+    """What stands before the data: where a message is, or which event is told. None if it is malformed."""
     if data and not (data[0] == BEGINS and data[-1] == ENDS and is_utf_8(data) and is_json(data)):
         return None
     try:
         if head.startswith(b"-"):
-            return head[1:].decode() if data else None
+            return Told("receive", head[1:].decode()) if data else None
+        if head.startswith(b"!"):
+            event, colon, session = head[1:].decode().partition(":")
+            return Told(event, session) if data and colon and event in EVENTS_TOLD else None
         place, _, number = head.decode().partition(":")
     except UnicodeDecodeError:
         return None

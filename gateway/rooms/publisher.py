@@ -19,6 +19,7 @@ from gateway.metrics import acknowledged, published, unavailable
 from gateway.option_groups import PublishOptions
 from gateway.protocol import whole_entry
 from gateway.redis.connection import pack
+from gateway.rooms.payloads import told_head
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
 from gateway.state.history import new_epoch
@@ -115,10 +116,11 @@ class Publisher:
         else:
             self._store.submit(history, command, answered)
 
-    def announce(self, room: str, notice: bytes, except_session: str = "") -> None:
-        """Publishes a notice to a room, at most once, to all but one session; nobody waits for it."""
-        before, between, after = self._route.wrapping(room)
-        payload = b"%b-%b%b%b%b" % (before, except_session.encode(), between, notice, after)
+    def tell(self, room: str, event: str, data: bytes, except_session: str = "") -> None:
+        """Tells a room an event with this JSON, at most once, to all but one session; nobody waits for it. A notice is
+        a `receive` that nobody stores; the others are in `payloads.EVENTS_TOLD`."""
+        before, between, after = self._route.wrapping(room, event)
+        payload = b"".join((before, told_head(event, except_session), between, data, after))
         command = pack(self._route.publish_verb, self._route.channel(room), payload)
         self._store.submit(keys.history(room), command, _nobody)
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 import orjson
 
 from gateway.metrics import delivered, holes, malformed
-from gateway.protocol import Position, receive_json
+from gateway.protocol import Position, event_packet, receive_json
 from gateway.rooms.fanout import Targets
 from gateway.rooms.loss_detector import LossDetector
 from gateway.rooms.member import Member, MemberState
-from gateway.rooms.payloads import BEGINS, ENDS, Arrived, channel_epoch, is_utf_8, parse_payload
+from gateway.rooms.payloads import BEGINS, ENDS, Arrived, Told, channel_epoch, is_utf_8, parse_payload
 from gateway.rooms.position_check import Arrival, judge
 from gateway.rooms.reading import OnSnapshot, Reading, Waiting
 from gateway.rooms.replays import RECEIVE
@@ -174,8 +174,8 @@ class Room:
         known = parse_payload(head, data)
         if known is None:
             malformed.add(1)
-        elif isinstance(known, str):
-            self._notice(known, RECEIVE + data + b"]")
+        elif isinstance(known, Told):
+            self._tell(known, event_packet(known.event, data))
         elif data:
             self._unexpected(known, data)
         elif known.epoch != self.epoch or known.seq > self.seq:
@@ -212,9 +212,9 @@ class Room:
         self.epoch, self.epoch_bytes, self.origin = epoch, epoch.encode(), origin
         self.channel_epoch = channel_epoch(epoch, origin)
 
-    def _notice(self, skipped: str, packet: bytes) -> None:
+    def _tell(self, told: Told, packet: bytes) -> None:
         for member in list(self.members.values()):
-            if member.state is MemberState.LIVE and member.session != skipped:
+            if member.state is MemberState.LIVE and member.session != told.except_session:
                 member.socket.send_text(packet)
 
     def _unexpected(self, arrived: Arrived, data: bytes) -> None:

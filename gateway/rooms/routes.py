@@ -23,8 +23,8 @@ class Route(Protocol):
     def channel(self, room: str) -> bytes:
         """The channel on which a room's messages are published."""
 
-    def wrapping(self, room: str) -> tuple[bytes, bytes, bytes]:
-        """What the publish script puts before, between and after a message's position and data."""
+    def wrapping(self, room: str, event: str = "receive") -> tuple[bytes, bytes, bytes]:
+        """What is put before, between and after the head and the data of an event (`payloads.py`)."""
 
     def position(self, room: str, position: str) -> bytes:
         """What tells a room's position, without a message."""
@@ -44,7 +44,7 @@ class RoomRoute:
     def channel(self, room: str) -> bytes:
         return keys.live(room)
 
-    def wrapping(self, room: str) -> tuple[bytes, bytes, bytes]:
+    def wrapping(self, room: str, event: str = "receive") -> tuple[bytes, bytes, bytes]:
         return b"", b" ", b""
 
     def position(self, room: str, position: str) -> bytes:
@@ -77,11 +77,11 @@ class SharedRoute:
     def channel(self, room: str) -> bytes:
         return keys.SOCKETIO_CHANNEL
 
-    def wrapping(self, room: str) -> tuple[bytes, bytes, bytes]:
+    def wrapping(self, room: str, event: str = "receive") -> tuple[bytes, bytes, bytes]:
         name = orjson.dumps(room)
         between = (
-            b'",%b],"method":"emit","event":"receive","namespace":"/","room":%b,"skip_sid":null,"callback":null,'
-            b'"binary":false,"host_id":"gateway","data":[' % (name, name)
+            b'",%b],"method":"emit","event":"%b","namespace":"/","room":%b,"skip_sid":null,"callback":null,'
+            b'"binary":false,"host_id":"gateway","data":[' % (name, event.encode(), name)
         )
         return self._HEAD, between, b"]}"
 

@@ -184,7 +184,7 @@ def test_a_wait_that_was_over_before_the_message_was_stored_proves_nothing() -> 
 
 def test_a_notice_is_one_publish_that_nobody_waits_for() -> None:
     store = HandStore()
-    publisher_of(store).announce("tea", b'{"message":"x"}', "s1")
+    publisher_of(store).tell("tea", "receive", b'{"message":"x"}', "s1")
     assert store.commands == [[b"PUBLISH", keys.live("tea"), b'-s1 {"message":"x"}']]
     store.answer(StoreUnavailable("away"))
 

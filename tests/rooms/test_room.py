@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.errors import StoreUnavailable
 from gateway.metrics import holes
 from gateway.protocol import Position
 from gateway.rooms.member import MemberState
+from gateway.rooms.payloads import EVENTS_TOLD, told_head
 from gateway.state.history import Observed
 from tests.support.recorder import Recorder, live_member, member_of
 from tests.support.room_by_hand import RoomByHand, live, stored, text
@@ -338,3 +341,16 @@ def test_an_old_membership_does_not_remove_its_successor() -> None:
     hand.hears(1)
     assert new.texts() == ["a1"]
     assert not isinstance(member_of(hand.room, Recorder()).position, Position)
+
+
+@pytest.mark.parametrize("event", EVENTS_TOLD)
+def test_an_event_that_is_told_reaches_all_live_members_but_one_and_moves_nothing(event: str) -> None:
+    hand = RoomByHand().at(2)
+    (_, ann), (_, bob), (slow, cat) = (live_member(hand.room, session) for session in ("s1", "s2", "s3"))
+    hand.room.pause(slow)
+    hand.room.receive([told_head(event, "s1") + b' {"a":1}', live(3), told_head(event) + b' {"a":2}'])
+    first, second = (b'42["%b",{"a":%d}]' % (event.encode(), number) for number in (1, 2))
+    assert [packet for packet in bob.packets if b"receive" not in packet] == [first, second]
+    assert [packet for packet in ann.packets if b"receive" not in packet] == [second]
+    assert ann.packets[0] == bob.packets[1]
+    assert (cat.packets, hand.room.position, hand.reads) == ([], Position("a", 3), 0)

@@ -14,6 +14,7 @@ from gateway.errors import StoreError
 from gateway.option_groups import PublishOptions
 from gateway.protocol import Position, entry_head, notice_json, receive_json, whole_entry
 from gateway.redis.commands import PrimaryCommands
+from gateway.rooms.payloads import told_head
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import ClusterRoute, RoomRoute, Route, SharedRoute, route_for
@@ -48,9 +49,8 @@ async def published(
         publisher = Publisher(store, route, PublishOptions())
         opened = Room(room, route.channel(room), lambda opened: None)
         publisher.publish(opened, entry_head('a "text" ]} ', "ann"), None, answers.append)
-        publisher.announce(
-            room, notice_json("x has joined the room", "ChatBot", opened.name_json, 7), "sid-1"
-        )
+        notice = notice_json("x has joined the room", "ChatBot", opened.name_json, 7)
+        publisher.tell(room, "receive", notice, "sid-1")
 
         async def both() -> bool:
             message = await listening.get_message(ignore_subscribe_messages=True, timeout=0.05)
@@ -98,6 +98,19 @@ async def test_the_shared_form_is_an_emit_that_stock_servers_understand(
     assert (emit["skip_sid"], emit["callback"], emit["data"][0]["username"]) == (None, None, "ann")
     assert emit["data"][0]["id"] == emit["gateway"][0]
     assert json.loads(notice)["data"][0]["message"] == "x has joined the room"
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize("route", [RoomRoute(), SharedRoute()], ids=["per-room", "shared"])
+def test_a_route_unwraps_an_event_that_is_told(route: Route, name: str) -> None:
+    before, between, after = route.wrapping(name, "signal")
+    payload = b"".join((before, told_head("signal", "sid-1"), between, b'{"kind":"typing"}', after))
+    assert route.unwrap(route.channel(name), payload) == (
+        keys.live(name),
+        b'!signal:sid-1 {"kind":"typing"}',
+    )
+    if isinstance(route, SharedRoute):
+        assert json.loads(payload)["event"] == "signal"
 
 
 @pytest.mark.parametrize("payload", [b'{"method":"emit","room":"r"}', b"\x80\x04pickled", b"", b"[]"])
