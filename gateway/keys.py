@@ -68,6 +68,12 @@ def meta(room: str) -> bytes:
     return _beside(room, b"meta")
 
 
+def more(room: str) -> bytes:
+    """Hash: seq → JSON object of what is known of that entry beside its three fields: `user`, `meta`, `changed`. The
+    scripts name it after `meta`, whose field `more` says whether there is one."""
+    return _beside(room, b"more")
+
+
 def idempotency(room: str, user: str, username: str, key: str) -> bytes:
     """String: the position that this sender's idempotency key got, and the digest of what it was sent with. A sender is
     a user, or for guests, who have none, a username. Its length stands before it, so that no name and no key can be

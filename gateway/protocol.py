@@ -124,10 +124,10 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-def receive_json(stored: bytes, room_json: bytes, position: Position) -> bytes:
+def receive_json(stored: bytes, room_json: bytes, position: Position, more: bytes = b"") -> bytes:
     """The data of a `receive` event: a readable entry with `room` and `id` spliced in, nothing parsed. `room_json` is
-    the room's name as JSON."""
-    return b'%b,"room":%b,"id":"%b"}' % (stored[:-1], room_json, str(position).encode())
+    the room's name as JSON; `more` are further members, behind a comma."""
+    return b'%b,"room":%b,"id":"%b"%b}' % (stored[:-1], room_json, str(position).encode(), more)
 
 
 def notice_json(sentence: str, system_name: str, room_json: bytes, created_ms: int) -> bytes:

@@ -261,14 +261,19 @@ class Chat:
 
     async def _history(self, session: Session, event: History, ack: int | None) -> None:
         room = _member(session, event.room).room
-        snapshot = await self._histories.snapshot(event.room, room.observed)
+        heard = None
+        while (
+            heard != room.changes.heard
+        ):  # a message that is changed meanwhile must not come as it was before
+            heard = room.changes.heard
+            snapshot = await self._histories.snapshot(event.room, room.observed)
         numbered = snapshot.after(0)
         if event.before is not None:
             if event.before.epoch != snapshot.epoch:
                 numbered = []
             numbered = [(seq, stored) for seq, stored in numbered if seq < event.before.seq]
         page = _newest_that_fit(
-            receive_json(stored, room.name_json, Position(snapshot.epoch, seq))
+            receive_json(stored, room.name_json, Position(snapshot.epoch, seq), snapshot.more.get(seq, b""))
             for seq, stored in reversed(numbered[-event.limit :])
         )
         session.acknowledge_json(ack, b'{"ok":true,"messages":[%b]}' % b",".join(page))

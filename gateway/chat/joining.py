@@ -26,6 +26,7 @@ from gateway.client_events import Join
 from gateway.errors import StoreError
 from gateway.protocol import Refusal
 from gateway.rooms.catching_up import catch_up
+from gateway.rooms.changes import missed_changes
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
 from gateway.rooms.position_check import is_ahead, since
@@ -103,10 +104,11 @@ class Joining:
         session, member = self._session, self._member
         room = member.room
         entries, recovered = since(self._since, snapshot)
-        packets = numbered_packets(room.name_json, entries, snapshot.epoch, {})
+        known = self._since if recovered else None
+        packets = numbered_packets(room.name_json, entries, snapshot, {})
         packets += room.reading.packets_after(snapshot.position)
         if self._is_answered:
             count = change.count if member.rights & MEMBERS else 0
             member.answers = [*member.answers, JoinAnswer(self._ack, count, recovered)]
         session.rooms[room.name] = member
-        catch_up(room, member, self._since if recovered else None, (), packets)
+        catch_up(room, member, known, missed_changes(room.name_json, snapshot, known), packets)

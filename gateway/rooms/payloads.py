@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gateway.protocol import is_json
+from gateway.rooms.changes import ChangeTold, change_told
 
 DIGITS_MAX = 18
 """Of a seq: more than a room of a million messages a second has in ten thousand years."""
@@ -29,10 +30,11 @@ EVENTS_TOLD = ("signal", "changed", "read")
 
 
 class Told(NamedTuple):
-    """An event for the room, but for one session; nobody is told again who misses it."""
+    """An event for the room, but for one session; nobody is told again who misses it. `changed` says which message."""
 
     event: str
     except_session: str
+    change: ChangeTold | None = None
 
 
 class Arrived(NamedTuple):
@@ -68,13 +70,20 @@ def parse_payload(head: bytes, data: bytes) -> Arrived | Told | None:
             return Told("receive", head[1:].decode()) if data else None
         if head.startswith(b"!"):
             event, colon, session = head[1:].decode().partition(":")
-            return Told(event, session) if data and colon and event in EVENTS_TOLD else None
+            return _told(event, session, data) if data and colon else None
         place, _, number = head.decode().partition(":")
     except UnicodeDecodeError:
         return None
     is_number = number.isascii() and number.isdigit() and len(number) <= DIGITS_MAX
     epoch, _, origin = place.partition("@")
     return Arrived(epoch, int(number), origin) if epoch and is_number else None
+
+
+def _told(event: str, session: str, data: bytes) -> Told | None:
+    if event != "changed":
+        return Told(event, session) if event in EVENTS_TOLD else None
+    change = change_told(data)
+    return Told(event, session, change) if change is not None else None
 
 
 def is_utf_8(data: bytes) -> bool:

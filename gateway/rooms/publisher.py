@@ -28,7 +28,7 @@ from gateway.state.scripts import PUBLISH, PUBLISH_SLOWLY
 
 PER_MESSAGE = 5
 """Arguments of the publish script that differ from message to message: what was observed (4), and the entry's head.
-With an idempotency key there is one more: the digest."""
+With an idempotency key or with more there is one more, the digest, and with more that."""
 
 _EVALSHA = b"$7\r\nEVALSHA\r\n$%d\r\n%b\r\n" % (len(PUBLISH.digest), PUBLISH.digest)
 
@@ -85,17 +85,21 @@ class Publisher:
         once: Once | None,
         on_result: OnPublished,
         slow_key: bytes | None = None,
+        more: bytes = b"",
     ) -> None:
         """Stores an entry, given up to its time (`protocol.entry_head`), tells the room, and calls `on_result` with the
         position `<epoch>:<seq>` or the error. With `once`, what was stored before is not stored again. With a
-        `slow_key` (`keys.slow`) the sender must have waited, or the error is `TooSoon`."""
+        `slow_key` (`keys.slow`) the sender must have waited, or the error is `TooSoon`. `more` are the JSON members
+        `user` and `meta`, as members get them behind `id`."""
         published.add(1)
         history = keys.history(room.name)
         tail = _per_message(room, head)
-        if once is None:
+        if once is None and not more:
             command = (room.publish_head or self._head(room)) + tail
         else:
-            command = self._once_head(room, once) + tail + _bulk(once.content)
+            command = self._longer_head(room, once, more) + tail + _bulk(once.content if once else b"")
+            if more:
+                command += _bulk(more)
         if slow_key is not None:
             command = _slowly(command, slow_key, self._kept.keeping(room.name).slow_ms)
 
@@ -156,18 +160,20 @@ class Publisher:
         room.publish_head = head
         return head
 
-    def _once_head(self, room: Room, once: Once) -> bytes:
-        """The same of a message with a key: the keys are one or two more, and the arguments one more."""
+    def _longer_head(self, room: Room, once: Once | None, more: bytes) -> bytes:
+        """The same of a message with a key, whose keys are one or two more and whose arguments one more, or of one with
+        `more`, whose arguments are two more."""
         name = room.name
-        both = _bulk(keys.history(name)) + _bulk(keys.meta(name))
+        names = [keys.history(name), keys.meta(name)]
+        both = b"".join(map(_bulk, names))
         before, _, arguments = (room.publish_head or self._head(room)).partition(both)
-        more = _bulk(keys.idempotency(name, once.user, once.username, once.key))
-        if is_looking_back := self._clock() < self._looks_back_until_s:
-            more += _bulk(keys.older_idempotency(name, once.key))
-        count = int(before[1 : before.index(b"\r")]) + 2 + is_looking_back
-        return b"".join(
-            (b"*%d\r\n" % count, _EVALSHA, _bulk(b"4" if is_looking_back else b"3"), both, more, arguments)
-        )
+        if once is not None:
+            names.append(keys.idempotency(name, once.user, once.username, once.key))
+            if self._clock() < self._looks_back_until_s:
+                names.append(keys.older_idempotency(name, once.key))
+        count = int(before[1 : before.index(b"\r")]) + len(names) - 2 + (2 if more else 1)
+        head = (b"*%d\r\n" % count, _EVALSHA, _bulk(b"%d" % len(names)), *map(_bulk, names), arguments)
+        return b"".join(head)
 
     def _with_replicas(self, key: bytes, command: bytes, answered: Callable[[Reply], None]) -> None:
         """The same with WAIT behind it: a message that too few replicas have is `unavailable`, though stored."""

@@ -9,24 +9,32 @@ import orjson
 
 from gateway.metrics import gaps
 from gateway.protocol import Position, Refusal, acknowledgement_packet, event_packet, receive_json
+from gateway.state.history import Snapshot
 
 RECEIVE = b'42["receive",'
 """How the packet of an event `receive` begins; its JSON and `]` follow."""
 
 
-def history_packets(room_json: bytes, entries: Sequence[tuple[int, bytes]], epoch: str) -> list[bytes]:
-    """The `receive` packets of stored entries, given with their seqs."""
-    return [RECEIVE + receive_json(entry, room_json, Position(epoch, seq)) + b"]" for seq, entry in entries]
+def history_packets(
+    room_json: bytes, entries: Sequence[tuple[int, bytes]], snapshot: Snapshot
+) -> list[bytes]:
+    """The `receive` packets of entries of a snapshot, given with their seqs."""
+    return [_received(room_json, seq, entry, snapshot) for seq, entry in entries]
 
 
 def numbered_packets(
-    room_json: bytes, entries: Sequence[tuple[int, bytes]], epoch: str, made: dict[int, bytes]
+    room_json: bytes, entries: Sequence[tuple[int, bytes]], snapshot: Snapshot, made: dict[int, bytes]
 ) -> list[tuple[int, bytes]]:
     """The same with their seqs; those in `made` are taken from there, the others put there."""
     for seq, entry in entries:
         if seq not in made:
-            made[seq] = RECEIVE + receive_json(entry, room_json, Position(epoch, seq)) + b"]"
+            made[seq] = _received(room_json, seq, entry, snapshot)
     return [(seq, made[seq]) for seq, _ in entries]
+
+
+def _received(room_json: bytes, seq: int, entry: bytes, snapshot: Snapshot) -> bytes:
+    more = snapshot.more.get(seq, b"")
+    return RECEIVE + receive_json(entry, room_json, Position(snapshot.epoch, seq), more) + b"]"
 
 
 def gap_packet(room: str, trusted: Position | None) -> bytes:

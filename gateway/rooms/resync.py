@@ -25,6 +25,7 @@ from gateway.errors import StoreError, StoreRefused, StoreUnavailable
 from gateway.metrics import snapshots
 from gateway.protocol import Position
 from gateway.rooms import catching_up
+from gateway.rooms.changes import changed_packet, missed_changes
 from gateway.rooms.member import Member, MemberState
 from gateway.rooms.position_check import Arrival, Missed, is_ahead, judge, missed
 from gateway.rooms.replays import gap_packet, history_packets, numbered_packets
@@ -222,6 +223,7 @@ def _align(room: Room, snapshot: Snapshot) -> None:
         packets = []
     else:
         packets = _packets_of(room, found, snapshot)
+    packets += _changes_for_live(room, snapshot)
     if found is None or found.is_gap or snapshot.seq > room.seq:
         room.move_to(snapshot)
     if packets:
@@ -240,7 +242,15 @@ def _packets_of(room: Room, found: Missed | None, snapshot: Snapshot) -> list[by
     if found is None or not room.members:
         return []
     packets = [gap_packet(room.name, found.trusted)] if found.is_gap else []
-    return packets + history_packets(room.name_json, found.entries, snapshot.epoch)
+    return packets + history_packets(room.name_json, found.entries, snapshot)
+
+
+def _changes_for_live(room: Room, snapshot: Snapshot) -> list[bytes]:
+    """What live members have not been told of messages that they have; those behind them come changed."""
+    changes, is_same = room.changes, room.epoch == snapshot.epoch
+    unknown = changes.unknown(snapshot, room.seq) if is_same and room.members and snapshot.changes else ()
+    changes.of_snapshot(snapshot)
+    return [changed_packet(room.name_json, snapshot, seq) for seq in unknown]
 
 
 def _missed_by_live(room: Room, snapshot: Snapshot) -> Missed:
@@ -265,6 +275,7 @@ def _bring_up(room: Room, member: Member[Room], snapshot: Snapshot, made: dict[i
     if found.is_gap:
         member.answers = [answer.with_gap() for answer in member.answers]
     first = [gap_packet(room.name, found.trusted)] if found.is_gap else []
-    packets = numbered_packets(room.name_json, found.entries, snapshot.epoch, made)
+    first += missed_changes(room.name_json, snapshot, position)
+    packets = numbered_packets(room.name_json, found.entries, snapshot, made)
     packets += room.reading.packets_after(Position(room.epoch, after))
     catching_up.catch_up(room, member, position, first, packets)

@@ -14,6 +14,7 @@ import orjson
 
 from gateway.metrics import delivered, holes, malformed
 from gateway.protocol import Position, event_packet, receive_json
+from gateway.rooms.changes import Changes
 from gateway.rooms.fanout import Targets
 from gateway.rooms.loss_detector import LossDetector
 from gateway.rooms.member import Member, MemberState
@@ -41,6 +42,7 @@ class Room:
     joining           members that are on their way in
     is_following      whether a message that follows the position is written at once: not while the history is read,
                       nor after a failover until a snapshot has confirmed the position
+    changes           which stored messages were changed, as far as live members know it
     detector          what was observed here, for a Redis that may have lost it
     reading           the state of reading its history
     publish_head      the part of the publish command that all messages of the room share; the publisher's
@@ -49,9 +51,9 @@ class Room:
     """
 
     __slots__ = (
-        "_start_resync", "_targets", "channel", "channel_epoch", "detector", "epoch", "epoch_bytes", "idle_due_s",
-        "is_following", "joining", "last_data", "members", "name", "name_json", "origin", "publish_head", "reading",
-        "seq",
+        "_start_resync", "_targets", "changes", "channel", "channel_epoch", "detector", "epoch", "epoch_bytes",
+        "idle_due_s", "is_following", "joining", "last_data", "members", "name", "name_json", "origin",
+        "publish_head", "reading", "seq",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +75,7 @@ class Room:
         self.publish_head: bytes | None = None
         self.idle_due_s = 0.0
         self._targets: Targets | None = None
+        self.changes = Changes()
         self.detector = LossDetector(self.name_json, clock)
         self.reading = Reading()
         self._start_resync = start_resync
@@ -204,7 +207,8 @@ class Room:
         self.seq = snapshot.seq
         newest = snapshot.entry_at(snapshot.seq)
         self.last_data = None
-        if newest is not None:
+        # A change that a failover loses shows the message as it was before: the same one.
+        if newest is not None and snapshot.seq not in snapshot.changes:
             self.last_data = receive_json(newest, self.name_json, snapshot.position)
 
     def enter(self, epoch: str, origin: str) -> None:
@@ -213,6 +217,8 @@ class Room:
         self.channel_epoch = channel_epoch(epoch, origin)
 
     def _tell(self, told: Told, packet: bytes) -> None:
+        if told.change is not None and not self.changes.take(told.change, self.position, self.is_following):
+            self.request_again()  # its message may be on its way as it was before: the next reading says so again
         for member in list(self.members.values()):
             if member.state is MemberState.LIVE and member.session != told.except_session:
                 member.socket.send_text(packet)

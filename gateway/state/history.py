@@ -7,9 +7,11 @@ script.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import structlog
 
 from gateway import keys
 from gateway.interfaces import CommandStore
@@ -17,7 +19,10 @@ from gateway.protocol import Position, readable_entry
 from gateway.redis.connection import pack
 from gateway.state.batches import all_replies
 from gateway.state.keeping import RoomKeeping
+from gateway.state.more import NO_MORE, Change, More, changes_of, more_of
 from gateway.state.scripts import SNAPSHOT
+
+log = structlog.get_logger("gateway.state")
 
 NO_POSITION = Position("", 0)
 
@@ -27,7 +32,8 @@ class Snapshot:
     """A room at one moment: its position and its last entries, oldest first, as stored but each readable.
 
     `has_begun` says that Redis had lost something of the room, and that its epoch began with this reading. Entries
-    before `from_seq` were not read. `is_new`: there was no such room before.
+    before `from_seq` were not read. `is_new`: there was no such room before. `more` and `changes` tell, by seq, what is
+    known of entries beside their three fields, and how they were changed.
     """
 
     epoch: str
@@ -36,6 +42,8 @@ class Snapshot:
     has_begun: bool = False
     from_seq: int = 0
     is_new: bool = False
+    more: More = field(default_factory=lambda: NO_MORE)
+    changes: Mapping[int, Change] = field(default_factory=dict)
 
     @property
     def position(self) -> Position:
@@ -95,6 +103,9 @@ class Observed(NamedTuple):
         )
 
 
+ROOMS_TOLD_MAX = 1000
+"""Of so many rooms it is logged, once each, that others write their histories."""
+
 NOTHING = Observed(NO_POSITION)
 """Of a worker that has seen nothing of a room."""
 
@@ -120,6 +131,7 @@ class Histories:
         self._position_ttl_s = position_ttl_s
         self.empty_ttl_s = min(empty_ttl_s, position_ttl_s)
         self._kept = keeping
+        self._written_by_others: set[str] = set()  # rooms of which that was said
 
     def server(self, key: bytes) -> str:
         """Which server process holds a key; empty while there is no connection to it."""
@@ -150,8 +162,26 @@ class Histories:
             self.empty_ttl_s,
             "" if shown_max is None else shown_max,
         )
-        entries = [readable_entry(entry) for entry in reply[2]]
-        return Snapshot(reply[0].decode(), int(reply[1]), entries, bool(reply[3]), reply[4], bool(reply[5]))
+        return self._snapshot(room, *reply)
+
+    def _snapshot(
+        self, room: str, epoch: bytes, seq: bytes, stored: list[bytes], has_begun: int, from_seq: int, is_new: int,
+        fields: list[bytes], last_ms: bytes,
+    ) -> Snapshot:  # fmt: skip
+        """The script's answer."""
+        entries = [readable_entry(entry) for entry in stored]
+        more = more_of(fields, int(seq) - len(entries) + 1)
+        if more and entries and not entries[-1].endswith(b":%b}" % last_ms):
+            more = NO_MORE  # others write this list too: nobody knows whose message is in which place
+            self._tell_of_others(room)
+        return Snapshot(
+            epoch.decode(), int(seq), entries, bool(has_begun), from_seq, bool(is_new), more, changes_of(more)
+        )
+
+    def _tell_of_others(self, room: str) -> None:
+        if room not in self._written_by_others and len(self._written_by_others) < ROOMS_TOLD_MAX:
+            self._written_by_others.add(room)
+            log.warning("history_written_by_others", room=room)
 
     async def exists(self, room: str) -> bool:
         """Whether anybody has been in a room lately, or has ever said something there. Raises a StoreError."""

@@ -23,7 +23,7 @@ def join(room: Room, session: str, position: Position | None = None) -> tuple[Re
             errors.append(snapshot)
             return
         entries, _ = since(position, snapshot)
-        packets = history_packets(room.name_json, entries, snapshot.epoch)
+        packets = history_packets(room.name_json, entries, snapshot)
         packets += [packet for _, packet in room.reading.packets_after(snapshot.position)]
         room.add(member)
         recorder.send_texts(packets)

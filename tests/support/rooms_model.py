@@ -255,7 +255,7 @@ class Worker:
                     self.people.remove(person)
                 return
             entries, recovered = since(position, snapshot)
-            packets = numbered_packets(ROOM_JSON, entries, snapshot.epoch, {})
+            packets = numbered_packets(ROOM_JSON, entries, snapshot, {})
             packets += self.room.reading.packets_after(snapshot.position)
             person.joins.append((len(person.recorder.packets), recovered is True))
             catch_up(self.room, person.member, position if recovered else None, (), packets)

@@ -13,23 +13,23 @@
 -- seen_epoch, seen_seq    the highest position that the worker knows to have existed in that epoch
 -- seen_other              '1' if it saw other messages in places that are still shown here, else ''
 -- seen_ms_ago             at least so many ms ago it saw that on another server; '' if it saw it on this one
--- Returns epoch, seq, begun_ms if a new epoch begins now (the caller stores it), whether data was lost, and the time of
--- the newest message (ms; nil if it is not known).
+-- Returns epoch, seq, begun_ms if a new epoch begins now (the caller stores it), whether data was lost, the time of
+-- the newest message (ms; nil if it is not known), and the field `more` of the meta hash (nil if the room has none).
 local function room_position(history_key, meta_key, seen_epoch, seen_seq, seen_other, seen_ms_ago, spare_epoch)
-  local meta = redis.call('HMGET', meta_key, 'epoch', 'seq', 'begun', 'last')
-  local epoch, seq, last_ms = meta[1], tonumber(meta[2]), tonumber(meta[4])
+  local meta = redis.call('HMGET', meta_key, 'epoch', 'seq', 'begun', 'last', 'more')
+  local epoch, seq, last_ms, more = meta[1], tonumber(meta[2]), tonumber(meta[4]), meta[5]
   local has_lost = false
   if epoch == seen_epoch then
     has_lost = seq < tonumber(seen_seq) or seen_other ~= ''
-    if not has_lost then return epoch, seq, nil, false, last_ms end
+    if not has_lost then return epoch, seq, nil, false, last_ms, more end
   elseif epoch and seen_ms_ago == '' then
-    return epoch, seq, nil, false, last_ms
+    return epoch, seq, nil, false, last_ms, more
   end
   local time = redis.call('TIME')
   local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
   if epoch and epoch ~= seen_epoch then
     has_lost = tonumber(seen_ms_ago) <= now_ms - (tonumber(meta[3]) or 0)
-    if not has_lost then return epoch, seq, nil, false, last_ms end
+    if not has_lost then return epoch, seq, nil, false, last_ms, more end
   end
   if not epoch then
     -- Without a position the room is new, or the old service wrote it: its entries count from 1.
@@ -39,6 +39,6 @@ local function room_position(history_key, meta_key, seen_epoch, seen_seq, seen_o
     local is_expired = seq == 0 and seen_epoch ~= '' and seen_seq == '0' and seen_other == '' and seen_ms_ago == ''
     if is_expired then spare_epoch = seen_epoch end
   end
-  return spare_epoch, seq, now_ms, has_lost, last_ms
+  return spare_epoch, seq, now_ms, has_lost, last_ms, more
 end
 

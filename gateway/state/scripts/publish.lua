@@ -1,7 +1,8 @@
 -- Numbers a message, stores it and tells the room, in one step. Needs epoch.lua.
 -- KEYS: 1 history list, 2 meta hash; 3 the sender's idempotency key, 4 what gateways that did not look at the sender
 --       called it (4 or both may be left out). The channel is no key: while its slot moves, a Cluster answers TRYAGAIN to a
---       script with a key that does not exist.
+--       script with a key that does not exist. For the same reason `more` is none: it is named after the meta hash, and
+--       looked at only where the room has had one.
 -- ARGV: as they are named below; from `seen_epoch` on they differ from message to message
 -- Returns "<epoch>:<seq> <time in ms>"; "=<epoch>:<seq>" if the idempotency key was known and nothing was stored; "!" if
 -- it was known with another content.
@@ -15,6 +16,7 @@ local has_origin = ARGV[12] -- '1' in a Cluster: its nodes bring each other's me
 local seen_epoch, seen_seq, seen_other, seen_ms_ago = ARGV[13], ARGV[14], ARGV[15], ARGV[16]
 local entry_head = ARGV[17] -- the stored JSON up to its time
 local content = ARGV[18] -- with an idempotency key: the digest of what is sent
+local more = ARGV[19] or '' -- what is said of the message beside its three fields: members of a JSON object
 
 if idempotency_key then
   local mine = redis.call('GET', idempotency_key) -- "<position> <content>"
@@ -27,7 +29,7 @@ if idempotency_key then
     return '=' .. string.match(mine or older, '^%S+')
   end
 end
-local epoch, seq, begun_ms, _, last_ms = room_position(
+local epoch, seq, begun_ms, _, last_ms, has_more = room_position(
   history_key, meta_key, seen_epoch, seen_seq, seen_other, seen_ms_ago, spare_epoch)
 local number = string.format('%d', seq + 1)
 local position = epoch .. ':' .. number
@@ -58,6 +60,27 @@ if must_expire or length == 1 then
   redis.call('EXPIRE', meta_key, meta_ttl_s)
   redis.call('EXPIRE', history_key, history_ttl_s)
 end
+if more ~= '' or has_more then
+  local more_key = string.sub(meta_key, 1, -5) .. 'more' -- hash: seq -> JSON object
+  if more ~= '' then
+    if not has_more then
+      redis.call('DEL', more_key) -- of a position before this one
+      redis.call('HSET', meta_key, 'more', '0') -- the highest seq that was changed afterwards
+    end
+    redis.call('HSET', more_key, number, '{' .. more .. '}')
+    more = ',' .. more
+    local count = redis.call('HLEN', more_key)
+    must_expire = must_expire or count == 1
+    if count > entries_max + 1 then -- a gateway that does not know of them has trimmed, or fewer are kept than before
+      local page = redis.call('HSCAN', more_key, '0', 'COUNT', 2 * entries_max + 10)[2]
+      for at = 1, #page, 2 do
+        if tonumber(page[at]) <= seq - entries_max then redis.call('HDEL', more_key, page[at]) end
+      end
+    end
+  end
+  redis.call('HDEL', more_key, string.format('%d', seq + 1 - entries_max))
+  if must_expire or length == 1 then redis.call('EXPIRE', more_key, history_ttl_s) end
+end
 if idempotency_key then redis.call('SET', idempotency_key, position .. ' ' .. content, 'EX', idempotency_ttl_s) end
 local told = position
 if has_origin ~= '' then
@@ -65,5 +88,5 @@ if has_origin ~= '' then
   if type(node) == 'string' then told = epoch .. '@' .. string.sub(node, 1, 8) .. ':' .. number end
 end
 redis.call(publish_command, channel, before_position .. told .. before_data
-  .. entry_head .. time .. ',"room":' .. room_json .. ',"id":"' .. position .. '"}' .. after_data)
+  .. entry_head .. time .. ',"room":' .. room_json .. ',"id":"' .. position .. '"' .. more .. '}' .. after_data)
 return position .. ' ' .. time
