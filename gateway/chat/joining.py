@@ -111,4 +111,5 @@ class Joining:
             count = change.count if member.rights & MEMBERS else 0
             member.answers = [*member.answers, JoinAnswer(self._ack, count, recovered)]
         session.rooms[room.name] = member
-        catch_up(room, member, known, missed_changes(room.name_json, snapshot, known), packets)
+        changes = missed_changes(room.name_json, room.changes, snapshot, known, 0)
+        catch_up(room, member, known, (), packets, changes)

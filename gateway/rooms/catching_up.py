@@ -25,24 +25,29 @@ def catch_up(
     position: Position | None,
     first: Sequence[bytes],
     missed: Sequence[tuple[int, bytes]],
+    changes: Sequence[tuple[int, bytes]] = (),
 ) -> None:
     """Writes the packets of `missed`, given with their seqs, to a member that has all up to `position` (None: nothing
-    yet), behind the packets of `first`. The member is live once it has all, and lags otherwise."""
+    yet), behind the packets of `first` and those of `changes`, given with their numbers. The member is live once it has
+    all, and lags otherwise."""
     room.hold(member, position)
-    socket, last = member.socket, position
+    socket, last, change = member.socket, position, member.changes
     if socket.is_behind:
         return
     piece, piece_bytes = list(first), 0
-    for seq, packet in missed:
+    for place, (number, packet) in enumerate([*changes, *missed]):
         if piece_bytes and piece_bytes + len(packet) > PIECE_BYTES:
-            member.position = last
+            member.position, member.changes = last, change
             socket.send_texts(piece)
             if socket.is_behind or member.state is not MemberState.LAGGING:
                 return
             piece, piece_bytes = [], 0
         piece.append(packet)
         piece_bytes += len(packet)
-        last = Position(room.epoch, seq)
+        if place < len(changes):
+            change = number
+        else:
+            last = Position(room.epoch, number)
     room.add(member)
     piece += room.take_answers(member)
     if piece:

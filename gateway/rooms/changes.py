@@ -7,7 +7,6 @@ twice does no harm. Values only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -55,28 +54,19 @@ def changed_packet(room_json: bytes, snapshot: Snapshot, seq: int) -> bytes:
     )
 
 
-def missed_changes(room_json: bytes, snapshot: Snapshot, position: Position | None) -> list[bytes]:
-    """What a reader is told who has all up to a position, before what is newer. What it has of another epoch has other
-    names."""
-    if not snapshot.changes or position is None or position.epoch != snapshot.epoch:
-        return []
-    return [
-        changed_packet(room_json, snapshot, seq) for seq in sorted(snapshot.changes) if seq <= position.seq
-    ]
-
-
 class Changes:
     """The changes that the live members of a room know.
 
-    heard    how many the channel has told
-    _at_ms   when messages were changed last, by seq, as far as live members know it
+    heard     how many the channel has told
+    number    of the change that became known last; they are counted here, as clocks of servers differ
+    _known    by seq, when the message was changed last (ms), and the number of that change
     """
 
-    __slots__ = ("_at_ms", "heard")
+    __slots__ = ("_known", "heard", "number")
 
     def __init__(self) -> None:
-        self.heard = 0
-        self._at_ms: dict[int, int] = {}
+        self.heard = self.number = 0
+        self._known: dict[int, tuple[int, int]] = {}
 
     def take(self, change: ChangeTold, position: Position, is_following: bool) -> bool:
         """The channel told a change to live members, who are at `position`. Returns whether they know it now: not if
@@ -85,19 +75,47 @@ class Changes:
         (epoch, seq), at_ms = change
         if not is_following or epoch != position.epoch or seq > position.seq:
             return False
-        self._at_ms[seq] = at_ms
-        if len(self._at_ms) > TOLD_MAX:
-            del self._at_ms[min(self._at_ms)]
+        self._add(seq, at_ms)
+        if len(self._known) > TOLD_MAX:
+            del self._known[min(self._known)]
         return True
 
-    def of_snapshot(self, snapshot: Snapshot) -> None:
-        """Live members know all that a snapshot says."""
-        self._at_ms = {seq: change.at_ms for seq, change in snapshot.changes.items()}
+    def take_snapshot(self, snapshot: Snapshot) -> None:
+        """Live members know all that a snapshot says, and the numbers of what it does not say are of no use."""
+        before, self._known = self._known, {}
+        for seq, change in sorted(snapshot.changes.items()):
+            if (known := before.get(seq)) is not None and known[0] == change.at_ms:
+                self._known[seq] = known
+            else:
+                self._add(seq, change.at_ms)
 
-    def unknown(self, snapshot: Snapshot, seq: int) -> Sequence[int]:
+    def unknown(self, snapshot: Snapshot, seq: int) -> list[int]:
         """The seqs, up to one, of what a snapshot says and live members do not know."""
+        known = self._known
         return [
             at
             for at, change in sorted(snapshot.changes.items())
-            if at <= seq and self._at_ms.get(at, -1) != change.at_ms
+            if at <= seq and known.get(at, (-1, 0))[0] != change.at_ms
         ]
+
+    def after(self, number: int, seq: int) -> list[tuple[int, int]]:
+        """(number, seq) of what was taken after that number, up to that seq, in the order of the numbers."""
+        return sorted((known[1], at) for at, known in self._known.items() if known[1] > number and at <= seq)
+
+    def _add(self, seq: int, at_ms: int) -> None:
+        self.number += 1
+        self._known[seq] = at_ms, self.number
+
+
+def missed_changes(
+    room_json: bytes, changes: Changes, snapshot: Snapshot, position: Position | None, number: int
+) -> list[tuple[int, bytes]]:
+    """What a reader is told who has all messages up to a position and all changes up to a number, before what is newer:
+    numbers and packets. The snapshot is the last that was taken. What a reader has of another epoch has other names."""
+    if not snapshot.changes or position is None or position.epoch != snapshot.epoch:
+        return []
+    return [
+        (at, changed_packet(room_json, snapshot, seq))
+        for at, seq in changes.after(number, position.seq)
+        if seq in snapshot.changes
+    ]

@@ -31,11 +31,12 @@ class Member(Generic[RoomT]):
     username  as it joined
     state     how it gets what happens
     position  the last one that it has got; kept only while it is lagging or rejoining, and None if it has got nothing
+    changes   the number of the last change of a message that it has been told; kept as `position` is
     answers   to its joins, which follow the history
     rights    what it may do here, as the bits of `access/rights.py`; rooms do not look at them
     """
 
-    __slots__ = ("answers", "position", "rights", "room", "session", "socket", "state", "username")
+    __slots__ = ("answers", "changes", "position", "rights", "room", "session", "socket", "state", "username")
 
     def __init__(self, room: RoomT, session: str, socket: Recipient, username: str, rights: int = 0) -> None:
         self.room = room
@@ -44,5 +45,6 @@ class Member(Generic[RoomT]):
         self.username = username
         self.state = MemberState.OUTSIDE
         self.position: Position | None = None
+        self.changes = 0
         self.answers: Sequence[JoinAnswer] = ()
         self.rights = rights

@@ -217,13 +217,12 @@ def apply(room: Room, answer: Answer, failovers: int) -> bool:
 def _align(room: Room, snapshot: Snapshot) -> None:
     """Brings the position and the live members to the snapshot, then over what the channel brought after it."""
     found = _missed_by_live(room, snapshot) if room.epoch else None
-    if found is not None and sum(len(entry) for _, entry in found.entries) > catching_up.PIECE_BYTES:
+    packets = _packets_of(room, found, snapshot)
+    if sum(map(len, packets)) > catching_up.PIECE_BYTES:
+        packets = []
         for member in room.members.values():
             room.pause(member)  # each is brought up in pieces
-        packets = []
-    else:
-        packets = _packets_of(room, found, snapshot)
-    packets += _changes_for_live(room, snapshot)
+    room.changes.take_snapshot(snapshot)
     if found is None or found.is_gap or snapshot.seq > room.seq:
         room.move_to(snapshot)
     if packets:
@@ -238,19 +237,14 @@ def _align(room: Room, snapshot: Snapshot) -> None:
 
 
 def _packets_of(room: Room, found: Missed | None, snapshot: Snapshot) -> list[bytes]:
-    """What live members get of what they missed."""
+    """What live members get of what they missed: changes of messages that they have, then messages."""
     if found is None or not room.members:
         return []
     packets = [gap_packet(room.name, found.trusted)] if found.is_gap else []
+    if room.epoch == snapshot.epoch:
+        unknown = room.changes.unknown(snapshot, room.seq)
+        packets += [changed_packet(room.name_json, snapshot, seq) for seq in unknown]
     return packets + history_packets(room.name_json, found.entries, snapshot)
-
-
-def _changes_for_live(room: Room, snapshot: Snapshot) -> list[bytes]:
-    """What live members have not been told of messages that they have; those behind them come changed."""
-    changes, is_same = room.changes, room.epoch == snapshot.epoch
-    unknown = changes.unknown(snapshot, room.seq) if is_same and room.members and snapshot.changes else ()
-    changes.of_snapshot(snapshot)
-    return [changed_packet(room.name_json, snapshot, seq) for seq in unknown]
 
 
 def _missed_by_live(room: Room, snapshot: Snapshot) -> Missed:
@@ -275,7 +269,7 @@ def _bring_up(room: Room, member: Member[Room], snapshot: Snapshot, made: dict[i
     if found.is_gap:
         member.answers = [answer.with_gap() for answer in member.answers]
     first = [gap_packet(room.name, found.trusted)] if found.is_gap else []
-    first += missed_changes(room.name_json, snapshot, position)
+    changes = missed_changes(room.name_json, room.changes, snapshot, position, member.changes)
     packets = numbered_packets(room.name_json, found.entries, snapshot, made)
     packets += room.reading.packets_after(Position(room.epoch, after))
-    catching_up.catch_up(room, member, position, first, packets)
+    catching_up.catch_up(room, member, position, first, packets, changes)

@@ -130,6 +130,7 @@ class Room:
         """A member reads slowly: it gets nothing live until it has been brought up again."""
         if member.state is MemberState.LIVE:
             member.state, member.position = MemberState.LAGGING, self.position
+            member.changes = self.changes.number
             self._targets = None
 
     def resume(self, member: Member[Room]) -> None:
@@ -139,7 +140,8 @@ class Room:
 
     def begin_rejoin(self, member: Member[Room]) -> None:
         """A member joins again: it gets nothing until `add`, or until that failed and `abandon_rejoin` is called."""
-        position = member.position if member.state is MemberState.LAGGING else self.position
+        self.pause(member)
+        position = member.position
         self._forget(member)
         member.state, member.position = MemberState.REJOINING, position
 

@@ -21,7 +21,7 @@ MARK = 1_000_000
 
 
 class Received(NamedTuple):
-    """One packet as its reader understands it: a stored message, a notice, a gap or another event."""
+    """One packet as its reader understands it: a stored message, a notice, a gap, a change or another event."""
 
     kind: str
     position: Position | None
@@ -125,6 +125,8 @@ def _understood(packet: bytes) -> Received:
         where = data.get("id")
         return Received(data["code"], Position.parse(where) if where else None, data["message"])
     where = data.get("id")
+    if name == "changed":
+        return Received("changed", Position.parse(where), data["message"])
     return Received(
         "stored" if where else "notice", Position.parse(where) if where else None, data["message"]
     )

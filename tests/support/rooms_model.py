@@ -14,13 +14,15 @@ from random import Random
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.protocol import Position, receive_json
 from gateway.rooms.catching_up import catch_up
+from gateway.rooms.changes import missed_changes
 from gateway.rooms.member import Member
-from gateway.rooms.payloads import channel_epoch
+from gateway.rooms.payloads import channel_epoch, told_head
 from gateway.rooms.position_check import since
 from gateway.rooms.replays import numbered_packets
 from gateway.rooms.resync import Answer
 from gateway.rooms.room import Room
-from gateway.state.history import Observed, Snapshot
+from gateway.state.history import NO_POSITION, Observed, Snapshot
+from gateway.state.more import Change
 from tests.support.hand_source import HandSource
 from tests.support.recorder import Received, Recorder, member_of
 
@@ -30,6 +32,15 @@ HISTORY = 8
 
 def entry(text: str) -> bytes:
     return b'{"message":"%b","username":"u","__createdtime__":1}' % text.encode()
+
+
+CHANGED = "!"
+"""What each change puts behind the text of a message."""
+
+
+def original(text: str) -> str:
+    """The text of a message as it was sent."""
+    return text.rstrip(CHANGED)
 
 
 @dataclass
@@ -52,6 +63,8 @@ class Server:
     texts: list[str] = field(default_factory=list)
     begun_ms: int = 0
     name: str = ""
+    sent_ms: dict[str, int] = field(default_factory=dict)
+    changed_ms: dict[str, list[int]] = field(default_factory=dict)
 
     def _check(self, observed: Observed) -> bool:
         """epoch.lua; returns whether an epoch began because something was lost."""
@@ -74,28 +87,69 @@ class Server:
         """publish.lua: numbers and stores a new message."""
         self._check(observed)
         text = f"m{len(self.truth.parents) + 1}"
-        self.truth.parents[text] = self.texts[-1] if self.texts else ""
+        self.truth.parents[text] = original(self.texts[-1]) if self.texts else ""
+        self.sent_ms[text] = self.truth.now_ms
         self.seq += 1
         self.texts = [*self.texts, text][-HISTORY:]
         return Position(self.epoch, self.seq), text
 
+    def change(self, random: Random) -> bytes | None:
+        """change.lua: changes one of the messages; returns the data of `changed`."""
+        if not self.epoch or not self.texts:
+            return None
+        place = random.randrange(len(self.texts))
+        seq = self.seq - len(self.texts) + 1 + place
+        self.texts = [*self.texts[:place], self.texts[place] + CHANGED, *self.texts[place + 1 :]]
+        self.changed_ms.setdefault(original(self.texts[place]), []).append(self.truth.now_ms)
+        about = (str(Position(self.epoch, seq)).encode(), self.texts[place].encode(), self.truth.now_ms)
+        return b'{"room":"tea","id":"%b","kind":"edited","message":"%b","by":"eve","at":%d}' % about
+
+    def changes(self) -> dict[int, Change]:
+        """Those of the messages that are shown, by seq."""
+        oldest = self.seq - len(self.texts) + 1
+        return {
+            oldest + place: Change("edited", "eve", self.changed_ms[original(text)][-1])
+            for place, text in enumerate(self.texts)
+            if text.endswith(CHANGED)
+        }
+
     def snapshot(self, observed: Observed, wanted: Position) -> Snapshot:
         """snapshot.lua."""
         has_begun = self._check(observed)
+        if changes := self.changes():
+            wanted = NO_POSITION
         from_seq = wanted.seq if wanted.epoch == self.epoch and wanted.seq <= self.seq else 0
         texts = self.texts[wanted.seq - self.seq - 1 :] if from_seq else self.texts
-        return Snapshot(self.epoch, self.seq, [entry(text) for text in texts], has_begun, from_seq)
+        return Snapshot(
+            self.epoch, self.seq, [entry(text) for text in texts], has_begun, from_seq, changes=changes
+        )
 
     def replica(self) -> Server:
         """Another server with the same data."""
         name = f"n{int(self.name[1:]) + 1}" if self.name else ""
-        return Server(self.truth, self.epoch, self.seq, list(self.texts), self.begun_ms, name)
+        changed_ms = {text: list(times) for text, times in self.changed_ms.items()}
+        return Server(
+            self.truth,
+            self.epoch,
+            self.seq,
+            list(self.texts),
+            self.begun_ms,
+            name,
+            dict(self.sent_ms),
+            changed_ms,
+        )
 
     def lose(self, count: int) -> None:
-        """Comes back without its last messages."""
+        """Comes back without its last messages, and without what was changed since the first of them."""
         count = min(count, len(self.texts), self.seq)
-        if count:
-            self.seq, self.texts = self.seq - count, self.texts[:-count]
+        if not count:
+            return
+        lost_from_ms = self.sent_ms[original(self.texts[-count])]
+        self.seq, self.texts = self.seq - count, self.texts[:-count]
+        for place, text in enumerate(self.texts):
+            times = self.changed_ms.get(original(text), [])
+            times[:] = [at_ms for at_ms in times if at_ms < lost_from_ms]
+            self.texts[place] = original(text) + CHANGED * len(times)
 
     def wipe(self) -> None:
         """Comes back empty."""
@@ -258,7 +312,9 @@ class Worker:
             packets = numbered_packets(ROOM_JSON, entries, snapshot, {})
             packets += self.room.reading.packets_after(snapshot.position)
             person.joins.append((len(person.recorder.packets), recovered is True))
-            catch_up(self.room, person.member, position if recovered else None, (), packets)
+            known = position if recovered else None
+            changes = missed_changes(ROOM_JSON, self.room.changes, snapshot, known, 0)
+            catch_up(self.room, person.member, known, (), packets, changes)
 
         self.room.with_snapshot(with_snapshot, position)
 
@@ -288,16 +344,23 @@ class Acknowledged:
 class World:
     """Workers on one store. Where it `splits`, another server takes over now and then, without the last messages
     perhaps, while the old one goes on for those who have not heard of it. Where it `has_bus`, as a Cluster, what one of
-    the two stores may be heard by those who listen to the other."""
+    the two stores may be heard by those who listen to the other. Where it `has_changes`, messages are changed."""
 
-    def __init__(self, seed: int, loses_data: bool, splits: bool = False, has_bus: bool = False) -> None:
+    def __init__(
+        self,
+        seed: int,
+        loses_data: bool,
+        splits: bool = False,
+        has_bus: bool = False,
+        has_changes: bool = False,
+    ) -> None:
         self.random = Random(seed)
         self.truth = Truth()
         self.store = Server(self.truth, name="n0" if has_bus else "")
         names = ("w1", "w2", "w3")[: 3 if splits else 2]
         self.workers = [Worker(self.store, self.random, name, self._tell_position) for name in names]
         self.acknowledged: list[Acknowledged] = []
-        self._loses_data, self._splits = loses_data, splits
+        self._loses_data, self._splits, self._has_changes = loses_data, splits, has_changes
 
     def step(self) -> None:
         """One thing happens."""
@@ -319,6 +382,7 @@ class World:
             self._split: 0.3 if self._splits else 0,
             lambda: worker.move_commands(self.store): 0.6,
             lambda: worker.move_channel(self.store): 0.6,
+            lambda: self._change(worker): 3 if self._has_changes else 0,
         }
         self.random.choices(list(actions), list(actions.values()))[0]()
 
@@ -345,6 +409,11 @@ class World:
     def _tell_position(self, worker: Worker) -> None:
         self._tell(worker.store, str(worker.room.position).encode())
 
+    def _change(self, worker: Worker) -> None:
+        """Somebody changes a message."""
+        if (data := worker.store.change(self.random)) is not None:
+            self._tell(worker.store, told_head("changed") + b" " + data)
+
     def _split(self) -> None:
         """Another server takes over; the old one goes on until everybody has left it."""
         if all(worker.store is self.store is worker.heard for worker in self.workers):
@@ -353,8 +422,9 @@ class World:
 
     def _drop_some(self, worker: Worker) -> None:
         """Messages get lost on the channel; the next one shows it."""
-        if len(worker.channel) > 1:
-            del worker.channel[self.random.randrange(len(worker.channel) - 1)]
+        shown = [at for at, one in enumerate(worker.channel[:-1]) if not one.startswith(b"!")]
+        if shown:
+            del worker.channel[shown[self.random.randrange(len(shown))]]
 
     def _lose_data(self) -> None:
         """The server restarts with older data, or with none: every connection to it breaks. A snapshot that it had

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from kosoku import FailureError, run_fuzzingclient
@@ -52,8 +53,16 @@ async def test_short_messages_are_compressed_by_rfc_7692(compressed_echo: EchoSe
 
 @pytest.mark.long
 @pytest.mark.timeout(LONG_LIMIT_S + 60)
-async def test_all_sizes_are_compressed_by_rfc_7692(compressed_echo: EchoServer) -> None:
-    assert await judge(compressed_echo, ["12.*", "13.*"], LONG_LIMIT_S) == 216
+async def test_all_sizes_are_compressed_by_rfc_7692() -> None:
+    """A thousand messages of up to 128 KiB in a case. Connections that keep a worker so busy share a tenth of it
+    (`transport/turns.py`): so there is a worker for each kind of data, and one for each way of agreeing."""
+    kinds = [f"12.{data}.*" for data in range(1, 6)] + [f"13.{agreed}.*" for agreed in range(1, 8)]
+    with ExitStack() as servers:
+        each = [servers.enter_context(echo_server("engine.io", "--compression")) for _ in kinds]
+        counts = await asyncio.gather(
+            *(judge(server, [kind], LONG_LIMIT_S) for server, kind in zip(each, kinds, strict=True))
+        )
+    assert sum(counts) == 216
 
 
 @pytest.mark.long
