@@ -70,7 +70,8 @@ def meta(room: str) -> bytes:
 
 def more(room: str) -> bytes:
     """Hash: seq → JSON object of what is known of that entry beside its three fields: `user`, `meta`, `changed`. The
-    scripts name it after `meta`, whose field `more` says whether there is one."""
+    scripts name it after `meta`, whose field `more` says whether there is one, and the highest seq that was changed.
+    Other fields are none of an entry's."""
     return _beside(room, b"more")
 
 

@@ -19,13 +19,13 @@ local content = ARGV[18] -- with an idempotency key: the digest of what is sent
 local more = ARGV[19] or '' -- what is said of the message beside its three fields: members of a JSON object
 
 if idempotency_key then
-  local mine = redis.call('GET', idempotency_key) -- "<position> <content>"
-  local older = not mine and KEYS[4] and redis.call('GET', KEYS[4]) -- a position alone
+  local mine = call('GET', idempotency_key) -- "<position> <content>"
+  local older = not mine and KEYS[4] and call('GET', KEYS[4]) -- a position alone
   if mine and string.sub(mine, -#content) ~= content then return '!' end
   if mine or older then
     -- A write that changes nothing: WAIT behind it waits until replicas have all that was written before, the message
     -- among it, by whichever connection that came.
-    redis.call('SET', mine and idempotency_key or KEYS[4], mine or older, 'KEEPTTL')
+    call('SET', mine and idempotency_key or KEYS[4], mine or older, 'KEEPTTL')
     return '=' .. string.match(mine or older, '^%S+')
   end
 end
@@ -34,11 +34,11 @@ local epoch, seq, begun_ms, _, last_ms, has_more = room_position(
 local number = string.format('%d', seq + 1)
 local position = epoch .. ':' .. number
 -- The time is Redis' own, and never before that of the message before: clocks of hosts differ, and are set.
-local clock = redis.call('TIME')
+local clock = call('TIME')
 local time_ms = clock[1] * 1000 + (clock[2] - clock[2] % 1000) / 1000
 local must_expire = not last_ms or begun_ms
 if not last_ms then
-  local newest = redis.call('LINDEX', history_key, -1) -- the old service, or an older gateway, wrote it
+  local newest = call('LINDEX', history_key, -1) -- the old service, or an older gateway, wrote it
   last_ms = newest and tonumber(string.match(newest, '"__createdtime__": ?(%d+)}%s*$')) or 0
   if last_ms > time_ms + 86400000 then last_ms = 0 end -- over a day ahead: that was no clock
 end
@@ -48,45 +48,54 @@ if time_ms < last_ms then time_ms = last_ms end
 local step_ms = 10 * math.min(history_ttl_s, meta_ttl_s)
 must_expire = must_expire or time_ms - time_ms % step_ms > last_ms
 local time = string.format('%d', time_ms)
-local length = redis.call('RPUSH', history_key, entry_head .. time .. '}') -- before the number moves: it may be refused
-redis.call('HSET', meta_key, 'seq', number, 'last', time)
-if begun_ms then redis.call('HSET', meta_key, 'epoch', epoch, 'begun', string.format('%d', begun_ms)) end
+local length = call('RPUSH', history_key, entry_head .. time .. '}') -- before the number moves: it may be refused
+call('HSET', meta_key, 'seq', number, 'last', time)
+if begun_ms then call('HSET', meta_key, 'epoch', epoch, 'begun', string.format('%d', begun_ms)) end
 if length == entries_max + 1 then
-  redis.call('LPOP', history_key) -- cheaper than LTRIM, which looks from both ends
+  call('LPOP', history_key) -- cheaper than LTRIM, which looks from both ends
 elseif length > entries_max then
-  redis.call('LTRIM', history_key, length - entries_max, -1)
+  call('LTRIM', history_key, length - entries_max, -1)
 end
 if must_expire or length == 1 then
-  redis.call('EXPIRE', meta_key, meta_ttl_s)
-  redis.call('EXPIRE', history_key, history_ttl_s)
+  call('EXPIRE', meta_key, meta_ttl_s)
+  call('EXPIRE', history_key, history_ttl_s)
 end
 if more ~= '' or has_more then
   local more_key = string.sub(meta_key, 1, -5) .. 'more' -- hash: seq -> JSON object
   if more ~= '' then
     if not has_more then
-      redis.call('DEL', more_key) -- of a position before this one
-      redis.call('HSET', meta_key, 'more', '0') -- the highest seq that was changed afterwards
+      call('DEL', more_key) -- of a position before this one
+      -- A long value makes a hash table of it, in which a field is found at once: 0.9 of 2.6 µs.
+      call('HSET', more_key, 'layout', string.rep(' ', 65))
+      call('HSET', meta_key, 'more', '0') -- the highest seq that was changed afterwards
     end
-    redis.call('HSET', more_key, number, '{' .. more .. '}')
+    call('HSET', more_key, number, '{' .. more .. '}')
     more = ',' .. more
-    local count = redis.call('HLEN', more_key)
-    must_expire = must_expire or count == 1
-    if count > entries_max + 1 then -- a gateway that does not know of them has trimmed, or fewer are kept than before
-      local page = redis.call('HSCAN', more_key, '0', 'COUNT', 2 * entries_max + 10)[2]
+  end
+  if must_expire or length == 1 or not has_more then call('EXPIRE', more_key, history_ttl_s) end
+  if seq % 16 == 0 then -- forgets what was known of the 16 entries that were trimmed since the last time
+    local trimmed, fields = seq + 1 - entries_max, {}
+    for each = trimmed - 15, trimmed do fields[#fields + 1] = string.format('%d', each) end
+    call('HDEL', more_key, unpack(fields))
+    local count = call('HLEN', more_key)
+    if count <= 1 then
+      call('DEL', more_key)
+      call('HDEL', meta_key, 'more')
+    end
+    if count > entries_max + 17 then -- a gateway that does not know of it has trimmed, or fewer are kept than before
+      local page = call('HSCAN', more_key, '0', 'COUNT', 2 * entries_max + 50)[2]
       for at = 1, #page, 2 do
-        if tonumber(page[at]) <= seq - entries_max then redis.call('HDEL', more_key, page[at]) end
+        if (tonumber(page[at]) or seq) <= trimmed then call('HDEL', more_key, page[at]) end
       end
     end
   end
-  redis.call('HDEL', more_key, string.format('%d', seq + 1 - entries_max))
-  if must_expire or length == 1 then redis.call('EXPIRE', more_key, history_ttl_s) end
 end
-if idempotency_key then redis.call('SET', idempotency_key, position .. ' ' .. content, 'EX', idempotency_ttl_s) end
+if idempotency_key then call('SET', idempotency_key, position .. ' ' .. content, 'EX', idempotency_ttl_s) end
 local told = position
 if has_origin ~= '' then
   local node = redis.pcall('CLUSTER', 'MYID') -- a user who may not ask tells nothing
   if type(node) == 'string' then told = epoch .. '@' .. string.sub(node, 1, 8) .. ':' .. number end
 end
-redis.call(publish_command, channel, before_position .. told .. before_data
+call(publish_command, channel, before_position .. told .. before_data
   .. entry_head .. time .. ',"room":' .. room_json .. ',"id":"' .. position .. '"' .. more .. '}' .. after_data)
 return position .. ' ' .. time

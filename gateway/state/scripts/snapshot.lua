@@ -17,20 +17,20 @@ local number = string.format('%d', seq)
 if epoch ~= wanted_epoch or wanted_seq > seq then wanted_seq = 0 end -- they say nothing of this history
 local more = {}
 if has_more then
-  more = redis.call('HGETALL', string.sub(meta_key, 1, -5) .. 'more')
+  more = call('HGETALL', string.sub(meta_key, 1, -5) .. 'more')
   -- Who missed that an entry was changed is told with any reading: then all are read.
-  if tonumber(has_more) > seq - redis.call('LLEN', history_key) then wanted_seq = 0 end
+  if tonumber(has_more) > seq - call('LLEN', history_key) then wanted_seq = 0 end
 end
 local first = wanted_seq > 0 and wanted_seq - seq - 1 or 0
 if shown_max and (first == 0 or first < -shown_max) then first = -shown_max end
 local last = -1
 if shown_max == 0 then first, last = 1, 0 end -- none, and yet an error if it is no list
-local entries = redis.call('LRANGE', history_key, first, last) -- before all writes: it may be a key of another type
+local entries = call('LRANGE', history_key, first, last) -- before all writes: it may be a key of another type
 if begun_ms then
-  redis.call('HSET', meta_key, 'epoch', epoch, 'seq', number, 'begun', string.format('%d', begun_ms))
+  call('HSET', meta_key, 'epoch', epoch, 'seq', number, 'begun', string.format('%d', begun_ms))
 end
 local ttl_s = seq > 0 and meta_ttl_s or empty_ttl_s
-redis.call('EXPIRE', meta_key, ttl_s) -- always: a demoted primary, whose history is an old one, refuses the write
+call('EXPIRE', meta_key, ttl_s) -- always: a demoted primary, whose history is an old one, refuses the write
 local is_new = begun_ms and not has_lost and seq == 0 and epoch ~= seen_epoch
 local last = last_ms and string.format('%d', last_ms) or ''
 return { epoch, number, entries, has_lost and 1 or 0, wanted_seq, is_new and 1 or 0, more, last }
