@@ -18,8 +18,8 @@ Floors; a module imports from lower floors and its own, no circle; import-linter
     state/        what Redis holds: history, presence, workers, the Lua scripts
     redis/        bytes to and from Redis: one server, Sentinel, Cluster
     websocket/    RFC 6455 and 7692 as functions of bytes
-    settings, option_types, identity_options, protocol, names, keys, metrics, errors, background, pauses, timers,
-    admission, interfaces
+    settings, option_types, identity_options, api_key_options, protocol, names, keys, metrics, errors, background,
+    pauses, timers, admission, interfaces
 
 Redis orders: a message has a position because the script gave it one, and everybody, the sender's worker too, delivers
 what comes back. Workers hold no truth: kill any of them. `docs/architecture.md` follows one message and one failover;

@@ -218,8 +218,9 @@ class AccessOptions:
     """Who may do what, how many are let in, and how many rooms each may make."""
 
     config_file: str | None = option("GATEWAY_CONFIG", None, text_of("a path"),
-        "A TOML file with rules of rooms: who may join and send where, what is kept ([rooms.md](rooms.md)). It is read "
-        "at the start and at HUP. Set it when rooms differ; without it all are open to whoever is let in.")
+        "A TOML file with rules of rooms: who may join and send where, what is kept ([rooms.md](rooms.md)); and with "
+        "keys of backends ([server-api.md](server-api.md)). It is read at the start and at HUP. Set it when rooms "
+        "differ; without it all are open to whoever is let in.")
     join_hook: str | None = option("GATEWAY_JOIN_HOOK", None, web_url(),
         "What is asked about rooms whose rule says `hook`: by a POST, at each join ([rooms.md](rooms.md)). Set it when "
         "the application must decide and cannot write it into tokens.")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from gateway.api_key_options import ApiKeyOptions
 from gateway.identity_options import IdentityOptions
 from gateway.limit_options import LimitOptions
 from gateway.option_groups import (
@@ -42,6 +43,7 @@ class Settings:
     engine: EngineOptions = field(default_factory=EngineOptions)
     identity: IdentityOptions = field(default_factory=IdentityOptions)
     access: AccessOptions = field(default_factory=AccessOptions)
+    api_keys: ApiKeyOptions = field(default_factory=ApiKeyOptions)
     rates: LimitOptions = field(default_factory=LimitOptions)
     log: LogOptions = field(default_factory=LogOptions)
 

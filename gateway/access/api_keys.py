@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -31,11 +30,6 @@ PREFIX = "gwk_"
 """What every key begins with, so that those who search code for secrets find it."""
 KEY_BYTES = 32
 """Random bytes of a key: nobody finds it by trying, so its hash needs neither salt nor many rounds."""
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_HASH = re.compile(r"[0-9A-Fa-f]{64}")
-NAME_ALLOWED = "a name has 1 to 64 of A-Z a-z 0-9 . _ -, and begins with a letter or digit"
-HASH_ALLOWED = "a hash is the SHA-256 of the key, 64 hexadecimal digits: `gateway key new` prints it"
 
 
 class KeysRefused(ValueError):
@@ -121,18 +115,3 @@ def new_key() -> str:
 def digest_of(presented: str) -> bytes:
     """The SHA-256 of a key, or of any text that was presented as one."""
     return hashlib.sha256(presented.encode("utf-8", "surrogatepass")).digest()
-
-
-def read_name(text: str) -> str:
-    """The name of a key: it stands in logs, and in the names of things in Redis. Raises KeysRefused."""
-    if not _NAME.fullmatch(text):
-        raise KeysRefused(NAME_ALLOWED)
-    return text
-
-
-def read_hash(text: str) -> bytes:
-    """The hash of a key from its hexadecimal digits. Raises KeysRefused, which does not repeat the text: it may be the
-    key itself, by mistake."""
-    if not _HASH.fullmatch(text):
-        raise KeysRefused(HASH_ALLOWED)
-    return bytes.fromhex(text)

@@ -1,7 +1,8 @@
 """The configuration file (`GATEWAY_CONFIG`): lists of things, which environment variables cannot say well.
 
-Owns what may stand in it, and the sentences for what may not: file, line, and what was probably meant. Single values
-stay environment variables, and a secret never stands here. Reads and decides nothing else.
+Owns the file as a whole: its text, which tables it may have, and the sentences for what may not stand there: file,
+line, and what was probably meant. What one kind of table says is in a module of its own (`room_table.py`,
+`key_table.py`), made of `config_values.py`. Single values stay environment variables, and a secret never stands here.
 """
 
 from __future__ import annotations
@@ -9,83 +10,108 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
-from gateway.access.patterns import PatternError, parse
-from gateway.access.room_rules import COUNT, HOOK, JOIN_WORDS, LIST, OFF, SEND_WORDS, RoomRule, RoomRules
+from gateway.access.config_values import Value, shown
 from gateway.access.toml_lines import Document, line_of, plain_tables, table_lines
 from gateway.option_types import SettingsError
 
 BYTES_MAX = 16 * 1024 * 1024
 """Largest file: some 300,000 rules. A larger one is none of ours."""
 
-SHOWN_MAX = 60
-"""So many characters of a value that is not allowed are shown."""
-
-TABLES = ("room",)
-"""The lists that may stand in the file."""
+TABLES = {"room": "rule", "key": "key"}
+"""The lists that may stand in the file, and what one of each is. Each has a module that reads it."""
 
 
-_OTHER_WORDS = {
-    "anybody": "anyone", "everybody": "anyone", "everyone": "anyone", "all": "anyone", "public": "anyone",
-    "none": "nobody", "noone": "nobody", "no one": "nobody", "user": "users", "token": "granted", "grant": "granted",
-    "member": "members", "names": "list",
-}  # fmt: skip
-"""What people write for a word; some are nearer to another one in letters."""
+class TableKind(NamedTuple):
+    """One kind of table: its name in brackets, what each of its keys may be, and the keys that it cannot do without,
+    each with the end of the sentence that says so."""
+
+    name: str
+    values: Mapping[str, Value]
+    needed: Mapping[str, str]
 
 
-class _Key(NamedTuple):
-    """One key of a rule: whether a value is allowed, and what is."""
-
-    is_allowed: Callable[[Any], bool]
-    allowed: str
+Tables = tuple[list[Document], list[int]]
+"""The tables of one kind, and the lines on which they begin."""
 
 
-def _word(*words: str) -> _Key:
-    return _Key(lambda value: isinstance(value, str) and value in words, "one of " + ", ".join(words))
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One table of the file, its keys checked one by one."""
+
+    file: ConfigFile
+    kind: TableKind
+    place: int
+    """How many of its kind stand before it."""
+    values: Document
+    line: int
+    """Where it begins."""
+
+    @property
+    def where(self) -> str:
+        """The file and the line on which it begins, for a sentence that also names another place."""
+        return f"{self.file.path}, line {self.line}"
+
+    def refuse(self, sentence: str, key: str | None = None) -> NoReturn:
+        """Raises SettingsError with the line of a key, or of the table's beginning. The line is looked for only now."""
+        refuse(self.file.path, self.line if key is None else self.file.line_of_key(self, key), sentence)
 
 
-def _whole(low: int, high: int) -> _Key:
-    return _Key(
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high,
-        f"a whole number from {low} to {high:,}",
-    )
+class ConfigFile:
+    """The file, read as TOML; its tables are checked when they are asked for."""
+
+    def __init__(self, path: str, text: str) -> None:
+        """Raises SettingsError for a text that is no TOML, has an unknown table, or none at all."""
+        self.path = path
+        self._text = text
+        self._read = plain_tables(text, TABLES) or _tables(path, text)
+        if not any(tables for tables, _ in self._read.values()):
+            refuse(path, 1, "there is no [[room]] and no other table: the file says nothing")
+
+    def entries(self, kind: TableKind) -> list[Entry]:
+        """The tables of one kind, in their order. Raises SettingsError for a key or a value that cannot be meant."""
+        tables, lines = self._read.get(kind.name, ([], []))
+        return [
+            self._checked(Entry(self, kind, place, table, lines[place])) for place, table in enumerate(tables)
+        ]
+
+    def _checked(self, entry: Entry) -> Entry:
+        kind = entry.kind
+        for name, given in entry.values.items():
+            value = kind.values.get(name)
+            if value is None:
+                meant = _meant(name, kind.values, "{!r}")
+                entry.refuse(f"{name!r} is no key of [[{kind.name}]]{meant}", name)
+            if not value.is_allowed(given):
+                entry.refuse(value.sentence(name, given), name)
+        for name, why in kind.needed.items():
+            if name not in entry.values:
+                entry.refuse(f"this [[{kind.name}]] has no {name}: {why}")
+        return entry
+
+    def line_of_key(self, entry: Entry, key: str) -> int:
+        """The line of a key of one of the tables: looked for between its header and the next one of its kind."""
+        lines, name = self._read[entry.kind.name][1], entry.kind.name
+        begin = entry.line
+        end = lines[entry.place + 1] - 1 if entry.place + 1 < len(lines) else self._text.count("\n") + 1
+        block = "\n".join(self._text.split("\n")[begin - 1 : end])
+
+        def has(part: Document) -> bool:
+            return key in part.get(name, [{}])[0]
+
+        try:
+            return begin - 1 + line_of(block, has) if has(tomllib.loads(block)) else begin
+        except (tomllib.TOMLDecodeError, IndexError, TypeError):  # no headers: room = [{…}, {…}]
+            return begin
 
 
-def _number(low: float, high: float) -> _Key:
-    return _Key(
-        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high,
-        f"a number from {low:g} to {high:,g}",
-    )
-
-
-def _text(most: int) -> _Key:
-    return _Key(lambda value: isinstance(value, str) and len(value) <= most, f"a text of up to {most}")
-
-
-_SWITCH = _Key(lambda value: isinstance(value, bool), "true or false")
-
-_KEYS: dict[str, _Key] = {
-    "match": _Key(lambda value: isinstance(value, str), "a pattern such as interview:*"),
-    "join": _word(*JOIN_WORDS),
-    "send": _word(*SEND_WORDS),
-    "members": _word(LIST, COUNT, OFF),
-    "notices": _SWITCH,
-    "history": _whole(0, 100),
-    "history_days": _number(1 / 24, 3650),
-    "slow_s": _number(0, 86_400),
-    "members_max": _whole(0, 1_000_000),
-    "signals": _SWITCH,
-    "moderation": _text(64),
-}
-"""What a rule may say, in the order of the documentation."""
-
-
-def read_rules(path: Path, text_from: Path | None = None) -> RoomRules:
-    """The rules of a file; `text_from` has a copy that was good. Raises SettingsError with file and line."""
-    return rules_of(str(path), read_text(text_from or path, str(path)))
+def read_file(path: Path, text_from: Path | None = None) -> ConfigFile:
+    """A file; `text_from` has a copy that was good. Raises SettingsError with file and line."""
+    return ConfigFile(str(path), read_text(text_from or path, str(path)))
 
 
 def read_text(path: Path, shown_as: str = "") -> str:
@@ -103,29 +129,34 @@ def read_text(path: Path, shown_as: str = "") -> str:
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        _refuse(name, data[: error.start].count(b"\n") + 1, "this is not UTF-8")
+        refuse(name, data[: error.start].count(b"\n") + 1, "this is not UTF-8")
 
 
-def rules_of(path: str, text: str) -> RoomRules:
-    """The rules of a file's text. Raises SettingsError."""
-    tables, lines = plain_tables(text, "room") or _tables(path, text)
-    if not tables:
-        _refuse(path, 1, "there is no [[room]], so nobody could join any room")
-    return RoomRules([_rule(path, text, table, lines, place) for place, table in enumerate(tables)], path)
+def refuse(path: str, line: int, sentence: str) -> NoReturn:
+    """Raises SettingsError with file and line."""
+    raise SettingsError(f"{path}, line {line}: {sentence}")
 
 
-def _tables(path: str, text: str) -> tuple[list[Document], list[int]]:
-    """The tables of the rules, and the lines on which they begin."""
+def _tables(path: str, text: str) -> dict[str, Tables]:
+    """The tables by their kind, and the lines on which they begin, as the library's parser reads them."""
     read = _parsed(path, text)
     for name in read:
         if name not in TABLES:
             line = line_of(text, lambda part, name=name: name in part)  # type: ignore[misc]
-            _refuse(path, line, f"{_shown_table(read, name)} is not known{_meant(name, TABLES, '[[{}]]')}")
-    tables = read.get("room", [])
+            refuse(path, line, f"{_shown_table(read, name)} is not known{_meant(name, TABLES, '[[{}]]')}")
+    return {
+        name: (_list_of(path, text, read, name), table_lines(text, name, len(read[name]))) for name in read
+    }
+
+
+def _list_of(path: str, text: str, read: Document, name: str) -> list[Document]:
+    tables = read[name]
     if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
-        line = line_of(text, lambda part: "room" in part)
-        _refuse(path, line, "write [[room]], with two pairs of brackets: there is one for each rule")
-    return tables, table_lines(text, "room", len(tables))
+        line = line_of(text, lambda part: name in part)
+        refuse(
+            path, line, f"write [[{name}]], with two pairs of brackets: there is one for each {TABLES[name]}"
+        )
+    return tables
 
 
 def _parsed(path: str, text: str) -> Document:
@@ -135,57 +166,18 @@ def _parsed(path: str, text: str) -> Document:
         sentence, _, place = str(error).rpartition(" (at ")
         found = re.match(r"line (\d+)", place)
         line = int(found[1]) if found else text.count("\n") + 1
-        _refuse(path, line, f"this is no TOML: {sentence or error}")
+        refuse(path, line, f"this is no TOML: {sentence or error}")
     except RecursionError:
-        _refuse(path, 1, "brackets are nested too deeply")
-
-
-def _rule(path: str, text: str, table: Document, lines: Sequence[int], place: int) -> RoomRule:
-    """One rule, checked. The line of what is wrong with it is looked for only if something is."""
-    for name, value in table.items():
-        key = _KEYS.get(name)
-        if key is None:
-            sentence = f"{name!r} is no key of [[room]]{_meant(name, _KEYS, '{!r}')}"
-            _refuse(path, _line_of_key(text, lines, place, name), sentence)
-        if not key.is_allowed(value):
-            sentence = f"{name} = {_shown(value)} is not allowed: {key.allowed}{_nearest_word(name, value)}"
-            _refuse(path, _line_of_key(text, lines, place, name), sentence)
-    if "match" not in table:
-        _refuse(path, lines[place], "this [[room]] has no match: say for which rooms it is")
-    try:
-        parse(table["match"])
-    except PatternError as error:
-        sentence = f"match = {_shown(table['match'])} is not allowed: {error}"
-        _refuse(path, _line_of_key(text, lines, place, "match"), sentence)
-    rule = RoomRule(**table, line=lines[place])
-    if table.get("notices") and rule.members != LIST:
-        sentence = f"notices = true needs members = {LIST!r}: a notice names who came"
-        _refuse(path, _line_of_key(text, lines, place, "notices"), sentence)
-    return rule
-
-
-def _line_of_key(text: str, lines: Sequence[int], place: int, name: str) -> int:
-    """The line of a key of one of the rules: looked for between its header and the next one."""
-    begin = lines[place]
-    end = lines[place + 1] - 1 if place + 1 < len(lines) else text.count("\n") + 1
-    block = "\n".join(text.split("\n")[begin - 1 : end])
-
-    def has(part: Document) -> bool:
-        return name in part.get("room", [{}])[0]
-
-    try:
-        return begin - 1 + line_of(block, has) if has(tomllib.loads(block)) else begin
-    except (tomllib.TOMLDecodeError, IndexError):  # rules without headers: room = [{…}, {…}]
-        return begin
+        refuse(path, 1, "brackets are nested too deeply")
 
 
 def _shown_table(read: Document, name: str) -> str:
     """A name of the top, as it stands there."""
     value = read[name]
-    shown = name if re.fullmatch(r"[A-Za-z0-9_-]{1,60}", name) else _shown(name)
+    told = name if re.fullmatch(r"[A-Za-z0-9_-]{1,60}", name) else shown(name)
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return f"[[{shown}]]"
-    return f"[{shown}]" if isinstance(value, dict) else f"{shown!r}"
+        return f"[[{told}]]"
+    return f"[{told}]" if isinstance(value, dict) else f"{told!r}"
 
 
 def _meant(name: str, known: Iterable[str], form: str) -> str:
@@ -194,30 +186,4 @@ def _meant(name: str, known: Iterable[str], form: str) -> str:
     near = difflib.get_close_matches(name.lower(), names, 1, 0.6)
     if near:
         return f"; did you mean {form.format(near[0])}?"
-    listed = ", ".join(form.format(each) for each in names)
-    return f"; {listed} is all that can stand here" if len(names) == 1 else f"; known are {listed}"
-
-
-def _nearest_word(name: str, value: object) -> str:
-    words = {"join": JOIN_WORDS, "send": SEND_WORDS, "members": (LIST, COUNT, OFF)}.get(name)
-    if words is None or not isinstance(value, str):
-        return ""
-    near = difflib.get_close_matches(value.lower(), words, 1, 0.6)
-    meant = _OTHER_WORDS.get(value.lower()) or (near[0] if near else None)
-    return f"; did you mean {meant!r}?" if meant in words else ""
-
-
-def _shown(value: object) -> str:
-    text = repr(value) if not isinstance(value, bool) else str(value).lower()
-    return text if len(text) <= SHOWN_MAX else text[:SHOWN_MAX] + "…"
-
-
-def _refuse(path: str, line: int, sentence: str) -> NoReturn:
-    raise SettingsError(f"{path}, line {line}: {sentence}")
-
-
-def refuse_hook(rules: RoomRules) -> None:
-    """Raises SettingsError for the first rule that asks a hook, where no URL is given."""
-    for rule in rules.rules:
-        if rule.asks_hook:
-            _refuse(rules.path, rule.line, f"{HOOK!r} needs GATEWAY_JOIN_HOOK, the URL that is asked")
+    return f"; known are {', '.join(form.format(each) for each in names)}"

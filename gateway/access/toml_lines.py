@@ -11,40 +11,52 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 Document = dict[str, Any]
 
+_STRING = r'"[^"\\\x00-\x08\x0a-\x1f\x7f]*"'
 _PLAIN = re.compile(
-    r"""[ \t]* (?: (\[\[ [A-Za-z_]+ \]\]) | ([A-Za-z_]+) [ \t]*=[ \t]*
-    (?: "( [^"\\\x00-\x08\x0a-\x1f\x7f]* )" | (true|false) | (0|[1-9][0-9]{0,8}) ) )?
+    rf"""[ \t]* (?: \[\[ ([A-Za-z_]+) \]\] | ([A-Za-z0-9_]+) [ \t]*=[ \t]*
+    (?: ({_STRING}) | (true|false) | (0|[1-9][0-9]{{0,8}})
+      | (\[ [ \t]* (?:{_STRING} [ \t]* (?:,[ \t]* {_STRING} [ \t]*)* (?:,[ \t]*)? )? \]) ) )?
     [ \t]* (?: \# [^\x00-\x08\x0a-\x1f\x7f]* )?""",
     re.VERBOSE,
 )
-"""A line of a plain text: a header, or a key with a text without escapes, true, false or a whole number; a comment."""
+"""A line of a plain text: a header, or a key with a text without escapes, true, false, a whole number or a list of such
+texts on one line; a comment."""
 
 
-def plain_tables(text: str, name: str) -> tuple[list[Document], list[int]] | None:
-    """The tables `[[name]]` of a plain text and the lines of their headers; None for any other text, whatever it is."""
-    header = f"[[{name}]]"
-    tables: list[Document] = []
-    lines: list[int] = []
+def plain_tables(text: str, names: Collection[str]) -> dict[str, tuple[list[Document], list[int]]] | None:
+    """By name the tables of a plain text that has no others, and the lines of their headers; None for any other text,
+    whatever it is."""
+    read: dict[str, tuple[list[Document], list[int]]] = {name: ([], []) for name in names}
+    table: Document | None = None
     for number, line in enumerate(text.split("\n"), 1):
         if not line:
             continue
         found = _PLAIN.fullmatch(line)
         if found is None:
             return None
-        begun, key, string, word, digits = found.groups()
-        if begun == header:
-            tables.append({})
-            lines.append(number)
-        elif begun or (key and (not tables or key in tables[-1])):
-            return None
+        begun, key, string, word, digits, listed = found.groups()
+        if begun:
+            if begun not in read:
+                return None
+            table = {}
+            read[begun][0].append(table)
+            read[begun][1].append(number)
         elif key:
-            tables[-1][key] = string if string is not None else int(digits) if digits else word == "true"
-    return tables, lines
+            if table is None or key in table:
+                return None
+            table[key] = string[1:-1] if string else _plain_value(word, digits, listed)
+    return read
+
+
+def _plain_value(word: str | None, digits: str | None, listed: str | None) -> Any:
+    if listed is not None:
+        return listed.split('"')[1::2]
+    return int(digits) if digits else word == "true"
 
 
 def line_of(text: str, has: Callable[[Document], bool]) -> int:

@@ -51,7 +51,7 @@ from gateway.server.identification import Identification, identification_of
 from gateway.server.newcomers import Newcomers, admission_of
 from gateway.server.preflight import warnings_of
 from gateway.server.readiness import Readiness
-from gateway.server.rules import permissions_for, workers_rules
+from gateway.server.rules import permissions_for, workers_configured
 from gateway.settings import Settings
 from gateway.socketio.client_manager import ClientManager
 from gateway.socketio.server import SocketServer
@@ -97,7 +97,8 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.rules = workers_rules(settings)
+        self.configured = workers_configured(settings)
+        self.rules = self.configured.rules
         keys.use_prefix(settings.redis.prefix, settings.redis.is_prefix_historys_too)
         self.worker = settings.server.name + secrets.token_hex(4)  # its id: the sessions' ids begin with it
         self.health = Health(self.worker)

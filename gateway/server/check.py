@@ -28,6 +28,7 @@ from gateway.redis.address import is_cluster
 from gateway.redis.sentinel import SentinelFinder
 from gateway.rooms.routes import route_for
 from gateway.server import greeting, logs
+from gateway.server.api_key_lines import key_lines
 from gateway.server.check_connections import WAIT_S, Server, Store, open_store
 from gateway.server.connections import Connections, connections, login_of
 from gateway.server.embedded_folder import running_url, state_folder
@@ -36,7 +37,7 @@ from gateway.server.findings import Facts, Wrong, describe, facts_of, parse_info
 from gateway.server.health import Health
 from gateway.server.identity_findings import identity_lines
 from gateway.server.readiness import look_at_writes
-from gateway.server.rules import rules_for
+from gateway.server.rules import configured
 from gateway.settings import Settings
 from gateway.state.write_check import WriteCheck, room
 
@@ -54,7 +55,7 @@ def check(settings: Settings) -> int:
     logs.configure(replace(settings.log, level="error"))  # what is wrong is said by the sentence
     keys.use_prefix(settings.redis.prefix, settings.redis.is_prefix_historys_too)
     try:
-        rules = rules_for(settings)
+        found = configured(settings)
     except SettingsError as error:
         click.echo(f"Error: {error}", err=True)
         return 1
@@ -71,7 +72,11 @@ def check(settings: Settings) -> int:
     try:
         asyncio.run(_print_all(url, settings))
         do_tokens_count = settings.identity.auth != "off"
-        for heading, text in (*identity, *rule_lines(rules, do_tokens_count)):
+        for heading, text in (
+            *identity,
+            *rule_lines(found.rules, do_tokens_count),
+            *key_lines(found.api_keys),
+        ):
             click.echo(_line(heading, text))
     except Wrong as wrong:
         click.echo(f"Error: {wrong}", err=True)

@@ -1,5 +1,6 @@
 """The command `gateway`: `serve` runs it, `check` tells what it sees of Redis and of workers, `explain` who may do what
-in a room, `token` makes and reads tokens, `revoke`, `ban`, `unban` and `bans` say who is refused, `docs` prints tables.
+in a room, `token` makes and reads tokens, `key` makes keys of backends, `revoke`, `ban`, `unban` and `bans` say who is
+refused, `docs` prints tables.
 
 Owns the words on the command line and turns them into options. Promises:
 - a bad value ends with one sentence and exit status 2, without a traceback;
@@ -39,11 +40,11 @@ class BadOption(click.ClickException):
 
 
 class ServeByDefault(click.Group):
-    """A group that takes options without a command's name as `serve`'s, and imports `token` when it is asked for."""
+    """A group that takes options without a command's name as `serve`'s, and imports `token` and `key` when asked."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All of them."""
-        return sorted([*super().list_commands(ctx), "token"])
+        return sorted([*super().list_commands(ctx), "token", "key"])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name."""
@@ -51,6 +52,10 @@ class ServeByDefault(click.Group):
             from gateway.server.cli_token import token
 
             return token
+        if cmd_name == "key":
+            from gateway.server.cli_key import key
+
+            return key
         return super().get_command(ctx, cmd_name)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -73,6 +78,7 @@ def main() -> None:
     gateway check                                 is that Redis fit? do workers live?
     gateway token new --sub ada --name Ada        a token, to try who may do what
     gateway explain ROOM                          who may do what there, and why?
+    gateway key new --name backend                a key for the server API
 
     All other options are environment variables: docs/options.md has them.
     """

@@ -20,7 +20,7 @@ from gateway.access.room_rules import GRANTED, IN_THE_ROOM, LIST, USERS, RoomRul
 from gateway.names import normal_form
 from gateway.option_types import SettingsError
 from gateway.server.cli_token import CAUSES, TokenError, verified
-from gateway.server.rules import rules_for
+from gateway.server.rules import configured
 from gateway.settings import Settings
 
 WIDTH = 78
@@ -31,7 +31,7 @@ RULES_SHOWN = 30
 
 def tell(settings: Settings, room: str, identity: Identity, note: str = "") -> None:
     """Prints the decision about a room, and what else must be known. Raises SettingsError."""
-    rules, room = rules_for(settings), normal_form(room)
+    rules, room = configured(settings).rules, normal_form(room)
     rule = rules.rule(room)
     click.echo(_line("room", room))
     click.echo(_line("who", _who(identity)))
@@ -56,7 +56,7 @@ def _where(rules: RoomRules, rule: RoomRule | None) -> str:
     if rule is None:
         return f"none of {rules.path} matches, so nobody may do anything"
     if not rules.path:
-        return f"there is no file (GATEWAY_CONFIG): join = {rule.join!r} for every room"
+        return f"there is no [[room]] (GATEWAY_CONFIG): join = {rule.join!r} for every room"
     return f'line {rule.line} of {rules.path}: match "{rule.match}", {in_words(rule)}'
 
 
@@ -78,7 +78,7 @@ def in_words(rule: RoomRule) -> str:
 def rule_lines(rules: RoomRules, do_tokens_count: bool) -> Iterator[tuple[str, str]]:
     """Lines (heading, text) about all rules, for `gateway check`."""
     if not rules.path:
-        yield "rules", f"no GATEWAY_CONFIG: join {rules.rules[0].join} for every room"
+        yield "rules", f"no [[room]] (GATEWAY_CONFIG): join {rules.rules[0].join} for every room"
         return
     count = len(rules.rules)
     yield "rules", f"{count} in {rules.path}; the first that matches decides, else nobody"

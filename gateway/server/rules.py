@@ -1,44 +1,60 @@
-"""The rules of rooms: from the configuration file, or the one that stands without a file; and who decides by them."""
+"""What the configuration file says: the rules of rooms and the keys of backends; and what stands without a file."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.access.config_file import read_rules, read_text, refuse_hook, rules_of
+from gateway.access.api_keys import ApiKeys
+from gateway.access.config_file import ConfigFile, read_file, read_text
 from gateway.access.hook_request import HookRequests, read_secret
 from gateway.access.join_hook import JoinHook
+from gateway.access.key_table import keys_in
 from gateway.access.permissions import Permissions
 from gateway.access.room_rules import RoomRules, open_to
+from gateway.access.room_table import refuse_hook, rules_in
 from gateway.option_types import SettingsError
 from gateway.server.config_copy import copy_for
 from gateway.settings import Settings
 
 
-def rules_for(settings: Settings) -> RoomRules:
-    """The rules as the configuration file has them now. Raises SettingsError."""
-    return _rules(settings, None)
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What is configured in lists: by the file, and by variables that say the same."""
+
+    rules: RoomRules
+    api_keys: ApiKeys
 
 
-def workers_rules(settings: Settings) -> RoomRules:
-    """The same as this worker's master has read them, if it has a master. Raises SettingsError."""
+def configured(settings: Settings) -> Configured:
+    """What the configuration file has now. Raises SettingsError."""
+    return _configured(settings, None)
+
+
+def workers_configured(settings: Settings) -> Configured:
+    """The same as this worker's master has read it, if it has a master. Raises SettingsError."""
     folder = settings.server.run_dir
     copy = copy_for(folder, os.getppid()) if folder is not None else None
-    return _rules(settings, copy if copy is not None and copy.exists() else None)
+    return _configured(settings, copy if copy is not None and copy.exists() else None)
 
 
-def _rules(settings: Settings, text_from: Path | None) -> RoomRules:
+def _configured(settings: Settings, text_from: Path | None) -> Configured:
     path = settings.access.config_file
-    if path is None:
-        return open_to(settings.identity.auth == "required")
-    return _checked(settings, read_rules(Path(path), text_from))
+    return _of(settings, read_file(Path(path), text_from) if path is not None else None)
 
 
-def _checked(settings: Settings, rules: RoomRules) -> RoomRules:
-    if settings.access.join_hook is None:
+def _of(settings: Settings, file: ConfigFile | None) -> Configured:
+    """What a file says, all of it checked. Raises SettingsError."""
+    rules = rules_in(file) if file is not None else None
+    if rules is not None and settings.access.join_hook is None:
         refuse_hook(rules)
-    _secret(settings)
-    return rules
+    if file is not None:
+        _secret(settings)
+    return Configured(
+        rules if rules is not None else open_to(settings.identity.auth == "required"),
+        keys_in(file, settings.api_keys.hashes),
+    )
 
 
 def _secret(settings: Settings) -> bytes | None:
@@ -65,7 +81,7 @@ def copy(to: Path) -> str:
         settings = Settings.from_environment()
         path = Path(settings.access.config_file or "")
         text = read_text(path)
-        _checked(settings, rules_of(str(path), text))
+        _of(settings, ConfigFile(str(path), text))
     except SettingsError as error:
         return str(error)
     new = to.with_suffix(".new")

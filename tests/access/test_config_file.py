@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.access.config_file import read_rules, read_text, refuse_hook, rules_of
-from gateway.access.room_rules import RoomRule
+from gateway.access.config_file import TABLES, ConfigFile, read_file, read_text
+from gateway.access.room_rules import RoomRule, RoomRules
+from gateway.access.room_table import refuse_hook, rules_in
 from gateway.access.toml_lines import line_of, plain_tables, table_lines
 from gateway.option_types import SettingsError
 
@@ -36,6 +37,12 @@ join = "anyone"
 """
 
 
+def rules_of(path: str, text: str) -> RoomRules:
+    rules = rules_in(ConfigFile(path, text))
+    assert rules is not None
+    return rules
+
+
 def test_all_keys_are_read_with_their_lines_and_defaults() -> None:
     first, second = rules_of("gw.toml", WHOLE).rules
     assert first == RoomRule(
@@ -48,7 +55,7 @@ def test_all_keys_are_read_with_their_lines_and_defaults() -> None:
 NO_ROOMS = '# rules\n\n[[rooms]]\nmatch = "**"\n'
 REFUSED = {
     NO_ROOMS: "line 3: [[rooms]] is not known; did you mean [[room]]?",
-    "port = 80\n" + WHOLE: "line 1: 'port' is not known; [[room]] is all that can stand here",
+    "port = 80\n" + WHOLE: "line 1: 'port' is not known; known are [[room]], [[key]]",
     WHOLE + "[log]\n": "line 18: [log] is not known",
     '[room]\nmatch = "**"\n': "line 1: write [[room]], with two pairs of brackets",
     "": "line 1: there is no [[room]]",
@@ -119,19 +126,21 @@ def test_a_long_value_is_not_repeated_whole() -> None:
 def test_a_file_that_cannot_be_read_is_refused_by_the_variables_name(tmp_path: Path) -> None:
     for path in (tmp_path / "none.toml", tmp_path):
         with pytest.raises(SettingsError, match=r"GATEWAY_CONFIG=.* cannot be read: "):
-            read_rules(path)
+            read_file(path)
     (tmp_path / "latin.toml").write_bytes(b"# one\n# caf\xe9\n")
     with pytest.raises(SettingsError, match=r"latin\.toml, line 2: this is not UTF-8"):
-        read_rules(tmp_path / "latin.toml")
+        read_file(tmp_path / "latin.toml")
     (tmp_path / "large.toml").write_bytes(b"#" * (16 * 1024 * 1024 + 1))
     with pytest.raises(SettingsError, match="is larger than 16 MiB"):
-        read_rules(tmp_path / "large.toml")
+        read_file(tmp_path / "large.toml")
 
 
 def test_windows_ends_of_lines_and_marks_are_read(tmp_path: Path) -> None:
     (tmp_path / "gw.toml").write_bytes(b"\xef\xbb\xbf" + WHOLE.replace("\n", "\r\n").encode())
     assert read_text(tmp_path / "gw.toml") == WHOLE
-    assert [rule.line for rule in read_rules(tmp_path / "gw.toml").rules] == [2, 15]
+    rules = rules_in(read_file(tmp_path / "gw.toml"))
+    assert rules is not None
+    assert [rule.line for rule in rules.rules] == [2, 15]
 
 
 def test_a_statement_over_several_lines_stands_where_it_begins() -> None:
@@ -154,31 +163,34 @@ LINES = (
     'join = """', 'join = """x"""', '"""', 'a.b = "c"', 'join = "a\\u0041"', 'join = "é"', "slow_s = 1.5",
     "slow_s = -1", "[[rooms]]", "[x]", '"match" = "b"', 'match = "a" join = "b"', "join =", "join = [", "]", "# \x00",
     '"=" = 1', "history = 12345678901",
+    "[[key]]", "[[ key ]]", 'scopes = ["read"]', "scopes = []", 'scopes=[ "a" , "b#" ,]  # [', 'scopes = ["a" "b"]',
+    'scopes = ["a",, "b"]', 'scopes = ["a\\u0041"]', 'scopes = [["a"]]', 'hash_sha256 = "0a"', "scopes = [,]",
 )  # fmt: skip
 
 
 def test_a_plain_text_is_read_as_the_librarys_parser_does() -> None:
     chance, plain = random.Random(11), 0
     for _ in range(4000):
-        some = LINES if chance.random() < 0.5 else LINES[:4] + LINES[8:14]
+        some = LINES if chance.random() < 0.5 else LINES[:4] + LINES[8:14] + LINES[-11:-8]
         text = "\n".join(["[[room]]", *(chance.choice(some) for _ in range(chance.randint(0, 6)))])
-        if (found := plain_tables(text, "room")) is None:
+        if (found := plain_tables(text, TABLES)) is None:
             continue
         plain += 1
-        tables, lines = found
-        assert tomllib.loads(text).get("room", []) == tables, text
-        assert table_lines(text, "room", len(tables)) == lines
+        for name, (tables, lines) in found.items():
+            assert tomllib.loads(text).get(name, []) == tables, text
+            assert table_lines(text, name, len(tables)) == lines
     assert plain > 500
 
 
 TIMED = """
 import time
-from gateway.access.config_file import rules_of
+from gateway.access.config_file import ConfigFile
+from gateway.access.room_table import rules_in
 text = "".join(f'[[room]]\\nmatch = "class:{n}:*"\\njoin = "granted"\\nhistory = 50\\n\\n' for n in range(10_000))
 taken_s = []
 for _ in range(5):
     begun_s = time.process_time()
-    assert len(rules_of("gw.toml", text).rules) == 10_000
+    assert len(rules_in(ConfigFile("gw.toml", text)).rules) == 10_000
     taken_s.append(time.process_time() - begun_s)
 print(min(taken_s))
 """

@@ -9,13 +9,21 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.access.config_file import rules_of
-from gateway.access.room_rules import open_to
+from gateway.access.config_file import ConfigFile
+from gateway.access.room_rules import RoomRules, open_to
+from gateway.access.room_table import rules_in
 from gateway.server.check import check
 from gateway.server.cli import main
 from gateway.server.explain import rule_lines
 from gateway.settings import Settings
 from tests.support.tokens import secrets_file, signed
+
+
+def rules_of(path: str, text: str) -> RoomRules:
+    rules = rules_in(ConfigFile(path, text))
+    assert rules is not None
+    return rules
+
 
 FILE = """\
 [[room]]
@@ -138,7 +146,7 @@ def test_check_shows_the_rules_and_what_is_odd_about_them() -> None:
 
 def test_check_says_that_there_are_none_and_does_not_show_a_thousand() -> None:
     assert list(rule_lines(open_to(False), False)) == [
-        ("rules", "no GATEWAY_CONFIG: join anyone for every room")
+        ("rules", "no [[room]] (GATEWAY_CONFIG): join anyone for every room")
     ]
     many = rules_of("gw.toml", "".join(f'[[room]]\nmatch = "a:{number}"\n' for number in range(1000)))
     assert len(list(rule_lines(many, True))) == 32
