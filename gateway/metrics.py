@@ -80,6 +80,9 @@ delivered = Counter("gateway_delivered_total", "Messages written to members.")
 holes = Counter("gateway_holes_total", "Holes noticed between live messages.")
 malformed = Counter("gateway_malformed_total", "Payloads on rooms' channels that nobody can read.")
 snapshots = Counter("gateway_snapshots_total", "Histories read for joins and repairs.")
+control_malformed = Counter(
+    "gateway_control_malformed_total", "Words to all workers (`gateway:control`) that nobody can read."
+)
 gaps = Counter("gateway_gaps_total", "Gaps that members were told of.")
 connects = Counter("gateway_connects_total", "Sessions opened.")
 disconnects = Counter("gateway_disconnects_total", "Sessions ended.")
@@ -147,6 +150,7 @@ ALL = (
     published, acknowledged, unavailable, heard, delivered, holes, malformed, snapshots, gaps, connects, disconnects,
     frames_read, packets_read, requests_read, refusals, cut_off, rate_limited, handoffs, requests_refused,
     emits_refused, auth, jwks_fetches, hook_answers, deaf, background_failures, revoked_sessions,
+    control_malformed,
 )  # fmt: skip
 
 

@@ -18,12 +18,13 @@ import structlog
 
 from gateway.access.identity import NotAdmitted, Reason
 from gateway.access.revocations import Revocations
+from gateway.chat.control import Word
 from gateway.chat.session import Session
 from gateway.chat.sessions import Sessions
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.metrics import revoked_sessions
 from gateway.protocol import Refusal
-from gateway.state.revocations import BAN, USER, RevocationStore, version_in
+from gateway.state.revocations import BAN, USER, RevocationStore
 
 log = structlog.get_logger("gateway.chat")
 
@@ -50,9 +51,12 @@ class Revoking:
         if version is not None and version != self._version:
             self._wanted.set()
 
-    def on_control_message(self, payload: bytes) -> None:
-        """Something came on `gateway:control`."""
-        self.on_version(version_in(payload))
+    def on_word(self, word: Word) -> None:
+        """The word `revoked` came, with the `version`. Raises KeyError or ValueError."""
+        version = word["version"]
+        if not isinstance(version, str):
+            raise ValueError("no version")
+        self.on_version(version.encode())
 
     async def run(self) -> None:
         """Woken by a version that is not the one that was read; ended by cancellation. What fails is due again with the

@@ -26,6 +26,7 @@ from gateway.access.revocations import Revocations
 from gateway.access.room_keeping import KeptByRule
 from gateway.access.users import Users
 from gateway.background import Background
+from gateway.chat.control import Control
 from gateway.chat.handlers import Chat
 from gateway.chat.identities import Identities
 from gateway.chat.notices import Notices
@@ -43,7 +44,7 @@ from gateway.server import greeting, logs
 from gateway.server.clients import Clients
 from gateway.server.connections import Connections, connections
 from gateway.server.drain import Drain
-from gateway.server.embedded import AGAIN_S, EmbeddedValkey
+from gateway.server.embedded import EmbeddedValkey
 from gateway.server.embedded_folder import state_folder
 from gateway.server.handoff import Handoff
 from gateway.server.health import Health
@@ -52,6 +53,7 @@ from gateway.server.newcomers import Newcomers, admission_of
 from gateway.server.preflight import warnings_of
 from gateway.server.readiness import Readiness
 from gateway.server.rules import permissions_for, workers_configured
+from gateway.server.words import control_of
 from gateway.settings import Settings
 from gateway.socketio.client_manager import ClientManager
 from gateway.socketio.server import SocketServer
@@ -88,6 +90,8 @@ class Gateway:
     """Renews the positions of rooms in which nothing was ever said; made when the worker starts."""
     revoking: Revoking
     """Who is revoked and banned; made when the worker starts."""
+    control: Control
+    """Words to all workers; made when the worker starts."""
     chat: Chat
     """The events of clients; made when the worker starts."""
     identified: Identification
@@ -195,6 +199,7 @@ class Gateway:
         notices = Notices(publisher, options, self.rules)
         self.tracker = PresenceTracker(sessions, presence, workers, notices, timers, options)
         self.revoking = Revoking(RevocationStore(store), self.revocations, sessions)
+        self.control = control_of(store, sessions, self.revoking)
         self.reaper = Reaper(presence, workers, notices, self.tracker, options, self.revoking)
         self.chat = Chat(
             sessions, self.hub, publisher, self.tracker, histories, settings.limits,
@@ -218,7 +223,7 @@ class Gateway:
         valkey = EmbeddedValkey.start(state_folder(options.state_dir), options.port, options.max_mib)
         stack.callback(valkey.stop)
         stack.push_async_callback(self._background.close)
-        self._background.keep(_keep(valkey), "embedded Valkey")
+        self._background.keep(valkey.keep_running(), "embedded Valkey")
         return valkey.url
 
     def adopt_into(self, server: web.Server) -> None:
@@ -245,7 +250,7 @@ class Gateway:
     def on_foreign_message(self, channel: bytes, payload: bytes) -> None:
         """Other processes speak python-socketio's language, or tell workers what has changed."""
         if channel == keys.CONTROL:
-            self.revoking.on_control_message(payload)
+            self.control.on_message(payload)
             return
         self.client_manager.on_foreign_message(channel, payload)
 
@@ -291,10 +296,3 @@ def build_app(settings: Settings) -> web.Application:
     app.cleanup_ctx.append(gateway.life)
     app.on_shutdown.append(gateway.stop)
     return app
-
-
-async def _keep(valkey: EmbeddedValkey) -> None:
-    """Woken every second; ended with the worker."""
-    while True:
-        await asyncio.sleep(AGAIN_S)
-        valkey.keep()

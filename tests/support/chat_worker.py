@@ -40,6 +40,7 @@ from gateway.rooms.hub import Hub
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.routes import route_for
 from gateway.rooms.snapshot_source import RedisSnapshots
+from gateway.server.words import control_of
 from gateway.socketio.client_manager import ClientManager
 from gateway.state.history import NO_POSITION, NOTHING, Histories, Observed, Snapshot
 from gateway.state.presence import Presence
@@ -208,6 +209,7 @@ class ChatWorker:
         )
         copy = revocations or Revocations()
         self.revoking = Revoking(RevocationStore(self.store), copy, self.sessions)
+        self.control = control_of(self.store, self.sessions, self.revoking)
         self.reaper = Reaper(self.presence, self.workers, self.notices, self.tracker, options, self.revoking)
         self.chat = Chat(
             self.sessions,
@@ -239,7 +241,7 @@ class ChatWorker:
     def on_foreign_message(self, channel: bytes, payload: bytes) -> None:
         """What is no room's."""
         if channel == keys.CONTROL:
-            self.revoking.on_control_message(payload)
+            self.control.on_message(payload)
             return
         self.foreign.append(payload)
         if self.client_manager is not None:
