@@ -125,6 +125,11 @@ def worker_rooms(worker: str) -> bytes:
     return _PREFIX + b"gateway:worker:" + worker.encode() + b":rooms"
 
 
+def worker_state(worker: str) -> bytes:
+    """String: what the worker says of itself to the server API, as JSON, for as long as a heartbeat counts."""
+    return _PREFIX + b"gateway:worker:" + worker.encode() + b":state"
+
+
 def worker_probe(worker: str) -> bytes:
     """Channel on which a worker hears its own probes."""
     return _PREFIX + b"gateway:worker:" + worker.encode() + b":probe"

@@ -26,7 +26,7 @@ class Counter:
         """Counts `number` more."""
         self.value += number
 
-    def samples(self) -> Iterator[tuple[str, int]]:
+    def samples(self) -> Iterator[tuple[str, float]]:
         """Each number, with the labels beside the worker's."""
         yield "", self.value
 
@@ -70,6 +70,47 @@ class LimitCounter(ReasonCounter):
     label = "limit"
     labels = ("worker", "limit")
     __slots__ = ()
+
+
+class MethodCounter(Counter):
+    """Numbers for each method of the server API. The methods are those of its table, or `unknown`: nothing that a
+    caller says makes a new one."""
+
+    labels: tuple[str, ...] = ("worker", "method")
+    __slots__ = ("_by_method",)
+
+    def __init__(self, name: str, meaning: str) -> None:
+        super().__init__(name, meaning)
+        self._by_method: dict[str, float] = {}
+
+    def add_to(self, method: str, number: float) -> None:
+        """Counts more for a method."""
+        self._by_method[method] = self._by_method.get(method, 0) + number
+
+    def samples(self) -> Iterator[tuple[str, float]]:
+        for method, number in self._by_method.items():
+            yield f',method="{method}"', round(number, 6)
+
+
+class CallCounter(Counter):
+    """Requests to the server API, for each method and HTTP status; both are closed sets."""
+
+    labels: tuple[str, ...] = ("worker", "method", "code")
+    __slots__ = ("_by_call",)
+
+    def __init__(self, name: str, meaning: str) -> None:
+        super().__init__(name, meaning)
+        self._by_call: dict[tuple[str, int], int] = {}
+
+    def answered(self, method: str, code: int) -> None:
+        """One more."""
+        call = (method, code)
+        self._by_call[call] = self._by_call.get(call, 0) + 1
+        self.value += 1
+
+    def samples(self) -> Iterator[tuple[str, int]]:
+        for (method, code), number in self._by_call.items():
+            yield f',method="{method}",code="{code}"', number
 
 
 published = Counter("gateway_published_total", "Messages sent to the store.")
@@ -146,10 +187,20 @@ revoked_sessions = ReasonCounter(
     "revoked", "banned",
 )  # fmt: skip
 
+api_requests = CallCounter(
+    "gateway_api_requests_total",
+    "Requests to the server API, by method and by the HTTP status of the answer.",
+)
+api_seconds = MethodCounter(
+    "gateway_api_seconds_total",
+    "Seconds that requests to the server API took, by method: divided by their number it is the mean.",
+)
+
 ALL = (
     published, acknowledged, unavailable, heard, delivered, holes, malformed, snapshots, gaps, connects, disconnects,
     frames_read, packets_read, requests_read, refusals, cut_off, rate_limited, handoffs, requests_refused,
     emits_refused, auth, jwks_fetches, hook_answers, deaf, background_failures, revoked_sessions,
+    api_requests, api_seconds,
     control_malformed,
 )  # fmt: skip
 

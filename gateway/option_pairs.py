@@ -98,6 +98,10 @@ def _of_access(settings: Any) -> Iterator[tuple[bool, str]]:
         "GATEWAY_SENDS_CUT_OFF_PER_S must be above GATEWAY_SENDS_PER_S: "
         "who keeps to the one would be ended by the other",
     )
+    yield (
+        settings.api.address is not None and settings.api.address.port == settings.server.port,
+        "GATEWAY_API_LISTEN must not have the PORT of the clients",
+    )
     yield from identity_contradictions(
         settings.identity, settings.engine.origins, settings.redis.url is not None
     )

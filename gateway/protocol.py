@@ -30,27 +30,30 @@ class Position(NamedTuple):
 
 
 class ErrorKind(NamedTuple):
-    """One row of the error table: the sentence a developer reads, and whether trying again can help."""
+    """One row of the error table: the sentence a developer reads, whether trying again can help, and the HTTP status
+    with which the server API answers it."""
 
     sentence: str
     is_retryable: bool
+    http_status: int = 400
 
 
 ERRORS: dict[str, ErrorKind] = {
     "bad_request": ErrorKind("The event is not what the gateway understands.", False),
-    "too_large": ErrorKind("That is longer than allowed.", False),
-    "unauthorized": ErrorKind("Who you are could not be confirmed.", False),
-    "forbidden": ErrorKind("You may not do that.", False),
-    "not_joined": ErrorKind("Join the room first.", True),
-    "name_taken_by_system": ErrorKind("That username belongs to the system.", False),
-    "name_taken": ErrorKind("Somebody in the room is known by that name, or one like it.", False),
-    "room_limit": ErrorKind("This connection is in as many rooms as it may be.", False),
-    "room_full": ErrorKind("As many users are in this room as may be.", True),
-    "rate_limited": ErrorKind("Too much at once; wait a moment.", True),
-    "gap": ErrorKind("Messages were missed and can no longer be read; the last ones follow.", False),
-    "unavailable": ErrorKind("The message store does not answer; try again.", True),
-    "shutting_down": ErrorKind("This worker is closing; connect again.", True),
-    "internal": ErrorKind("The gateway failed; that is its fault, not yours.", False),
+    "too_large": ErrorKind("That is longer than allowed.", False, 413),
+    "unauthorized": ErrorKind("Who you are could not be confirmed.", False, 401),
+    "forbidden": ErrorKind("You may not do that.", False, 403),
+    "not_found": ErrorKind("There is no such thing, or not any more.", False, 404),
+    "not_joined": ErrorKind("Join the room first.", True, 409),
+    "name_taken_by_system": ErrorKind("That username belongs to the system.", False, 409),
+    "name_taken": ErrorKind("Somebody in the room is known by that name, or one like it.", False, 409),
+    "room_limit": ErrorKind("This connection is in as many rooms as it may be.", False, 409),
+    "room_full": ErrorKind("As many users are in this room as may be.", True, 409),
+    "rate_limited": ErrorKind("Too much at once; wait a moment.", True, 429),
+    "gap": ErrorKind("Messages were missed and can no longer be read; the last ones follow.", False, 409),
+    "unavailable": ErrorKind("The message store does not answer; try again.", True, 503),
+    "shutting_down": ErrorKind("This worker is closing; connect again.", True, 503),
+    "internal": ErrorKind("The gateway failed; that is its fault, not yours.", False, 500),
 }
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from gateway.api_key_options import ApiKeyOptions
+from gateway.api_options import ApiOptions
 from gateway.identity_options import IdentityOptions
 from gateway.limit_options import LimitOptions
 from gateway.option_groups import (
@@ -44,6 +45,7 @@ class Settings:
     identity: IdentityOptions = field(default_factory=IdentityOptions)
     access: AccessOptions = field(default_factory=AccessOptions)
     api_keys: ApiKeyOptions = field(default_factory=ApiKeyOptions)
+    api: ApiOptions = field(default_factory=ApiOptions)
     rates: LimitOptions = field(default_factory=LimitOptions)
     log: LogOptions = field(default_factory=LogOptions)
 

@@ -196,7 +196,7 @@ def test_random_input_is_understood_or_refused_and_nothing_else() -> None:
 def test_every_error_has_a_sentence_and_says_whether_to_retry() -> None:
     assert set(ERRORS) == {
         "bad_request", "too_large", "unauthorized", "forbidden", "not_joined", "name_taken_by_system",
-        "name_taken",
+        "name_taken", "not_found",
         "room_limit", "room_full", "rate_limited", "gap", "unavailable", "shutting_down", "internal",
     }  # fmt: skip
     assert all(kind.sentence.endswith((".", "again", "again.")) for kind in ERRORS.values())

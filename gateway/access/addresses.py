@@ -88,7 +88,8 @@ class Addresses:
         return 0
 
     def failed(self, address: str | None, now_s: float) -> None:
-        """A CONNECT of a client was refused: with too many of them its address is shut out for a while."""
+        """A CONNECT of a client, or the key of a backend, was refused: with too many of them its address is shut
+        out for a while."""
         key = self._key(address)
         if key is None:
             return
@@ -98,6 +99,14 @@ class Addresses:
         else:
             used = used._replace(failures=self._failures.taken(used.failures, now_s))
         self._keep(key, used, now_s)
+
+    def shut_out_s(self, address: str | None, now_s: float) -> int:
+        """0, or for how many seconds an address is shut out, after too many CONNECTs of it, or keys, were refused."""
+        key = self._key(address)
+        if key is None or (left_s := self._used.get(key, NOTHING).shut_out_until_s - now_s) <= 0:
+            return 0
+        rate_limited.because("address_failures")
+        return ceil(left_s)
 
     def has_room(self, address: str | None) -> int:
         """0 if one more session of an address may begin, else the seconds after which to try again."""

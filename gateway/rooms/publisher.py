@@ -55,6 +55,12 @@ class Once(NamedTuple):
         return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:20].encode()
 
 
+class StoredBefore(str):
+    """The position of a message that was stored before, under the same idempotency key."""
+
+    __slots__ = ()
+
+
 OnPublished = Callable[[str | StoreError], None]
 
 
@@ -136,7 +142,7 @@ class Publisher:
 
     def _numbered(self, room: Room, reply: bytes, head: bytes, on_result: OnPublished) -> None:
         if reply.startswith(b"="):  # stored before, by its idempotency key
-            on_result(reply[1:].decode())
+            on_result(StoredBefore(reply[1:].decode()))
             return
         found, _, created_ms = reply.partition(b" ")
         position = found.decode()

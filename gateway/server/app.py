@@ -41,8 +41,9 @@ from gateway.rooms.publisher import Publisher
 from gateway.rooms.routes import route_for
 from gateway.rooms.snapshot_source import RedisSnapshots
 from gateway.server import greeting, logs
+from gateway.server.backend_api import BackendApi
 from gateway.server.clients import Clients
-from gateway.server.connections import Connections, connections
+from gateway.server.connections import ANSWERED_WITHIN, Connections, connections
 from gateway.server.drain import Drain
 from gateway.server.embedded import EmbeddedValkey
 from gateway.server.embedded_folder import state_folder
@@ -71,10 +72,6 @@ START_S = 3.0
 
 IDLE_S = 5.0
 """How long a room stays subscribed after its last member's grace period: who reloads a page finds it so."""
-
-ANSWERED_WITHIN = 0.95
-"""Share of the Redis timeout that an event may take: its answer leaves before the time is over. A command is given up
-after at most as much (see `SWEEPS_PER_TIMEOUT`)."""
 
 
 class Gateway:
@@ -119,6 +116,7 @@ class Gateway:
             admission=admission_of(settings.access.handshakes_per_s),
         )
         self.engine = self.sio.eio
+        self.api = BackendApi(settings, self.configured.api_keys, self.addresses, self.engine, self.health)
         self.handoff: Handoff | None = None  # only where there are other workers: under gunicorn
         self.drain = Drain(
             self.engine, self._begin_drain, settings.server.drain_s, settings.server.drain_min_s
@@ -210,6 +208,9 @@ class Gateway:
             permissions_for(settings, self.rules),
             ConnectionLimits(settings.rates, settings.limits.rooms_per_connection),
         )  # fmt: skip
+        self.api.start(
+            store, self.hub, publisher, histories, presence, self.control, sessions, self._background
+        )
         self.hub.start(self)
         self.readiness = Readiness(
             self.health, WriteCheck(store, worker, route.publish_verb), options.heartbeat_s,
@@ -237,7 +238,7 @@ class Gateway:
         self._stack.push_async_callback(self.handoff.close)
 
     def _begin_drain(self) -> None:
-        self.health.is_draining = True
+        self.health.is_draining = self.api.http.is_draining = True
         if self.handoff is not None:
             self.handoff.begin_drain()
 
@@ -293,6 +294,7 @@ def build_app(settings: Settings) -> web.Application:
     serve_path(app, "GET", f"{prefix}/healthz", health.healthz)
     serve_path(app, "GET", f"{prefix}/readyz", health.readyz)
     serve_path(app, "GET", f"{prefix}/metrics", health.metrics)
+    gateway.api.attach(app)
     app.cleanup_ctx.append(gateway.life)
     app.on_shutdown.append(gateway.stop)
     return app

@@ -22,6 +22,10 @@ from gateway.rooms.routes import Route
 from gateway.settings import Settings
 from gateway.state.scripts import ALL
 
+ANSWERED_WITHIN = 0.95
+"""Share of the Redis timeout that an event may take: its answer leaves before the time is over. A command is given up
+after at most as much (see `SWEEPS_PER_TIMEOUT`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Connections:

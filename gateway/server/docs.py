@@ -30,11 +30,12 @@ def options() -> str:
 
 
 def errors() -> str:
-    """Every error code that a client may be told."""
+    """Every error code that a client, or a backend, may be told; `HTTP` is the status with which the server API says it."""
     rows = (
-        (f"`{code}`", kind.sentence, "yes" if kind.is_retryable else "no") for code, kind in ERRORS.items()
+        (f"`{code}`", kind.sentence, "yes" if kind.is_retryable else "no", str(kind.http_status))
+        for code, kind in ERRORS.items()
     )
-    return _table(("code", "says", "retryable"), rows)
+    return _table(("code", "says", "retryable", "HTTP"), rows)
 
 
 def counters() -> str:

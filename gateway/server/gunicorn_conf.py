@@ -28,7 +28,7 @@ from typing import Any
 from gateway.identity_options import is_configured
 from gateway.option_groups import EmbeddedOptions
 from gateway.option_types import SettingsError
-from gateway.server import config_copy, greeting, logs
+from gateway.server import api_listener, config_copy, greeting, logs
 from gateway.server.development_secret import development_secret
 from gateway.server.embedded import EmbeddedValkey
 from gateway.server.embedded_folder import EmbeddedError, state_folder, url_of
@@ -76,6 +76,7 @@ def on_starting(server: Any) -> None:
     atexit.register(_release, os.getpid(), server)
     try:
         refuse_what_cannot_work(server.cfg)
+        api_listener.add(server, _settings.api.listen)
         Rollout(server).begin()
         settings = Settings.from_environment()
         folder = run_folder(settings.server.run_dir, server.cfg.uid, server.cfg.gid)
@@ -130,9 +131,10 @@ def _take_config(cfg: Any) -> None:
 def when_ready(server: Any) -> None:
     """Says where the gateway listens and keeps its rooms. What to try is left for the first worker that is
     ready: until then it would not work."""
-    addresses = [greeting.shown(str(listener), server.cfg.is_ssl) for listener in server.LISTENERS]
+    clients = [each for each in server.LISTENERS if not api_listener.is_api(each, _settings.api.listen)]
+    addresses = [greeting.shown(str(listener), server.cfg.is_ssl) for listener in clients]
     print(greeting.listening(addresses, server.num_workers, _settings), flush=True)
-    hosts = [greeting.host_of(str(listener)) for listener in server.LISTENERS]
+    hosts = [greeting.host_of(str(listener)) for listener in clients]
     if (sentence := greeting.open_to_the_world(hosts, _settings)) is not None:
         print(sentence, flush=True)
         _log.warning("open_to_the_world", hosts=hosts, see="docs/security.md")

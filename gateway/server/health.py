@@ -74,6 +74,11 @@ class Health:
             ": " in trouble.sentence and "in time" not in trouble.sentence for trouble in self.troubles()
         )
 
+    @property
+    def state(self) -> str:
+        """The same in a word."""
+        return "draining" if self.is_draining else "not_ready" if self.troubles() else "ready"
+
     def troubles(self) -> list[Trouble]:
         """Why this worker is not ready; empty if it is."""
         found = [Trouble("draining", "")] if self.is_draining else []

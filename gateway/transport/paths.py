@@ -11,6 +11,9 @@ from gateway.transport.conduct import REFUSED_REQUEST
 from gateway.transport.http_reading import HttpConnection, connection_of, linger
 from gateway.transport.turns import Turns
 
+BLAMELESS = web.ResponseKey("blameless", bool)
+"""On a refusal that costs its connection nothing: whoever asked has shown who it is."""
+
 
 def serve_path(app: web.Application, method: str, path: str, handler: Handler) -> None:
     """Serves a path, and the same with a slash at its end; `*` is every method."""
@@ -56,7 +59,7 @@ async def _judge(
     if connection is None:
         return
     is_refused = 400 <= response.status < 500
-    if is_refused and not is_proxy(request.remote or ""):
+    if is_refused and not response.get(BLAMELESS) and not is_proxy(request.remote or ""):
         connection.charge(REFUSED_REQUEST)
     if connection.is_over or (is_refused and not request.content.is_eof()):
         await linger(connection, request, response)

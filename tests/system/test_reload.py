@@ -22,14 +22,14 @@ from tests.support.opener import Opener
 from tests.support.waiting import stays, until
 
 MASTERS_OWN = {
-    "gateway", "gateway.server", "gateway.api_key_options", "gateway.cpus", "gateway.identity_options",
-    "gateway.limit_options", "gateway.option_groups",
+    "gateway", "gateway.server", "gateway.api_options", "gateway.api_key_options", "gateway.cpus",
+    "gateway.identity_options", "gateway.limit_options", "gateway.option_groups",
     "gateway.option_pairs", "gateway.option_types", "gateway.pauses", "gateway.redis_url", "gateway.settings",
     "gateway.unknown_options",
 } | {
     f"gateway.server.{name}"
     for name in (
-        "config_copy", "development_secret", "embedded", "embedded_folder", "fresh_worker", "greeting",
+        "api_listener", "config_copy", "development_secret", "embedded", "embedded_folder", "fresh_worker", "greeting",
         "gunicorn_conf", "logs", "refusals", "rollout", "run_folder", "start_check",
     )
 }  # fmt: skip

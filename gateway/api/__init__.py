@@ -1,0 +1,1 @@
+"""What the application's backend does, over HTTP: one method table, one dispatcher, no Redis."""
