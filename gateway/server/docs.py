@@ -30,7 +30,7 @@ def options() -> str:
 
 
 def errors() -> str:
-    """Every error code that a client, or a backend, may be told; `HTTP` is the status with which the server API says it."""
+    """Every error code that a client or a backend may be told; `HTTP` is the status of the server API."""
     rows = (
         (f"`{code}`", kind.sentence, "yes" if kind.is_retryable else "no", str(kind.http_status))
         for code, kind in ERRORS.items()
