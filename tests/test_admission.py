@@ -6,7 +6,7 @@ import asyncio
 import time
 from functools import partial
 
-from gateway.access.limits import Bucket
+from gateway.access.rates import Bucket, Rate
 from gateway.admission import RATE_STEP_S, SLICE_S, WAIT_MAX_S, WORK_AT_ONCE, AdmissionControl
 from tests.support.waiting import until
 
@@ -94,14 +94,14 @@ async def test_newcomers_get_in_while_sessions_have_much_to_do() -> None:
 
 
 async def test_above_the_rate_newcomers_wait_until_it_allows_them() -> None:
-    admission = AdmissionControl(Bucket(100, 1, time.monotonic()).take, 100)
+    admission = AdmissionControl(Bucket(Rate.of(100, 1)).take, 100)
     began_s = time.monotonic()
     assert await asyncio.wait_for(asyncio.gather(*(admit(admission) for _ in range(31))), 5) == [True] * 31
     assert 30 / 100 - RATE_STEP_S <= time.monotonic() - began_s < 30 / 100 + SLACK_S
 
 
 async def test_who_would_have_to_wait_too_long_is_refused_at_once() -> None:
-    admission = AdmissionControl(Bucket(5, 1, time.monotonic()).take, 2)
+    admission = AdmissionControl(Bucket(Rate.of(5, 1)).take, 2)
     assert admission.admit() is True
     waiting = [asyncio.ensure_future(admit(admission)) for _ in range(2)]
     await asyncio.sleep(0)
@@ -110,7 +110,7 @@ async def test_who_would_have_to_wait_too_long_is_refused_at_once() -> None:
 
 
 async def test_nobody_waits_much_longer_than_a_second() -> None:
-    admission = AdmissionControl(Bucket(2, 1, time.monotonic()).take)
+    admission = AdmissionControl(Bucket(Rate.of(2, 1)).take)
     began_s = time.monotonic()
     answers = await asyncio.wait_for(asyncio.gather(*(admit(admission) for _ in range(40))), 5)
     assert time.monotonic() - began_s < WAIT_MAX_S + SLACK_S
@@ -119,7 +119,7 @@ async def test_nobody_waits_much_longer_than_a_second() -> None:
 
 
 async def test_at_the_end_what_sessions_wait_for_is_done_and_newcomers_are_refused() -> None:
-    admission, done = AdmissionControl(Bucket(1, 1, time.monotonic()).take), list[int]()
+    admission, done = AdmissionControl(Bucket(Rate.of(1, 1)).take), list[int]()
     for number in range(3 * WORK_AT_ONCE):
         admission.submit(partial(done.append, number))
     newcomer = asyncio.ensure_future(admit(admission))

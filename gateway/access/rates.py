@@ -1,7 +1,8 @@
 """How much is too much, as one number for each limit: a token bucket that is kept as the time at which it is full.
 
-Functions of values: the caller passes the time, and keeps the number. Example, for 10 a second and 20 at once, at
-100.0 s. A bucket that was full at 99 s is full. One that is full at 102.0 s is empty, and has a token at 100.1 s.
+Functions of values: the caller passes the time, and keeps the number, or a `Bucket` does. Example, for 10 a second and
+20 at once, at 100.0 s. A bucket that was full at 99 s is full. One that is full at 102.0 s is empty, and has a token at
+100.1 s.
 """
 
 from __future__ import annotations
@@ -33,6 +34,23 @@ class Rate(NamedTuple):
     def taken(self, full_s: float, now_s: float) -> float:
         """When the bucket is full after a token was taken, or was promised."""
         return max(full_s, now_s) + self.every_s
+
+
+class Bucket:
+    """One bucket that keeps its own number."""
+
+    __slots__ = ("_full_s", "_rate")
+
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        self._full_s = -inf
+
+    def take(self, now_s: float) -> float:
+        """Takes a token and returns 0, or returns the seconds until there is one."""
+        wait_s = self._rate.wait_s(self._full_s, now_s)
+        if not wait_s:
+            self._full_s = self._rate.taken(self._full_s, now_s)
+        return wait_s
 
 
 NO_LIMIT = Rate.of(0, 1)

@@ -8,21 +8,17 @@ from collections.abc import Awaitable
 import structlog
 
 from gateway.access.identity import Identity, NotAdmitted, Undecided
-from gateway.access.limits import Bucket
 from gateway.metrics import auth
+from gateway.transport.refusals import LineBudget
 
 log = structlog.get_logger("gateway.access")
-
-LINES_PER_S = 10
-"""Refusals that are logged in a second; the next line says how many were not."""
 
 
 class RefusalLog:
     """The refusals of one worker."""
 
     def __init__(self) -> None:
-        self._lines = Bucket(LINES_PER_S, LINES_PER_S, time.monotonic())
-        self._unlogged = 0
+        self._lines = LineBudget()
 
     async def counted(self, identifying: Awaitable[Identity]) -> Identity:
         """What identifying a client comes to, counted."""
@@ -40,8 +36,5 @@ class RefusalLog:
     def note(self, cause: str, reason: str) -> None:
         """Counts one, and logs it unless there were many. Neither text holds a part of a token."""
         auth.because(cause if auth.knows(cause) else "other")
-        if self._lines.take(time.monotonic()) > 0:
-            self._unlogged += 1
-            return
-        log.info("client_not_identified", cause=cause, reason=reason, unlogged_before=self._unlogged)
-        self._unlogged = 0
+        if (more := self._lines.take(time.monotonic())) is not None:
+            log.info("client_not_identified", cause=cause, reason=reason, **more)

@@ -7,7 +7,7 @@ import time
 from aiohttp import web
 
 from gateway.access.addresses import Addresses
-from gateway.access.limits import Bucket
+from gateway.access.rates import Bucket, Rate
 from gateway.access.revocations import Revocations
 from gateway.admission import WAIT_MAX_S, AdmissionControl
 from gateway.server.health import Health
@@ -55,7 +55,7 @@ def admission_of(handshakes_per_s: int) -> AdmissionControl:
     longer than is allowed is refused at once."""
     if handshakes_per_s == 0:
         return AdmissionControl()
-    bucket = Bucket(handshakes_per_s, max(1.0, handshakes_per_s * BURST_S), time.monotonic())
+    bucket = Bucket(Rate.of(handshakes_per_s, max(1.0, handshakes_per_s * BURST_S)))
     return AdmissionControl(bucket.take, handshakes_per_s * WAIT_MAX_S)
 
 

@@ -13,12 +13,12 @@ from gateway.access import tokens
 from gateway.access.identifier import TokenIdentifier
 from gateway.access.identity import GUEST, Identity, NotAdmitted, Reason
 from gateway.access.key_files import FileKeys
-from gateway.access.refusal_log import LINES_PER_S
 from gateway.access.remembered import Remembered
 from gateway.access.tokens import TokenRules
 from gateway.access.verifying_keys import VerifyingKey
 from gateway.identity_options import IdentityOptions
 from gateway.metrics import auth
+from gateway.transport.refusals import LINES_PER_S
 from tests.support.tokens import OTHER_SECRET, secrets_file, signed
 
 KEY = VerifyingKey("one", "HS256", b"", b"")
@@ -62,12 +62,12 @@ async def test_refusals_are_counted_and_a_few_of_them_logged_without_the_token(t
         for _ in range(100):
             with pytest.raises(NotAdmitted):
                 await identifier.identify(bad)
-        await asyncio.sleep(1 / LINES_PER_S)  # another line may be written
+        await asyncio.sleep(1.05)  # another line may be written
         with pytest.raises(NotAdmitted):
             await identifier.identify(bad)
     assert dict(auth.samples())[',result="signature"'] - before[',result="signature"'] == 101
     assert LINES_PER_S < len(lines) < 50
-    assert sum(line["unlogged_before"] for line in lines) + len(lines) == 101
+    assert sum(line.get("unlogged_before", 0) for line in lines) + len(lines) == 101
     assert bad[:30] not in str(lines)
 
 
