@@ -5,14 +5,19 @@ Owns parsing. Promises that bad input raises `Refusal` and nothing else. Does no
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from gateway.names import DECOMPOSED_MOST, is_visible, look_alike, normal_form
+from gateway.event_fields import position as _position
+from gateway.event_fields import room as _room
+from gateway.event_fields import small_json
+from gateway.event_fields import text as _text
+from gateway.event_fields import username as _username
+from gateway.names import look_alike
 from gateway.option_groups import Sizes
 from gateway.protocol import Position, Refusal
+from gateway.talk_events import Read, Signal, Unread, parse_read, parse_signal, parse_unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +32,13 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Send:
+    """`meta` is a JSON object as it is stored; empty if none was said."""
+
     username: str | None
     room: str
     message: str
     idempotency_key: str | None
+    meta: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +64,19 @@ class Refresh:
     token: str
 
 
-Event = Join | Send | Leave | Members | History | Refresh
+Event = Join | Send | Leave | Members | History | Refresh | Signal | Read | Unread
 
 EVENTS = ("join", "send", "leave", "members", "history")
+"""The events that there are since the beginning."""
+
+ALL_EVENTS = (*EVENTS, "signal", "read", "unread")
 """The events of every client."""
 
-EVENTS_WITH_TOKENS = (*EVENTS, "refresh")
+EVENTS_WITH_TOKENS = (*ALL_EVENTS, "refresh")
 """The same where tokens count."""
+
+META_BYTES_MAX = 1024
+"""Longest `meta` of a message, as JSON in UTF-8 (docs/protocol.md)."""
 
 TOKEN_BYTES_MAX = 8192
 """Longest token (the contract of identity, docs/identity.md)."""
@@ -76,7 +90,7 @@ class Voice(NamedTuple):
     is_checked     whether it may not join under a name that a user holds who is in the room: where tokens count
     """
 
-    events: tuple[str, ...] = EVENTS
+    events: tuple[str, ...] = ALL_EVENTS
     fixed_name: str | None = None
     default_name: str | None = None
     is_checked: bool = False
@@ -122,7 +136,17 @@ def _parse_send(data: dict[str, Any], sizes: Sizes, voice: Voice) -> Send:
         username = _username(data, sizes)
     if voice.fixed_name is not None and username not in (None, voice.fixed_name):
         raise Refusal("forbidden", f"Your token names you {voice.fixed_name!r}.", room=_room(data, sizes))
-    return Send(username, _room(data, sizes), _text(data, "message", sizes.message_max), key)
+    text = _text(data, "message", sizes.message_max)
+    return Send(username, _room(data, sizes), text, key, _meta(data) if "meta" in data else b"")
+
+
+def _meta(data: dict[str, Any]) -> bytes:
+    """What the application wants beside the text: a small JSON object, as opaque to the gateway as the text is."""
+    if data["meta"] is None:
+        return b""
+    if not isinstance(data["meta"], dict):
+        raise Refusal("bad_request", "'meta' must be a JSON object.")
+    return small_json(data, "meta", META_BYTES_MAX)
 
 
 def _parse_leave(data: dict[str, Any], sizes: Sizes, voice: Voice) -> Leave:
@@ -148,67 +172,7 @@ _PARSERS: dict[str, Callable[[dict[str, Any], Sizes, Voice], Event]] = {
     "members": _parse_members,
     "history": _parse_history,
     "refresh": _parse_refresh,
+    "signal": parse_signal,
+    "read": parse_read,
+    "unread": parse_unread,
 }
-
-
-def _name(data: dict[str, Any], field: str, most: int) -> str:
-    """A name in its one spelling. Nearly always it is in it, and this is read with every message."""
-    value = data.get(field)
-    if isinstance(value, str) and value.isascii() and value.isprintable() and not value.isspace():
-        return _text(data, field, most)
-    return _spelt_name(data, field, most)
-
-
-def _spelt_name(data: dict[str, Any], field: str, most: int) -> str:
-    """The same for what has to be looked at. The length counts in the one spelling. What is much longer is refused
-    unspelt: spelling takes a time that grows with the square of the length."""
-    name = _text(data, field, sys.maxsize)
-    if len(name) > most * DECOMPOSED_MOST or len(name := normal_form(name)) > most:
-        raise Refusal("too_large", f"'{field}' has {len(name)} characters; {most} are allowed.")
-    if not name.isprintable() and any(_is_control(letter) for letter in name):
-        raise Refusal("bad_request", f"'{field}' must not contain control characters.")
-    if not is_visible(name):
-        raise Refusal("bad_request", f"'{field}' must hold something that can be seen.")
-    return name
-
-
-def _text(data: dict[str, Any], field: str, most: int) -> str:
-    value = data.get(field)
-    if not isinstance(value, str):
-        raise Refusal("bad_request", f"'{field}' must be a string.")
-    if not value:
-        raise Refusal("bad_request", f"'{field}' must not be empty.")
-    if len(value) > most:
-        raise Refusal("too_large", f"'{field}' has {len(value)} characters; {most} are allowed.")
-    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise Refusal("bad_request", f"'{field}' holds half a surrogate pair, which is no character.")
-    return value
-
-
-def _room(data: dict[str, Any], sizes: Sizes) -> str:
-    room = _name(data, "room", sizes.room_max)
-    if "{" in room or "}" in room:
-        raise Refusal("bad_request", "'room' must not contain '{' or '}'.")
-    return room
-
-
-def _username(data: dict[str, Any], sizes: Sizes) -> str:
-    return _name(data, "username", sizes.username_max)
-
-
-def _is_control(letter: str) -> bool:
-    return letter < " " or "\x7f" <= letter <= "\x9f"
-
-
-def _position(data: dict[str, Any], field: str) -> Position | None:
-    text = data.get(field)
-    if text is None:
-        return None
-    try:
-        if not isinstance(text, str):
-            raise ValueError("not a string")
-        return Position.parse(text)
-    except ValueError as wrong:
-        raise Refusal(
-            "bad_request", f"'{field}' must be the 'id' of a message, as '<epoch>:<seq>'."
-        ) from wrong

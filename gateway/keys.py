@@ -115,6 +115,11 @@ def verified(room: str) -> bytes:
     return _beside(room, b"verified")
 
 
+def read(room: str) -> bytes:
+    """Hash: user → position up to which it has read."""
+    return _beside(room, b"read")
+
+
 def live(room: str) -> bytes:
     """Channel: what happens in the room, in order."""
     return _beside(room, b"live")

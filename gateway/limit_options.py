@@ -47,13 +47,14 @@ class LimitOptions:
     joins_waiting_max: int = option("GATEWAY_JOINS_WAITING_MAX", 200, whole(0, 1_000_000, "joins"),
         "How many joins of a worker may wait so; more are `rate_limited`. At 0 none waits.")
     reads_per_s: float = _per_s("GATEWAY_READS_PER_S", 5.0,
-        "`history` of one connection, and as many `members`. Raise it for clients that page through rooms.")
+        "`history` of one connection, and as many each of `members`, `read` and `unread`. Raise it for clients that "
+        "page through rooms.")
     reads_burst: int = _burst("GATEWAY_READS_BURST", 20,
         "How many of each may come at once. Raise it with the rooms that a page shows when it is opened.")
-    signals_per_s: float = 5.0
-    """No option yet: no event is a signal."""
-    signals_burst: int = 10
-    """No option yet."""
+    signals_per_s: float = _per_s("GATEWAY_SIGNALS_PER_S", 5.0,
+        "Signals of one connection; more are dropped, and nobody is told. Raise it where signals are more than typing.")
+    signals_burst: int = _burst("GATEWAY_SIGNALS_BURST", 10,
+        "How many signals may come at once.")
     events_per_s: float = _per_s("GATEWAY_EVENTS_PER_S", 60.0,
         "Events of one connection, of all kinds together. What its own limit refuses does not count.")
     events_burst: int = _burst("GATEWAY_EVENTS_BURST", 200,

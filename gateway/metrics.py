@@ -145,7 +145,7 @@ cut_off = Counter(
 rate_limited = LimitCounter(
     "gateway_rate_limited_total",
     "What a limit refused; `refusals` and `sends_without_pause` ended a connection.",
-    "sends", "joins", "history", "members", "unread", "signals", "events", "refusals", "sends_without_pause",
+    "sends", "joins", "history", "members", "read", "unread", "signals", "events", "refusals", "sends_without_pause",
     "user_sends", "user_connections", "address_handshakes", "address_failures", "address_connections",
 )  # fmt: skip
 handoffs = Counter("gateway_handoffs_total", "Connections passed to another worker.")
@@ -176,6 +176,21 @@ hook_answers = ReasonCounter(
     "Questions to the hook that decides about joins: what it answered, or why it was not asked.",
     "allowed", "refused", "failed", "paused", "too_many",
 )  # fmt: skip
+signals = ResultCounter(
+    "gateway_signals_total",
+    "Signals of clients, by what came of them: told to the room, or dropped, and why.",
+    "told", "rate_limited", "too_many_users", "unavailable",
+)  # fmt: skip
+read_marks = ResultCounter(
+    "gateway_read_marks_total",
+    "Marks of what was read, by what came of them: stored, behind what was, of another epoch, or of one user too many.",
+    "stored", "behind", "another_epoch", "too_many_users",
+)  # fmt: skip
+send_hook_answers = ReasonCounter(
+    "gateway_send_hook_total",
+    "Questions to the hook that decides about messages: what it answered, or why it was not asked.",
+    "allowed", "changed", "refused", "failed", "paused", "too_many", "known",
+)  # fmt: skip
 deaf = Counter("gateway_deaf_total", "Times that this worker did not hear its own probe.")
 background_failures = Counter(
     "gateway_background_failures_total", "Background tasks that failed: a fault of the gateway."
@@ -199,9 +214,8 @@ api_seconds = MethodCounter(
 ALL = (
     published, acknowledged, unavailable, heard, delivered, holes, malformed, snapshots, gaps, connects, disconnects,
     frames_read, packets_read, requests_read, refusals, cut_off, rate_limited, handoffs, requests_refused,
-    emits_refused, auth, jwks_fetches, hook_answers, deaf, background_failures, revoked_sessions,
-    api_requests, api_seconds,
-    control_malformed,
+    emits_refused, auth, jwks_fetches, hook_answers, signals, read_marks, send_hook_answers, deaf,
+    background_failures, revoked_sessions, api_requests, api_seconds, control_malformed,
 )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from gateway.option_groups import (
 )
 from gateway.option_pairs import contradictions
 from gateway.option_types import Option, SettingsError, options_of
+from gateway.send_hook_options import SendHookOptions
 from gateway.unknown_options import refuse_unknown
 
 
@@ -47,6 +48,7 @@ class Settings:
     api_keys: ApiKeyOptions = field(default_factory=ApiKeyOptions)
     api: ApiOptions = field(default_factory=ApiOptions)
     rates: LimitOptions = field(default_factory=LimitOptions)
+    send_hook: SendHookOptions = field(default_factory=SendHookOptions)
     log: LogOptions = field(default_factory=LogOptions)
 
     def __post_init__(self) -> None:

@@ -33,6 +33,7 @@ from gateway.client_events import Event, History, Members, Send
 from gateway.limit_options import LimitOptions
 from gateway.metrics import rate_limited
 from gateway.protocol import Refusal
+from gateway.talk_events import Read, Signal, Unread
 
 NOT_ITS_FAULT = frozenset(("unavailable", "shutting_down", "internal"))
 """Refusals for which a client cannot do anything: they cost it nothing."""
@@ -48,8 +49,8 @@ MARGIN = 10.0
 LINE_MAX_S = 120.0
 """The longest that a refused client is told to wait: 1,000 messages, kept while it was away, need 98 s."""
 
-READS: dict[type, str] = {Members: "members", History: "history"}
-"""Events that read, and the limit of each. `unread` and `signals` wait for their events."""
+READS: dict[type, str] = {Members: "members", History: "history", Read: "read", Unread: "unread"}
+"""Events that read, or mark what was read, and the limit of each."""
 
 
 class Line:
@@ -112,6 +113,7 @@ class Usage:
         "history",
         "joins",
         "members",
+        "read",
         "refusals",
         "sends",
         "signals",
@@ -122,7 +124,7 @@ class Usage:
 
     def __init__(self, user: UserUsage | None = None) -> None:
         self.events = self.sends = self.joins = self.refusals = 0.0
-        self.history = self.members = self.unread = self.signals = 0.0
+        self.history = self.members = self.read = self.unread = self.signals = 0.0
         self.trouble: Trouble | None = None
         self.user = user  # what is counted for all connections of this user; None for a guest
 
@@ -141,8 +143,8 @@ class ConnectionLimits:
         self._events_every_s, self._events_slack_s = self._events
         self._joins = Rate.of(options.joins_per_s, rooms_max)
         self._refusals = Rate.of(options.refusals_max / REFUSALS_S, options.refusals_max)
-        self._of = {"history": reads, "members": reads, "unread": reads, "signals": Rate.of(
-            options.signals_per_s, options.signals_burst)}  # fmt: skip
+        self._of = dict.fromkeys(READS.values(), reads)
+        self._signals = Rate.of(options.signals_per_s, options.signals_burst)
         self._joins_waiting_max = options.joins_waiting_max
         self._joins_waiting = 0
         # More refused messages in a second are too many.
@@ -181,7 +183,10 @@ class ConnectionLimits:
         user.sends = self._user_sends.taken(user.sends, now_s)
 
     def _spend_other(self, usage: Usage, kind: type, now_s: float) -> None:
-        """An event that is no message. Only what passes its own limit draws from the one of all events."""
+        """An event that is no message. Only what passes its own limit draws from the one of all events. A signal over
+        its limits is not refused: see `has_signal`."""
+        if kind is Signal:
+            return
         limit = READS.get(kind)
         full_s, rate = (0.0, NO_LIMIT) if limit is None else (getattr(usage, limit), self._of[limit])
         if limit is not None and rate.wait_s(full_s, now_s):
@@ -196,11 +201,11 @@ class ConnectionLimits:
 
     def has_signal(self, usage: Usage, now_s: float) -> bool:
         """Whether a signal may pass; one that may not is dropped and counted: signals are at most once."""
-        rate = self._of["signals"]
-        if rate.wait_s(usage.signals, now_s):
+        if self._signals.wait_s(usage.signals, now_s) or self._events.wait_s(usage.events, now_s):
             rate_limited.because("signals")
             return False
-        usage.signals = rate.taken(usage.signals, now_s)
+        usage.signals = self._signals.taken(usage.signals, now_s)
+        usage.events = self._events.taken(usage.events, now_s)
         return True
 
     # -- joins

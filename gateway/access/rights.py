@@ -17,6 +17,9 @@ ALL = JOIN | SEND | HISTORY | MEMBERS | SIGNAL | MODERATE
 SLOWED = 64
 """No operation: who has it must wait between two messages (a rule's `slow_s`)."""
 
+JUDGED = 128
+"""No operation: what such a member sends is shown to the application first (a rule's `moderation`)."""
+
 OPERATIONS: dict[str, int] = {
     "join": JOIN,
     "send": SEND,

@@ -18,7 +18,18 @@ from typing import NamedTuple
 
 from gateway.access.identity import Identity
 from gateway.access.patterns import FirstMatch, parse
-from gateway.access.rights import HISTORY, JOIN, MEMBERS, MODERATE, SEND, SIGNAL, SLOWED, Rights, granted
+from gateway.access.rights import (
+    HISTORY,
+    JOIN,
+    JUDGED,
+    MEMBERS,
+    MODERATE,
+    SEND,
+    SIGNAL,
+    SLOWED,
+    Rights,
+    granted,
+)
 
 ANYONE, USERS, GRANTED, NOBODY, HOOK, IN_THE_ROOM = "anyone", "users", "granted", "nobody", "hook", "members"
 JOIN_WORDS = (ANYONE, USERS, GRANTED, NOBODY, HOOK)
@@ -43,7 +54,8 @@ class RoomRule:
     slow_s        seconds between two messages of one user; moderators are exempt
     members_max   users at one time; 0 is no limit; moderators are exempt
     signals       whether members may signal
-    moderation    the hook that is asked before each send; empty for none
+    moderation    what is told to the hook that is asked before each send; empty where none is asked
+    receipts      whether a small room is told what its users have read
     line          the line of the file on which the rule begins; 0 where no file has it
     """
 
@@ -58,6 +70,7 @@ class RoomRule:
     members_max: int = 0
     signals: bool = True
     moderation: str = ""
+    receipts: bool = False
     line: int = 0
 
     @property
@@ -144,6 +157,8 @@ def rights_by(rule: RoomRule, identity: Identity, room: str, by_hook: Rights = 0
         rights |= SEND
     if rule.slow_s and not rights & MODERATE:
         rights |= SLOWED
+    if rule.moderation:
+        rights |= JUDGED
     return rights
 
 

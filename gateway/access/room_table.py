@@ -28,6 +28,7 @@ ROOM = TableKind(
         "members_max": whole(0, 1_000_000),
         "signals": switch(),
         "moderation": text(64),
+        "receipts": switch(),
     },
     {"match": "say for which rooms it is"},
 )
@@ -58,3 +59,10 @@ def refuse_hook(rules: RoomRules) -> None:
     for rule in rules.rules:
         if rule.asks_hook:
             refuse(rules.path, rule.line, f"{HOOK!r} needs GATEWAY_JOIN_HOOK, the URL that is asked")
+
+
+def refuse_moderation(rules: RoomRules) -> None:
+    """Raises SettingsError for the first rule whose messages are to be shown to a hook, where no URL is given."""
+    for rule in rules.rules:
+        if rule.moderation:
+            refuse(rules.path, rule.line, "'moderation' needs GATEWAY_SEND_HOOK, the URL that is asked")

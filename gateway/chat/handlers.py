@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,42 +20,39 @@ from gateway.access.connection_limits import ConnectionLimits, Usage
 from gateway.access.identity import GUEST, Identity
 from gateway.access.new_rooms import NewRooms
 from gateway.access.permissions import Permissions
-from gateway.access.rights import MEMBERS
+from gateway.access.rights import JUDGED
 from gateway.access.room_rules import open_to
 from gateway.admission import AdmissionControl
 from gateway.chat.identities import Identities
 from gateway.chat.memberships import Memberships
+from gateway.chat.pages import Pages
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.refused_events import about, known
 from gateway.chat.sending import Sending
 from gateway.chat.session import Session
 from gateway.chat.sessions import Sessions
+from gateway.chat.talking import Talking, TalkParts
 from gateway.client_events import History, Join, Leave, Members, Refresh, Send, parse
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import ClientSocket
 from gateway.limit_options import WITHOUT_LIMITS
 from gateway.option_groups import Sizes
-from gateway.protocol import Position, Refusal, receive_json
+from gateway.protocol import Refusal
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member, MemberState
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.state.history import Histories
+from gateway.talk_events import Read, Signal, Unread
 from gateway.transport.refusals import LineBudget
 
 log = structlog.get_logger("gateway.chat")
-
-MEMBERS_MAX = 200
-"""Usernames that `members` lists at most (the wire contract, docs/protocol.md)."""
 
 CONNECT_JOINS_MAX = 100
 """Rooms that CONNECT may name: as many as a connection may be in by default."""
 
 CONNECT_JOINS_S = 10.0
 """For so long the rooms of one CONNECT are joined. The client's pongs wait meanwhile; it has 20 s for one."""
-
-PAGE_BYTES = 262_144
-"""Largest answer to `history`, unless one message is larger: much less than a socket may hold unsent."""
 
 Handle = Callable[[Session, Any, int | None], Awaitable[None] | None]
 """Handles an event of its type, for a session, with the number of the acknowledgement that was asked for."""
@@ -78,6 +75,7 @@ class Chat:
         rooms_max: int,
         limit_s: float,
         identities: Identities,
+        talk: TalkParts,
         admission: AdmissionControl | None = None,
         new_rooms: NewRooms | None = None,
         permissions: Permissions | None = None,
@@ -87,24 +85,33 @@ class Chat:
         self.sessions = sessions
         self._hub = hub  # the rooms of this worker
         self._tracker = tracker  # presence of this worker's sessions
-        self._histories = histories  # what was stored
         self._sizes = sizes  # how long names and messages may be
         new_rooms = NewRooms(0) if new_rooms is None else new_rooms
         self._memberships = Memberships(hub, tracker, histories, new_rooms, rooms_max, self.permissions)
-        self._sending = Sending(hub, publisher, tracker, self._memberships)
+        self._judging = talk.judging  # who sees messages before they are stored
+        self._sending = Sending(hub, publisher, tracker, self._memberships, talk.judging)
         self._limit_s = limit_s  # the longest that an event may wait for the store
         self.identities = identities
         self._admission = admission or AdmissionControl()  # how many joins are begun at once
         self._limits = limits or ConnectionLimits(WITHOUT_LIMITS, rooms_max)  # how much a connection may do
+        talking = Talking(talk, publisher, tracker, self._memberships, self.permissions, self._limits)
         self._lines = LineBudget()  # of the log, for those that are ended
         self._handles: dict[type, Handle] = {
             Send: self._send,
             Join: self._join_in_turn,
             Leave: partial(self._answered, "leave", self._leave),
-            Members: partial(self._answered, "members", self._members),
-            History: partial(self._answered, "history", self._history),
+            Members: partial(self._answered, "members", talking.members),
+            History: partial(self._answered, "history", Pages(histories).history),
             Refresh: partial(self._answered, "refresh", self._refresh),
+            Signal: talking.signals.signal,
+            Read: partial(self._answered, "read", talking.marks.read),
+            Unread: partial(self._answered, "unread", talking.marks.unread),
         }
+
+    async def close_hooks(self) -> None:
+        """Gives up what is being asked of the application."""
+        await self.permissions.close()
+        await self._judging.close()
 
     # -- connections
 
@@ -204,6 +211,8 @@ class Chat:
     def _send(self, session: Session, event: Send, ack: int | None) -> Awaitable[None] | None:
         member = session.rooms.get(event.room)
         if member is not None:
+            if member.rights & JUDGED:
+                return self._answered("send", self._sending.judged, session, event, ack)
             self._sending.as_member(session, member, event, ack)
             return None
         if session.has_joined:
@@ -232,7 +241,7 @@ class Chat:
         await self._memberships.reconsider(session)
         session.acknowledge(ack, {"ok": True, "expires_at": expires_at})
 
-    # -- leave, members, history
+    # -- leave
 
     async def _leave(self, session: Session, event: Leave, ack: int | None) -> None:
         await self._memberships.leave(session, _member(session, event.room))
@@ -251,44 +260,6 @@ class Chat:
                 await self._memberships.leave(session, member)
         except (StoreError, TimeoutError) as error:  # the store is told again after the grace period
             log.warning("leave_not_stored", session=sid, room=room, reason=str(error) or "no answer in time")
-
-    async def _members(self, session: Session, event: Members, ack: int | None) -> None:
-        if not _member(session, event.room).rights & MEMBERS:
-            raise Refusal("forbidden", operation="members")
-        most = MEMBERS_MAX if self.permissions.shows_names(event.room) else 0
-        names, count = await self._tracker.members(event.room, most)
-        session.acknowledge(ack, {"ok": True, "members": names, "count": count})
-
-    async def _history(self, session: Session, event: History, ack: int | None) -> None:
-        room = _member(session, event.room).room
-        heard = None
-        while (
-            heard != room.changes.heard
-        ):  # a message that is changed meanwhile must not come as it was before
-            heard = room.changes.heard
-            snapshot = await self._histories.snapshot(event.room, room.observed)
-        numbered = snapshot.after(0)
-        if event.before is not None:
-            if event.before.epoch != snapshot.epoch:
-                numbered = []
-            numbered = [(seq, stored) for seq, stored in numbered if seq < event.before.seq]
-        page = _newest_that_fit(
-            receive_json(stored, room.name_json, Position(snapshot.epoch, seq), snapshot.more.get(seq, b""))
-            for seq, stored in reversed(numbered[-event.limit :])
-        )
-        session.acknowledge_json(ack, b'{"ok":true,"messages":[%b]}' % b",".join(page))
-
-
-def _newest_that_fit(newest_first: Iterable[bytes]) -> list[bytes]:
-    """Oldest first: as many as fit into one answer, but at least one; the client asks for those `before` the first."""
-    page: list[bytes] = []
-    size_bytes = 0
-    for message in newest_first:
-        size_bytes += len(message)
-        if page and size_bytes > PAGE_BYTES:
-            break
-        page.append(message)
-    return page[::-1]
 
 
 def _member(session: Session, room: str) -> Member[Room]:

@@ -27,7 +27,7 @@ from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import Reply
 from gateway.option_groups import PresenceOptions
 from gateway.state.batches import batched
-from gateway.state.presence import UNCLAIMED, Change, Claim, Presence
+from gateway.state.presence import UNCLAIMED, Change, Claim, Presence, User
 from gateway.state.workers import Workers
 from gateway.timers import Timers
 
@@ -111,6 +111,10 @@ class PresenceTracker:
     async def members(self, room: str, most: int) -> tuple[list[str], int]:
         """Up to `most` usernames of a room, and how many users it has. Raises a StoreError."""
         return await self._presence.members(room, most)
+
+    async def identified(self, room: str, most: int) -> list[User]:
+        """Up to `most` of its users who have shown a token. Raises a StoreError."""
+        return await self._presence.identified(room, most)
 
     async def is_present(self, room: str, username: str) -> bool:
         """Whether the room counts a user as present, from whatever connection. Raises a StoreError."""

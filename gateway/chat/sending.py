@@ -17,8 +17,9 @@ from __future__ import annotations
 import structlog
 
 from gateway import keys
-from gateway.access.rights import JOIN, SEND, SLOWED, Rights
+from gateway.access.rights import JOIN, JUDGED, SEND, SLOWED, Rights
 from gateway.chat.answers import Answers
+from gateway.chat.judging import Judging
 from gateway.chat.memberships import Memberships
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
@@ -39,21 +40,31 @@ class Sending:
     """Stores what members say."""
 
     def __init__(
-        self, hub: Hub, publisher: Publisher, tracker: PresenceTracker, memberships: Memberships
+        self,
+        hub: Hub,
+        publisher: Publisher,
+        tracker: PresenceTracker,
+        memberships: Memberships,
+        judging: Judging,
     ) -> None:
         self._hub = hub  # the rooms of this worker
         self._publisher = publisher  # stores messages and tells the rooms
         self._tracker = tracker  # who is present, for those on the way back
         self._memberships = memberships  # what those may do
+        self._judging = judging  # who sees messages before they are stored
         self._answers = Answers()  # what the store has done, on its way to the clients
 
     def as_member(self, session: Session, member: Member[Room], event: Send, ack: int | None) -> None:
         """A member of the room sends; the answer follows when the store has it."""
-        if event.username is not None and event.username != member.username:
-            raise Refusal("forbidden", f"You joined this room as {member.username!r}.")
-        if not member.rights & SEND:
-            raise Refusal("forbidden", operation="send")
-        self._publish(session, member.room, member.username, event, ack, member.rights)
+        _check(member, event)
+        once = _once(session, member.username, event)
+        self._publish(session, member.room, member.username, event, ack, member.rights, event.message, once)
+
+    async def judged(self, session: Session, event: Send, ack: int | None) -> None:
+        """The same where the application sees it first. Raises Refusal or a StoreError."""
+        member = session.rooms[event.room]
+        _check(member, event)
+        await self._publish_judged(session, member.username, event, ack, member.rights, member)
 
     async def on_the_way_back(self, session: Session, event: Send, ack: int | None) -> None:
         """A client that has not joined anything yet sends. Raises Refusal or a StoreError."""
@@ -66,14 +77,51 @@ class Sending:
         claimant = session.claimant
         if claimant is not None and await self._tracker.holders(event.room, username) - {claimant}:
             raise Refusal("name_taken")
-        room = self._hub.room(event.room)
-        self._publish(session, room, username, event, ack, rights)
+        if rights & JUDGED:
+            await self._publish_judged(session, username, event, ack, rights, None)
+            return
+        room, once = self._hub.room(event.room), _once(session, username, event)
+        self._publish(session, room, username, event, ack, rights, event.message, once)
         self._hub.release(room)  # nobody may be in it here, or ever come
 
-    def _publish(
-        self, session: Session, room: Room, username: str, event: Send, ack: int | None, rights: Rights
+    async def _publish_judged(
+        self,
+        session: Session,
+        username: str,
+        event: Send,
+        ack: int | None,
+        rights: Rights,
+        member: Member[Room] | None,
     ) -> None:
-        head = entry_head(event.message, username)
+        """Asks first. Whoever was taken out of the room meanwhile, or ended for good, has not said it; whose connection
+        dropped has."""
+        once = _once(session, username, event)
+        try:
+            judged = await self._judging.judge(session.identity, username, event, once)
+        except KeyReused as reused:
+            _refuse(session, event, ack, reused)
+            return
+        if judged.position is not None:
+            session.acknowledge(ack, {"ok": True, "id": judged.position})
+            return
+        if session.has_ended or (member is not None and session.rooms.get(event.room) is not member):
+            raise Refusal("not_joined")
+        room = self._hub.room(event.room)
+        self._publish(session, room, username, event, ack, rights, judged.text, once)
+        self._hub.release(room)
+
+    def _publish(
+        self,
+        session: Session,
+        room: Room,
+        username: str,
+        event: Send,
+        ack: int | None,
+        rights: Rights,
+        text: str,
+        once: Once | None,
+    ) -> None:
+        head = entry_head(text, username)
         slow_key = keys.slow(room.name, session.identity.user, username) if rights & SLOWED else None
 
         def on_result(result: str | StoreError) -> None:
@@ -86,9 +134,21 @@ class Sending:
                 self._answers.add(session, acknowledgement_packet(ack, answer))
 
         session.unanswered += 1
-        key = event.idempotency_key
-        once = None if key is None else Once(session.identity.user, username, key, event.message)
         self._publisher.publish(room, head, once, on_result, slow_key)
+
+
+def _check(member: Member[Room], event: Send) -> None:
+    """Raises Refusal for what a member may not send."""
+    if event.username is not None and event.username != member.username:
+        raise Refusal("forbidden", f"You joined this room as {member.username!r}.")
+    if not member.rights & SEND:
+        raise Refusal("forbidden", operation="send")
+
+
+def _once(session: Session, username: str, event: Send) -> Once | None:
+    """What tells the message from one that is sent again: what the client said, whatever is stored of it."""
+    key = event.idempotency_key
+    return None if key is None else Once(session.identity.user, username, key, event.message)
 
 
 def _refuse(session: Session, event: Send, ack: int | None, error: StoreError) -> None:

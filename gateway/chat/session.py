@@ -99,6 +99,11 @@ class Session:
         and anybody may have any name."""
         return self.identity.user if self.voice.is_checked else None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was ended for good: nothing of it is handled any more."""
+        return self._handler is _ENDED
+
     def on_connected(self, data: Any) -> Awaitable[None] | None:
         return self._handler.on_connected(self, data)
 

@@ -54,6 +54,7 @@ from gateway.server.newcomers import Newcomers, admission_of
 from gateway.server.preflight import warnings_of
 from gateway.server.readiness import Readiness
 from gateway.server.rules import permissions_for, workers_configured
+from gateway.server.talk import talk_parts
 from gateway.server.words import control_of
 from gateway.settings import Settings
 from gateway.socketio.client_manager import ClientManager
@@ -140,15 +141,12 @@ class Gateway:
         redis = self._compose(stack)
         self.health.watch(redis.store, redis.pubsub)
         Clients(
-            self.engine,
-            self.client_manager,
-            self.chat,
-            self.addresses,
+            self.engine, self.client_manager, self.chat, self.addresses,
             Users(self.settings.rates.user_connections),
-        ).listen(self.sio)
+        ).listen(self.sio)  # fmt: skip
         stack.push_async_callback(redis.store.close)
         stack.push_async_callback(redis.pubsub.close)
-        stack.push_async_callback(self.chat.permissions.close)
+        stack.push_async_callback(self.chat.close_hooks)
         await asyncio.gather(redis.store.start(START_S, redis.pubsub), redis.pubsub.start(START_S, self.hub))
         stack.push_async_callback(self.hub.close)
         self.client_manager.serve(redis.store, self.hub, self.chat)
@@ -204,6 +202,7 @@ class Gateway:
             settings.limits.rooms_per_connection, settings.redis.timeout_s * ANSWERED_WITHIN,
             Identities(self.identified.identifier, self.identified.find_token, settings.identity.grace_s,
                 self.revocations),
+            talk_parts(settings, store, kept, self.rules),
             self.engine.admission, NewRooms(settings.access.new_rooms_per_user),
             permissions_for(settings, self.rules),
             ConnectionLimits(settings.rates, settings.limits.rooms_per_connection),

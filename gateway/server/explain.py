@@ -72,6 +72,7 @@ def in_words(rule: RoomRule) -> str:
     said += [f"at most {rule.members_max} users"] if rule.members_max else []
     said += ["no signals"] if not rule.signals else []
     said += [f"moderation {rule.moderation}"] if rule.moderation else []
+    said += ["receipts"] if rule.receipts else []
     return ", ".join(said)
 
 

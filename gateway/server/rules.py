@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.access.api_keys import ApiKeys
+from gateway.access.application import Application
 from gateway.access.config_file import ConfigFile, read_file, read_text
 from gateway.access.hook_request import HookRequests, read_secret
 from gateway.access.join_hook import JoinHook
 from gateway.access.key_table import keys_in
 from gateway.access.permissions import Permissions
 from gateway.access.room_rules import RoomRules, open_to
-from gateway.access.room_table import refuse_hook, rules_in
+from gateway.access.room_table import refuse_hook, refuse_moderation, rules_in
+from gateway.access.send_hook import LIMIT_S, SendHook
 from gateway.option_types import SettingsError
 from gateway.server.config_copy import copy_for
 from gateway.settings import Settings
@@ -49,30 +51,52 @@ def _of(settings: Settings, file: ConfigFile | None) -> Configured:
     rules = rules_in(file) if file is not None else None
     if rules is not None and settings.access.join_hook is None:
         refuse_hook(rules)
+    if rules is not None and settings.send_hook.url is None:
+        refuse_moderation(rules)
     if file is not None:
-        _secret(settings)
+        _join_secret(settings)
+        _send_secret(settings)
     return Configured(
         rules if rules is not None else open_to(settings.identity.auth == "required"),
         keys_in(file, settings.api_keys.hashes),
     )
 
 
-def _secret(settings: Settings) -> bytes | None:
-    """What signs the questions to the hook. Raises SettingsError."""
-    path = settings.access.join_hook_secret_file
+def _join_secret(settings: Settings) -> bytes | None:
+    return _secret("GATEWAY_JOIN_HOOK_SECRET_FILE", settings.access.join_hook_secret_file)
+
+
+def _send_secret(settings: Settings) -> bytes | None:
+    return _secret("GATEWAY_SEND_HOOK_SECRET_FILE", settings.send_hook.secret_file)
+
+
+def _secret(variable: str, path: str | None) -> bytes | None:
+    """What signs the questions to a hook. Raises SettingsError."""
     if path is None:
         return None
     try:
         return read_secret(Path(path).read_text(encoding="ascii"))
     except (OSError, ValueError) as error:
         why = (error.strerror or "") if isinstance(error, OSError) else str(error)
-        raise SettingsError(f"GATEWAY_JOIN_HOOK_SECRET_FILE={path!r} is not allowed: {why}") from None
+        raise SettingsError(f"{variable}={path!r} is not allowed: {why}") from None
 
 
 def permissions_for(settings: Settings, rules: RoomRules) -> Permissions:
     """Who decides, with the way to the hook if one is asked. Raises SettingsError."""
     url = settings.access.join_hook
-    return Permissions(rules, JoinHook(HookRequests(url, _secret(settings))) if url is not None else None)
+    if url is None:
+        return Permissions(rules)
+    return Permissions(rules, JoinHook(HookRequests(url, _join_secret(settings))))
+
+
+def send_hook_for(settings: Settings) -> SendHook | None:
+    """Who sees messages before they are stored, if anybody does. Raises SettingsError."""
+    options = settings.send_hook
+    if options.url is None:
+        return None
+    secret = _send_secret(settings)
+    application = Application(options.url, LIMIT_S, () if secret is None else (secret,))
+    return SendHook(application, settings.limits.message_max)
 
 
 def copy(to: Path) -> str:

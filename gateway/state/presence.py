@@ -24,7 +24,14 @@ from gateway.interfaces import CommandStore, Reply
 from gateway.names import skeletons
 from gateway.redis.connection import settle
 from gateway.state.batches import all_replies
-from gateway.state.scripts import MEMBERS, PRESENCE_AWAY, PRESENCE_JOIN, PRESENCE_LEAVE, PRESENCE_SWEEP
+from gateway.state.scripts import (
+    IDENTIFIED,
+    MEMBERS,
+    PRESENCE_AWAY,
+    PRESENCE_JOIN,
+    PRESENCE_LEAVE,
+    PRESENCE_SWEEP,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,22 @@ class Claim(NamedTuple):
 
 UNCLAIMED = Claim()
 
+
+class User(NamedTuple):
+    """A user who has shown a token, and the name under which it is in a room."""
+
+    user: str
+    username: str
+
+
 SWEEP_MAX = 100
 """Sessions that one script takes out: under half a millisecond, in which everybody waits."""
 
 NAME_TAKEN = -2
 """What the script answers to a join under a name that another user holds."""
+
+AS_USER = "\x1f"
+"""With which the fields of the verified hash begin that are no skeletons; no name has it."""
 
 SAME_CURSOR = "again"
 """What the script answers instead of the cursor 0, which would mean that all is done."""
@@ -119,7 +137,7 @@ class Presence:
         if user is not None:
             names += (keys.verified(room),)
         if user:
-            member |= {"user": user, "looks": skeletons(username)}
+            member |= {"user": user, "looks": [*skeletons(username), _as_user(user, username)]}
         command = PRESENCE_JOIN.command(names, session, orjson.dumps(member), username, users_max, *claim)
         return names[0], command
 
@@ -175,6 +193,24 @@ class Presence:
         """Up to `most` usernames of a room, and how many users it has."""
         reply = await self._store.run(MEMBERS, (keys.users(room),), most)
         return [name.decode() for name in reply[0]], reply[1]
+
+    async def identified(self, room: str, most: int) -> list[User]:
+        """Up to `most` of the users of a room who have shown a token, each with the names that it goes by there."""
+        if not most:
+            return []
+        reply = await self._store.run(IDENTIFIED, (keys.verified(room),), most, AS_USER)
+        pairs = zip(reply[::2], reply[1::2], strict=True)
+        return list(dict.fromkeys(_user(field.decode(), held.decode()) for field, held in pairs))
+
+
+def _as_user(user: str, username: str) -> str:
+    """A field of the verified hash that says under which name a user is there: beside the skeletons of names, which
+    have no such character. It is held and let go as they are, by workers that do not know what it says, too."""
+    return f"{AS_USER}{username}{AS_USER}{user}"
+
+
+def _user(field: str, held: str) -> User:
+    return User(held.partition(" ")[2], field.split(AS_USER, 2)[1])
 
 
 def _entered(reply: Reply) -> Change | NameTaken:

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from gateway.access.application import IN_FLIGHT_MAX, PAUSE_S, WINDOW
 from gateway.access.hook_request import HookRequests, read_secret
@@ -21,57 +20,17 @@ from gateway.access.join_hook import REMEMBERED_MAX, Answer, JoinHook
 from gateway.access.permissions import HookAway, Permissions
 from gateway.access.rights import JOIN, SEND
 from gateway.access.room_rules import RoomRule, RoomRules
+from tests.support.application import Application, Clock, running
 from tests.support.waiting import until
 
 ANN = Identity(user="ann", name="Ann")
 SECRET = b"s" * 24
 
 
-class Application:
-    """Answers as it is told, and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.answer: Any = {"allow": ["join"]}
-        self.status = 200
-        self.held: asyncio.Event | None = None
-        self.asked: list[tuple[dict[str, str], bytes]] = []
-        self.url = ""
-
-    async def serve(self, request: web.Request) -> web.Response:
-        self.asked.append((dict(request.headers), await request.read()))
-        if self.held is not None:
-            await self.held.wait()
-        headers = {"Location": "/elsewhere"} if 300 <= self.status < 400 else {}
-        text = self.answer if isinstance(self.answer, str) else json.dumps(self.answer)
-        return web.Response(text=text, status=self.status, headers=headers)
-
-
-@asynccontextmanager
-async def running() -> AsyncIterator[Application]:
-    application, app = Application(), web.Application()
-    app.router.add_post("/may-join", application.serve)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    application.url = f"http://127.0.0.1:{runner.addresses[0][1]}/may-join"
-    try:
-        yield application
-    finally:
-        await runner.cleanup()
-
-
 @pytest.fixture
 async def application() -> AsyncIterator[Application]:
     async with running() as application:
         yield application
-
-
-class Clock:
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @asynccontextmanager

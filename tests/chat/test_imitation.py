@@ -10,32 +10,25 @@ import pytest
 import redis.asyncio as redis
 
 from gateway import keys
-from gateway.access.identity import GUEST, Identity, nowhere
-from gateway.chat.identities import Identities
-from tests.support.chat_worker import ChatWorker, Client, chat_worker
+from gateway.access.identity import GUEST, Identity
+from gateway.state.presence import AS_USER
+from tests.support.chat_worker import ChatWorker, Client, chat_worker, tokens_count
 from tests.support.waiting import until
-
-
-class TokensCount:
-    """Decides nothing: the tests say who a client is."""
-
-    counts_tokens = True
-
-    async def identify(self, token: str | None) -> Identity:
-        return GUEST
-
-
-def checking() -> Identities:
-    return Identities(TokensCount(), nowhere, 0.0)
 
 
 @pytest.fixture
 async def workers(redis_url: str) -> AsyncIterator[tuple[ChatWorker, ChatWorker]]:
     """Two, where tokens count."""
     how: dict[str, Any] = {"timeout_s": 10.0, "grace_s": 0.2}
-    async with chat_worker(redis_url, identities=checking(), **how) as one:
-        async with chat_worker(redis_url, identities=checking(), **how) as other:
+    async with chat_worker(redis_url, identities=tokens_count(), **how) as one:
+        async with chat_worker(redis_url, identities=tokens_count(), **how) as other:
             yield one, other
+
+
+@pytest.fixture
+async def worker_of_tokens(redis_url: str) -> AsyncIterator[ChatWorker]:
+    async with chat_worker(redis_url, identities=tokens_count(), timeout_s=10.0) as worker:
+        yield worker
 
 
 def connect(worker: ChatWorker, user: str = "", name: str | None = None) -> Client:
@@ -43,7 +36,8 @@ def connect(worker: ChatWorker, user: str = "", name: str | None = None) -> Clie
 
 
 async def holders(client: redis.Redis, room: str) -> dict[Any, Any]:
-    return dict(await client.hgetall(keys.verified(room)))
+    held: dict[Any, Any] = await client.hgetall(keys.verified(room))
+    return {look: holder for look, holder in held.items() if AS_USER.encode() not in look}
 
 
 @pytest.fixture
@@ -192,3 +186,42 @@ async def test_without_tokens_names_are_anybodys_and_nothing_is_kept(
     stored = await client.hvals(keys.members(room, worker.name))
     assert all(b"looks" not in each and b'user"' not in each for each in stored)
     await until(lambda: one.notices() == ["Аdа has joined the room"], what="a name of its own")
+
+
+async def test_members_are_told_who_has_shown_a_token(
+    workers: tuple[ChatWorker, ChatWorker], room: str, client: redis.Redis
+) -> None:
+    """A guest who was there before the user is no user; two users whose tokens give them one name are two."""
+    one, other = workers
+    guest, ada, namesake = connect(one), connect(one, "42", "Ada"), connect(other, "u:7 x\x1fy", "Ada")
+    tabs = [connect(other, "42", "Ada") for _ in range(2)]
+    assert (await guest.join(room, "Аdа"))["ok"], "with a Cyrillic letter"
+    for each in (ada, namesake, *tabs):
+        assert (await each.join(room, "Ada"))["ok"]
+    answer = await guest.call("members", {"room": room})
+    assert (sorted(answer["members"]), answer["count"]) == (["Ada", "Аdа"], 2)
+    users = [{"user": "42", "username": "Ada"}, {"user": "u:7 x\x1fy", "username": "Ada"}]
+    assert sorted(answer["users"], key=lambda one: one["user"]) == users
+    await namesake.call("leave", {"room": room})
+    tabs[0].close()
+    await ada.call("leave", {"room": room})
+    assert (await guest.call("members", {"room": room}))["users"] == users[:1], "one tab is there"
+    await tabs[1].call("leave", {"room": room})
+
+    async def nobody_is() -> bool:
+        return bool((await guest.call("members", {"room": room}))["users"] == [])
+
+    await until(nobody_is, what="the grace period of the last tab is over")
+    assert not await client.exists(keys.verified(room))
+
+
+async def test_a_large_room_names_some_of_its_users(worker_of_tokens: ChatWorker, room: str) -> None:
+    worker, key = worker_of_tokens, keys.verified(room)
+    fields = [
+        word for n in range(5000) for word in (f"{AS_USER}n{n}{AS_USER}u{n}", f"1 u{n}", f"n{n}", f"1 u{n}")
+    ]
+    await worker.store.call(key, "HSET", key, *fields)
+    found = await worker.presence.identified(room, 200)
+    assert len(set(found)) == len(found) == 200
+    assert all(one.user == f"u{one.username[1:]}" for one in found)
+    await worker.store.call(key, "DEL", key)

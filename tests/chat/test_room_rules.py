@@ -16,7 +16,7 @@ from gateway.access.permissions import HookAway
 from gateway.access.rights import JOIN, SEND
 from gateway.access.room_rules import RoomRule, RoomRules
 from gateway.protocol import Position
-from tests.support.chat_worker import ChatWorker, chat_worker
+from tests.support.chat_worker import ChatWorker, chat_worker, tokens_count
 from tests.support.waiting import until
 
 
@@ -149,6 +149,14 @@ async def test_a_rule_says_what_is_told_of_who_is_there(
         ann = worker.connect()
         assert (await ann.join(room))["count"] == 1
         assert await ann.call("members", {"room": room}) == answer
+
+
+async def test_where_names_are_not_told_users_are_not_either(redis_url: str, room: str) -> None:
+    rules, identities = RoomRules([RoomRule(match="**", join="anyone", members="count")]), tokens_count()
+    async with chat_worker(redis_url, timeout_s=10.0, rules=rules, identities=identities) as worker:
+        ann = worker.connect(identity=user("7"))
+        await ann.join(room)
+        assert await ann.call("members", {"room": room}) == {"ok": True, "members": [], "count": 1}
 
 
 async def test_where_it_is_not_told_who_is_there_not_even_their_number_is(redis_url: str, room: str) -> None:

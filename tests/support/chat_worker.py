@@ -21,13 +21,16 @@ from gateway.access.permissions import Hook, Permissions
 from gateway.access.revocations import Revocations
 from gateway.access.room_keeping import KeptByRule
 from gateway.access.room_rules import RoomRules, open_to
+from gateway.access.send_hook import SendHook
 from gateway.chat.handlers import Chat
 from gateway.chat.identities import Identities
+from gateway.chat.judging import Judging
 from gateway.chat.notices import Notices
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.reaper import Reaper
 from gateway.chat.revoking import Revoking
 from gateway.chat.sessions import Sessions
+from gateway.chat.talking import TalkParts
 from gateway.interfaces import PrimaryFinder, SocketEvents
 from gateway.option_groups import PresenceOptions, PublishOptions, Sizes
 from gateway.protocol import Position
@@ -44,8 +47,10 @@ from gateway.server.words import control_of
 from gateway.socketio.client_manager import ClientManager
 from gateway.state.history import NO_POSITION, NOTHING, Histories, Observed, Snapshot
 from gateway.state.presence import Presence
+from gateway.state.read_marks import ReadMarks
 from gateway.state.revocations import RevocationStore
 from gateway.state.scripts import ALL
+from gateway.state.sent import Sent
 from gateway.state.workers import Workers
 from gateway.timers import Timers
 from tests.support.recorder import Recorder
@@ -163,6 +168,20 @@ class Client:
         return [data["message"] for data in self.events("receive") if "id" not in data]
 
 
+class TokensCount:
+    """Decides nothing: the tests say who a client is."""
+
+    counts_tokens = True
+
+    async def identify(self, token: str | None) -> Identity:
+        return GUEST
+
+
+def tokens_count() -> Identities:
+    """Where tokens count."""
+    return Identities(TokensCount(), nowhere, 0.0)
+
+
 class ChatWorker:
     """Everything below the HTTP server, composed as `server/app.py` does it."""
 
@@ -181,6 +200,9 @@ class ChatWorker:
         hook: Hook | None = None,
         limits: ConnectionLimits | None = None,
         revocations: Revocations | None = None,
+        send_hook: SendHook | None = None,
+        is_lenient: bool = False,
+        notices_users_max: int = 3,
     ) -> None:
         rules = rules or open_to(False)
         kept = KeptByRule(rules, PublishOptions())
@@ -198,7 +220,7 @@ class ChatWorker:
             self.pubsub, words, snapshots, self.timers, grace_s + 0.2, self.publisher.tell_position
         )
         options = PresenceOptions(
-            system_name="ChatBot", notices_users_max=3, grace_s=grace_s, heartbeat_s=0.2
+            system_name="ChatBot", notices_users_max=notices_users_max, grace_s=grace_s, heartbeat_s=0.2
         )
         self.presence = Presence(self.store, self.name)
         self.workers = Workers(self.store, self.name, 1.0)
@@ -221,6 +243,12 @@ class ChatWorker:
             rooms_max,
             timeout_s * 0.95,
             identities or Identities(Open(), nowhere, 0.0),
+            TalkParts(
+                self.store,
+                ReadMarks(self.store, kept),
+                options.notices_users_max,
+                Judging(send_hook, rules, Sent(self.store), is_lenient),
+            ),
             permissions=Permissions(rules, hook),
             new_rooms=NewRooms(new_rooms),
             limits=limits,

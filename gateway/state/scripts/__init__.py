@@ -35,6 +35,9 @@ PRESENCE_LEAVE = _load("presence_leave", "verified")
 PRESENCE_AWAY = _load("presence_away")
 PRESENCE_SWEEP = _load("presence_sweep", "verified")
 MEMBERS = _load("members")
+IDENTIFIED = _load("identified")
+MARK_READ = _load("mark_read")
+UNREAD = _load("unread")
 WORKER_BEAT = _load("worker_beat")
 READY = _load("ready")
 REVOKE = _load("revoke")
@@ -48,6 +51,9 @@ ALL = (
     PRESENCE_AWAY,
     PRESENCE_SWEEP,
     MEMBERS,
+    IDENTIFIED,
+    MARK_READ,
+    UNREAD,
     WORKER_BEAT,
     READY,
     REVOKE,
