@@ -14,6 +14,7 @@ must be in the room, as before.
 
 from __future__ import annotations
 
+import orjson
 import structlog
 
 from gateway import keys
@@ -134,7 +135,8 @@ class Sending:
                 self._answers.add(session, acknowledgement_packet(ack, answer))
 
         session.unanswered += 1
-        self._publisher.publish(room, head, once, on_result, slow_key)
+        more = _more(session.identity.user, event.meta) if session.identity.user or event.meta else b""
+        self._publisher.publish(room, head, once, on_result, slow_key, more)
 
 
 def _check(member: Member[Room], event: Send) -> None:
@@ -146,9 +148,23 @@ def _check(member: Member[Room], event: Send) -> None:
 
 
 def _once(session: Session, username: str, event: Send) -> Once | None:
-    """What tells the message from one that is sent again: what the client said, whatever is stored of it."""
-    key = event.idempotency_key
-    return None if key is None else Once(session.identity.user, username, key, event.message)
+    """What tells the message from one that is sent again: what the client said, whatever is stored of it. What is said
+    beside the text belongs to that, in whichever order its fields come."""
+    key, content = event.idempotency_key, event.message
+    if key is None:
+        return None
+    if event.meta:
+        ordered = orjson.dumps(orjson.loads(event.meta), option=orjson.OPT_SORT_KEYS)
+        content = f"{ordered.decode()}\0{content}"
+    return Once(session.identity.user, username, key, content)
+
+
+def _more(user: str, meta: bytes) -> bytes:
+    """What goes with the message, as members get it behind its `id`: the user as the sender's token says it."""
+    members = [b'"user":' + orjson.dumps(user)] if user else []
+    if meta:
+        members.append(b'"meta":' + meta)
+    return b",".join(members)
 
 
 def _refuse(session: Session, event: Send, ack: int | None, error: StoreError) -> None:

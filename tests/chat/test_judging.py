@@ -73,6 +73,18 @@ async def test_a_message_is_stored_changed_or_refused(worker: ChatWorker, room: 
     assert [one["message"] for one in page["messages"]] == ["hello", "d*** it"]
 
 
+async def test_what_is_said_beside_the_text_is_shown_and_kept(
+    worker: ChatWorker, application: Answering, room: str
+) -> None:
+    ada = worker.connect(identity=Identity(user="42"))
+    await ada.join(room, "Ada")
+    await ada.send(room, "damn", meta={"n": 1})
+    await until(ada.messages, what="it")
+    (live,) = ada.events("receive")
+    assert (live["message"], live["user"], live["meta"]) == ("d***", "42", {"n": 1})
+    assert (application.questions[0]["user"], application.questions[0]["meta"]) == ("42", {"n": 1})
+
+
 async def test_moderators_are_asked_about_too_and_other_rooms_are_not(
     worker: ChatWorker, application: Answering, room: str
 ) -> None:
