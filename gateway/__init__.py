@@ -10,7 +10,7 @@ The way of a message:
 Floors; a module imports from lower floors and its own, no circle; import-linter checks it:
 
     server/       one process's life: the composition root, gunicorn, handoff, drain, health, command line
-    chat/         what people do: sessions, the five events, joining, presence; knows no Redis
+    chat/         what people do: sessions, events, joining, presence, signals, marks; knows no Redis
     access/       who somebody is (tokens, keys), who may do what (rules, grants), and how much is too much
     socketio/     python-socketio on top of the engine, and its channel between processes
     rooms/        one worker's rooms: live path, repair by position, fan-out, publishing
