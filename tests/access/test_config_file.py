@@ -209,4 +209,6 @@ def test_the_example_of_the_documentation_is_what_it_says() -> None:
     examples = [part.partition("```")[0] for part in page.split("```toml\n")[1:]]
     rules = rules_of("gateway.toml", examples[0])
     assert [rule.match for rule in rules.rules] == ["announcements:**", "lobby", "interview:*"]
-    assert len(examples) == 1
+    (of_a_filter,) = rules_of("gateway.toml", examples[1]).rules
+    assert (of_a_filter.match, of_a_filter.moderation) == ("class:**", "children")
+    assert len(examples) == 2
