@@ -225,6 +225,15 @@ class ConnectionLimits:
             finally:
                 self._joins_waiting -= 1
 
+    def may_ask(self, usage: Usage, now_s: float) -> bool:
+        """Whether the application may be asked, for this client, about one more room that it is not in: as often as it
+        could by joining them."""
+        if self._joins.wait_s(usage.joins, now_s):
+            rate_limited.because("joins")
+            return False
+        usage.joins = self._joins.taken(usage.joins, now_s)
+        return True
+
     # -- refusals
 
     def _refusal(self, usage: Usage, limit: str, rate: Rate, full_s: float, now_s: float) -> Refusal:

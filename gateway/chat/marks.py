@@ -8,11 +8,13 @@ with a token; guests, who have no id, keep their own position.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import orjson
 import structlog
 
+from gateway.access.connection_limits import ConnectionLimits
 from gateway.access.permissions import Permissions
 from gateway.access.rights import JOIN
 from gateway.chat.memberships import Memberships
@@ -47,12 +49,14 @@ class Marks:
         permissions: Permissions,
         sizes: RoomSizes,
         publisher: Publisher,
+        limits: ConnectionLimits,
     ) -> None:
         self._marks = marks  # in the store
         self._memberships = memberships  # who may do what
         self._permissions = permissions  # which rooms are told what was read
         self._sizes = sizes  # how many users those have
         self._publisher = publisher  # tells them
+        self._limits = limits  # how often the application may be asked for one connection
 
     async def read(self, session: Session, event: Read, ack: int | None) -> None:
         """A client has read a room up to a message. Raises Refusal or a StoreError."""
@@ -110,8 +114,18 @@ class Marks:
                     refused[room] = refusal.code
 
         others = [room for room in rooms if not _is_member(session, room)]
-        await asyncio.gather(*map(decide, others))
+        for room in others:
+            if not self._may_be_decided(session, room):
+                refused[room] = "rate_limited"
+        await asyncio.gather(*(decide(room) for room in others if room not in refused))
         return refused
+
+    def _may_be_decided(self, session: Session, room: str) -> bool:
+        """Whether this client has not made the application answer too much already."""
+        rule, usage = self._permissions.rules.rule(room), session.usage
+        if rule is None or not rule.asks_hook or usage is None:
+            return True
+        return self._limits.may_ask(usage, time.monotonic())
 
     async def _may_join(self, session: Session, room: str) -> bool:
         if _is_member(session, room):

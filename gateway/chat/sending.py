@@ -57,13 +57,17 @@ class Sending:
 
     def as_member(self, session: Session, member: Member[Room], event: Send, ack: int | None) -> None:
         """A member of the room sends; the answer follows when the store has it."""
-        _check(member, event)
-        once = _once(session, member.username, event)
-        self._publish(session, member.room, member.username, event, ack, member.rights, event.message, once)
+        username = member.username
+        if not member.rights & SEND or event.username not in (None, username):
+            _check(member, event)
+        once = None if event.idempotency_key is None else _once(session, username, event)
+        self._publish(session, member.room, username, event, ack, member.rights, event.message, once)
 
     async def judged(self, session: Session, event: Send, ack: int | None) -> None:
         """The same where the application sees it first. Raises Refusal or a StoreError."""
-        member = session.rooms[event.room]
+        member = session.rooms.get(event.room)
+        if member is None:  # it was taken out in this very moment
+            raise Refusal("not_joined")
         _check(member, event)
         await self._publish_judged(session, member.username, event, ack, member.rights, member)
 
@@ -135,7 +139,8 @@ class Sending:
                 self._answers.add(session, acknowledgement_packet(ack, answer))
 
         session.unanswered += 1
-        more = _more(session.identity.user, event.meta) if session.identity.user or event.meta else b""
+        user, meta = session.identity.user, event.meta
+        more = _more(user, meta) if user or meta else b""
         self._publisher.publish(room, head, once, on_result, slow_key, more)
 
 

@@ -60,8 +60,10 @@ class Signals:
         except StoreError:
             _done(session, ack, "unavailable")
             return
-        if event.room in session.rooms:  # it may have left, or been taken out, meanwhile
+        if event.room in session.rooms:
             _done(session, ack, self._tell(session, event, users))
+        else:  # it was taken out meanwhile
+            session.refuse(Refusal("not_joined"), ack, event="signal", room=event.room)
 
     def _tell(self, session: Session, event: Signal, users: int) -> str:
         """What became of the signal, as the metric calls it."""

@@ -52,7 +52,7 @@ class Talking:
     ) -> None:
         sizes = RoomSizes(tracker)
         self.signals = Signals(publisher, parts.store, sizes, limits, parts.signals_users_max)
-        self.marks = Marks(parts.marks, memberships, permissions, sizes, publisher)
+        self.marks = Marks(parts.marks, memberships, permissions, sizes, publisher, limits)
         self._tracker = tracker
         self._permissions = permissions
 

@@ -104,6 +104,20 @@ async def test_the_application_is_asked_about_a_few_rooms_at_a_time(redis_url: s
         assert (await ada.call("read", {"room": room, "id": "e:1"}))["code"] == "unavailable"
 
 
+async def test_the_application_is_not_asked_more_often_than_by_joins(redis_url: str, room: str) -> None:
+    hook, rules = Slow(), RoomRules([RoomRule(match="**", join="hook")])
+    limits = ConnectionLimits(LimitOptions(joins_per_s=0.001), 30)
+    async with chat_worker(redis_url, rules=rules, hook=hook, limits=limits, timeout_s=10.0) as worker:
+        ada, rooms = worker.connect(identity=ADA), [f"{room}-{number}" for number in range(40)]
+        answer = await ada.call("unread", {"rooms": rooms})
+        codes = [found.get("code") for found in answer["rooms"].values()]
+        assert sorted(codes, key=str) == [None] * codes.count(None) + ["rate_limited"] * (
+            40 - codes.count(None)
+        )
+        assert 30 <= codes.count(None) <= 31
+        assert (answer["ok"], ada.events("error")) == (True, [])
+
+
 @pytest.mark.system
 async def test_without_redis_both_are_unavailable(server: Valkey, room: str) -> None:
     async with chat_worker(server.url) as worker:
