@@ -18,6 +18,8 @@ STORED_CHARACTER_BYTES = 6
 """What a character takes at most as it is stored and sent to members: a control character, such as `\\u0001`."""
 AROUND_BYTES = 4096
 """What else an event may take: 64 + 128 + 128 characters of names and keys, and what stands around them."""
+BESIDE_BYTES = 3072
+"""What may stand beside a message's text: `meta` of 1 KiB, as a client may write it, or the user's id with it."""
 PIECE_BYTES = 32_768
 """What a member that catches up is given at once, as long as it is not behind (`rooms/catching_up.py`); a larger
 message goes alone."""
@@ -36,14 +38,16 @@ def contradictions(settings: Any) -> Iterator[tuple[bool, str]]:
 
 def _of_sizes(settings: Any) -> Iterator[tuple[bool, str]]:
     engine, message_max = settings.engine, settings.limits.message_max
-    apart_bytes = max(PIECE_BYTES, STORED_CHARACTER_BYTES * message_max + AROUND_BYTES) + LIVE_BYTES
+    apart_bytes = (
+        max(PIECE_BYTES, STORED_CHARACTER_BYTES * message_max + AROUND_BYTES + BESIDE_BYTES) + LIVE_BYTES
+    )
     yield (
         engine.outbound_max_bytes - engine.outbound_mark_bytes < apart_bytes,
         f"GATEWAY_OUTBOUND_MAX_BYTES must be at least {apart_bytes} above GATEWAY_OUTBOUND_MARK_BYTES: "
         "a member below the mark is given a piece of the history, with messages of up to "
         f"{message_max} characters (GATEWAY_MESSAGE_MAX), and must not be cut for it",
     )
-    needed_bytes = CHARACTER_BYTES * message_max + AROUND_BYTES
+    needed_bytes = CHARACTER_BYTES * message_max + AROUND_BYTES + BESIDE_BYTES
     yield (
         engine.max_payload_bytes < needed_bytes,
         f"GATEWAY_FRAME_MAX_BYTES must be at least {needed_bytes} for messages of {message_max} "

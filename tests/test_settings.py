@@ -117,6 +117,8 @@ def test_a_bad_value_is_refused_with_the_variable_and_what_is_allowed(
         {"GATEWAY_MESSAGE_MAX": "150000", "GATEWAY_FRAME_MAX_BYTES": "4000000"},
         {"GATEWAY_PROBE_S": "6"},
         {"GATEWAY_JOIN_HOOK_SECRET_FILE": "/run/secrets/hook"},
+        {"GATEWAY_SEND_HOOK_SECRET_FILE": "/run/secrets/hook"},
+        {"GATEWAY_SEND_HOOK_ON_FAILURE": "allow"},
         {"GATEWAY_PREFIX_HISTORY": "on"},
         {"GATEWAY_SENTINEL_PASSWORD": "w0rd"},
         {"GATEWAY_SENTINEL_PASSWORD": "w0rd", "REDIS_URL": "redis://host"},

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+import string
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.client_events import META_BYTES_MAX, Send, parse
@@ -77,6 +80,33 @@ def test_so_many_rooms_pass_and_no_more() -> None:
     rooms = [f"r{number}" for number in range(ROOMS_MAX)]
     assert parse("unread", [{"rooms": rooms}], SIZES) == Unread(tuple(rooms))
     assert refused("unread", {"rooms": [*rooms, "r0"]}) == "too_large"
+
+
+def test_random_input_is_understood_or_refused_and_nothing_else() -> None:
+    draw = random.Random(7)
+    words = ["room", "rooms", "kind", "data", "id", "meta", "message", "x"]
+
+    def value(depth: int = 0) -> Any:
+        kind = draw.randrange(9 if depth < 3 else 6)
+        if kind == 0:
+            return draw.choice([None, True, False, b"attached"])
+        if kind == 1:
+            return draw.choice([0, -1, 10**20, 1.5, float("inf"), float("nan")])
+        if kind in (2, 3, 4, 5):
+            return "".join(draw.choices(string.printable + "ä茶🙂\ud800\x00{}:", k=draw.randrange(6)))
+        if kind == 6:
+            return [value(depth + 1) for _ in range(draw.randrange(3))]
+        return {draw.choice(words): value(depth + 1) for _ in range(draw.randrange(6))}
+
+    understood = 0
+    for _ in range(20_000):
+        data = {"room": "r", "message": "m", draw.choice(words): value(), draw.choice(words): value()}
+        try:
+            parse(draw.choice(["signal", "read", "unread", "send"]), [data], SIZES)
+            understood += 1
+        except Refusal as refusal:
+            orjson.dumps(refusal.as_error())
+    assert understood > 1000
 
 
 def test_meta_is_kept_as_it_was_written_but_for_spaces() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.access.config_file import TABLES, ConfigFile, read_file, read_text
 from gateway.access.room_rules import RoomRule, RoomRules
-from gateway.access.room_table import refuse_hook, rules_in
+from gateway.access.room_table import refuse_hook, refuse_moderation, rules_in
 from gateway.access.toml_lines import line_of, plain_tables, table_lines
 from gateway.option_types import SettingsError
 
@@ -115,6 +115,12 @@ def test_a_rule_that_asks_a_hook_needs_one() -> None:
     rules = rules_of("gw.toml", WHOLE.replace('"anyone"', '"hook"'))
     with pytest.raises(SettingsError, match=r"gw\.toml, line 15: 'hook' needs GATEWAY_JOIN_HOOK"):
         refuse_hook(rules)
+
+
+def test_a_rule_whose_messages_are_judged_needs_who_judges() -> None:
+    rules = rules_of("gw.toml", WHOLE)
+    with pytest.raises(SettingsError, match=r"gw\.toml, line \d+: 'moderation' needs GATEWAY_SEND_HOOK"):
+        refuse_moderation(rules)
 
 
 def test_a_long_value_is_not_repeated_whole() -> None:

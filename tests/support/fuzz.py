@@ -27,7 +27,8 @@ READ_MAX_BYTES = 1 << 22
 
 WORDS = (
     b"42", b"40", b"41", b"43", b"45", b"4", b"3", b"2", b"1", b"0", b"[", b"]", b"{", b"}", b'"', b",", b"-", b"/x,",
-    b"send", b"join", b"leave", b"members", b"history", b'"room":"r"', b'"username":"u"', b'"message":"m"', b"null",
+    b"send", b"join", b"leave", b"members", b"history", b"signal", b"read", b"unread", b'"room":"r"',
+    b'"username":"u"', b'"message":"m"', b"null",
     b"\xff", "é😀".encode(), b"\x1e", b"b", b"AQID", b'{"_placeholder":true,"num":0}', b"1" * 20, b"[" * 300,
     b'42["send",{"room":"r","username":"u","message":"m"}]', b'421["join",{"room":"r","username":"u"}]', b"42[0]",
     b'451-["x",{"_placeholder":true,"num":0}]',
@@ -38,6 +39,8 @@ MEEK = (
     b'42["join",{"room":"{","username":"u"}]', b'42["x","' + "é😀".encode() * 200 + b'"]', b'42["send",null]',
     b'421["join",{"username":"ChatBot","room":"r"}]', b'42/,["x"]', b'42["' + b"y" * 3000 + b'"]', b'42["\\ud83d"]',
     b'429["history",{"room":"r","limit":0}]', b'42["history",{"room":"r","before":"x"}]', b"42[1e999]",
+    b'421["unread",{"rooms":["elsewhere","\\u0000"]}]', b'42["read",{"room":"elsewhere","id":"e:1"}]',
+    b'42["signal",{"room":"elsewhere","kind":"k","data":1e999}]', b'42["send",{"room":"r","message":"m","meta":[1]}]',
 )  # fmt: skip
 """Packets that are refused, and do not end the connection."""
 DONE, DONE_ANSWER = b'425550["done"]', b"435550["

@@ -32,6 +32,10 @@ NOT_UNDERSTOOD: list[tuple[str, Any]] = [
     ("members", {"room": 5}),
     *[("history", {"room": HERE, "limit": limit}) for limit in (0, 101, -1, 1.5, "5", True)],
     *[("history", {"room": HERE, "before": before}) for before in (5, "x")],
+    *[("send", {"room": HERE, "message": "x", "meta": meta}) for meta in (5, "x", ["x"])],
+    *[("signal", {"room": HERE, "kind": kind}) for kind in (None, "", 5, "_mine", "a\nb")],
+    *[("read", {"room": HERE, "id": at}) for at in (None, 5, "x")],
+    *[("unread", {"rooms": rooms}) for rooms in (None, [], HERE, [5])],
     ("shout", {"room": HERE}),
     ("receive", {"room": HERE, "message": "x", "username": "ChatBot"}),
 ]  # fmt: skip
@@ -47,6 +51,11 @@ REFUSED: list[tuple[str, str, Any]] = [
     ("not_joined", "leave", {"username": "ada", "room": ELSEWHERE}),
     ("not_joined", "members", {"room": ELSEWHERE}),
     ("not_joined", "history", {"room": ELSEWHERE}),
+    ("not_joined", "signal", {"room": ELSEWHERE, "kind": "typing"}),
+    ("too_large", "signal", {"room": HERE, "kind": "k", "data": "x" * 1023}),
+    ("too_large", "send", {"room": HERE, "message": "x", "meta": {"a": "x" * 1017}}),
+    ("too_large", "unread", {"rooms": ["r"] * 201}),
+    ("unauthorized", "read", {"room": ELSEWHERE, "id": "e:1"}),
     ("forbidden", "send", {"username": "bob", "room": HERE, "message": "x"}),
 ]
 
