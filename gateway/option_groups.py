@@ -132,7 +132,7 @@ class Sizes:
     username_max: int = option("GATEWAY_USERNAME_MAX", 64, whole(1, 1024, "characters"),
         "The longest username. Raise it when your users have longer names.")
     message_max: int = option("GATEWAY_MESSAGE_MAX", 4096, whole(1, 1_000_000, "characters"),
-        "The longest message. When you raise it, raise `GATEWAY_FRAME_MAX_BYTES` to 12 times as much and 4,096 more.")
+        "The longest message. When you raise it, raise `GATEWAY_FRAME_MAX_BYTES` to 12 times as much and 7,168 more.")
     idempotency_key_max: int = 128
     """No option: the wire contract says it."""
     history_max: int = _history_messages()
