@@ -31,9 +31,9 @@ LIMIT_S = 1.0
 REMEMBERED_S = 60.0
 """For so long what was said of a message with a key holds."""
 
-REMEMBERED_MAX = 2_000
-"""Answers that are remembered: 40 MB of longest texts that were changed, if every character has four bytes and more; of
-more, the oldest are forgotten."""
+REMEMBERED_MAX = 1_000
+"""Answers that are remembered: 33 MB, if all were about longest texts of emoji and changed them; usually a few hundred
+kilobytes. Of more, the oldest are forgotten."""
 
 SENTENCE_MAX = 200
 """Longest sentence with which the application refuses a message."""
