@@ -303,3 +303,31 @@ def test_a_message_of_the_longest_kind_fits_into_the_frame_by_default() -> None:
     }
     frame = f'42{2**31}["send",{json.dumps(event)}]'
     assert len(frame) <= found.engine.max_payload_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "bind"),
+    [
+        ("127.0.0.1:8007", "127.0.0.1:8007"), ("[::1]:8007", "[::1]:8007"), ("gateway.local:1", "gateway.local:1"),
+        ("unix:/run/gateway/api.sock", "unix:/run/gateway/api.sock"),
+    ],
+)  # fmt: skip
+def test_the_server_api_listens_at_a_port_or_a_unix_socket(text: str, bind: str) -> None:
+    api = Settings.from_environment({"GATEWAY_API_LISTEN": text}).api
+    assert api.listen == bind
+    assert api.address is not None
+    assert api.address.bind == bind
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["127.0.0.1", ":8007", "127.0.0.1:0", "127.0.0.1:70000", "unix:api.sock", "unix:", f"unix:/{'x' * 100}"],
+)
+def test_another_address_of_the_server_api_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="GATEWAY_API_LISTEN"):
+        Settings.from_environment({"GATEWAY_API_LISTEN": text})
+
+
+def test_the_server_api_does_not_listen_at_the_clients_port() -> None:
+    with pytest.raises(SettingsError, match="must not have the PORT"):
+        Settings.from_environment({"GATEWAY_API_LISTEN": "127.0.0.1:8006"})

@@ -30,7 +30,13 @@ def listening(addresses: list[str], worker_count: int, settings: Settings) -> st
     """What is true before any worker has reached Redis."""
     workers = "1 worker" if worker_count == 1 else f"{worker_count} workers"
     listens = f"The chat gateway listens at {', '.join(addresses)} ({workers}). Ctrl-C stops it."
-    return "\n".join((listens, _store(settings), *_tokens(settings)))
+    return "\n".join((listens, *_api(settings), _store(settings), *_tokens(settings)))
+
+
+def _api(settings: Settings) -> list[str]:
+    """Where the server API is, if it has an address of its own."""
+    own = settings.api.listen
+    return [f"The server API listens at {own}."] if own is not None else []
 
 
 def _tokens(settings: Settings) -> list[str]:

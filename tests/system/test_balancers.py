@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from tests.support.backends import key_for
 from tests.support.balancers import balancer
 from tests.support.clients import Member, Transport
 from tests.support.gateways import Gateway
@@ -20,6 +21,7 @@ from tests.support.stock_clients import JavaScriptClient, PythonClient, StockCli
 from tests.support.waiting import Stopwatch, until
 
 MEMBERS = 16
+API_KEY, API_KEYS = key_for()
 
 
 class Site(NamedTuple):
@@ -33,7 +35,9 @@ class Site(NamedTuple):
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def two_gateways(redis_url: str) -> AsyncIterator[tuple[Gateway, Gateway]]:
     """Two gateways over one Redis."""
-    trusting = {"GATEWAY_TRUSTED_PROXIES": "127.0.0.1", "GATEWAY_GRACE_S": "1"}
+    trusting = {
+        "GATEWAY_TRUSTED_PROXIES": "127.0.0.1", "GATEWAY_GRACE_S": "1", "GATEWAY_API_KEYS": API_KEYS,
+    }  # fmt: skip
     async with (
         Gateway(redis_url, workers=2, environment=trusting, GATEWAY_NAME="1") as one,
         Gateway(redis_url, workers=2, environment=trusting, GATEWAY_NAME="2") as two,
@@ -101,10 +105,31 @@ async def test_no_spelling_of_the_metrics_gets_through(site: Site, target: str) 
     assert b"gateway_" not in answer
 
 
+HIDDEN_API = (
+    "/api", "/api/", "/api/v1/stats", "/api/v1/stats/", "/api/v1/openapi.json", "/api?x=1", "/api/v1/stats#x",
+    "/%61pi/v1/stats", "/%61%70%69/v1/stats", "/ap%69/v1/stats", "/api%2fv1/stats", "/api/v1%2fstats", "//api/v1/stats",
+    "/./api/v1/stats", "/x/../api/v1/stats", "/%2e/api/v1/stats", "/%2fapi/v1/stats", "/%2561pi/v1/stats", "/api;x/v1",
+    "/api%00/v1/stats", "/prefix/api/v1/stats", "/prefix/%61pi/v1/stats", "http://any/api/v1/stats",
+    "http://any/%61pi/v1/stats", "/admin", "/%61dmin/", "/admin/x",
+)  # fmt: skip
+"""The same for the server API, whose key somebody may have lost."""
+
+
+@pytest.mark.parametrize("target", HIDDEN_API)
+async def test_no_spelling_of_the_server_api_gets_through(site: Site, target: str) -> None:
+    for verb in ("GET", "POST"):
+        answer = await _raw(site.url, target, verb, f"X-API-Key: {API_KEY}\r\n")
+        assert int(answer.split()[1]) in (400, 403, 404), answer
+        assert b"connections" not in answer
+        assert b"retryable" not in answer
+
+
 async def test_what_members_need_gets_through(site: Site) -> None:
     assert (await _raw(site.url, "/healthz")).split()[1] == b"200"
     assert (await _raw(site.url, "/socket.io/?EIO=4&transport=polling&x=/metrics")).split()[1] == b"200"
     assert b"gateway_" in await _raw(site.gateways[0].url, "/metrics"), "at the gateway itself it is there"
+    inside = await _raw(site.gateways[0].url, "/%61pi/v1/stats", "POST", f"X-API-Key: {API_KEY}\r\n")
+    assert b"connections" in inside, "and so is the server API"
 
 
 OUT_AT_MOST_S = 3.0
@@ -162,11 +187,11 @@ async def test_a_gateway_that_is_gone_gets_no_members_and_those_it_had_return(
     await until(lambda: _is_offered(site, gone, connect), 30, "the gateway that came back gets members")
 
 
-async def _raw(url: str, target: str) -> bytes:
-    """The answer to a GET of a target that no client library would send."""
+async def _raw(url: str, target: str, verb: str = "GET", headers: str = "") -> bytes:
+    """The answer to a target that no client library would send."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
     try:
-        writer.write(f"GET {target} HTTP/1.1\r\nHost: any\r\nConnection: close\r\n\r\n".encode())
+        writer.write(f"{verb} {target} HTTP/1.1\r\nHost: any\r\n{headers}Connection: close\r\n\r\n".encode())
         async with asyncio.timeout(10):
             return await reader.read()
     finally:
