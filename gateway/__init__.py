@@ -10,6 +10,7 @@ The way of a message:
 Floors; a module imports from lower floors and its own, no circle; import-linter checks it:
 
     server/       one process's life: the composition root, gunicorn, handoff, drain, health, command line
+    api/          what the application's backend does, over HTTP: one table of methods; knows no Redis
     chat/         what people do: sessions, events, joining, presence, signals, marks; knows no Redis
     access/       who somebody is (tokens, keys), who may do what (rules, grants), and how much is too much
     socketio/     python-socketio on top of the engine, and its channel between processes

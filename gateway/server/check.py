@@ -28,6 +28,7 @@ from gateway.redis.address import is_cluster
 from gateway.redis.sentinel import SentinelFinder
 from gateway.rooms.routes import route_for
 from gateway.server import greeting, logs
+from gateway.server.api_findings import api_lines
 from gateway.server.api_key_lines import key_lines
 from gateway.server.check_connections import WAIT_S, Server, Store, open_store
 from gateway.server.connections import Connections, connections, login_of
@@ -76,6 +77,7 @@ def check(settings: Settings) -> int:
             *identity,
             *rule_lines(found.rules, do_tokens_count),
             *key_lines(found.api_keys),
+            *api_lines(settings, found.api_keys),
         ):
             click.echo(_line(heading, text))
     except Wrong as wrong:
