@@ -49,7 +49,7 @@ class Api:
         self._keys = keys
         self._addresses = addresses  # what comes from each
         self._address_of = address_of
-        self._load = Load()
+        self.load = Load()
         self._calls: Calls | None = None
         self.is_draining = False
         """Whether callers are to come back by another connection, which another worker takes."""
@@ -74,7 +74,7 @@ class Api:
         try:
             key = self._key_of(request)
             assert self._calls is not None  # nothing is served before the worker has started
-            with self._load.held(_length(request)):
+            with self.load.held(_length(request)):
                 body = await _body(request)
                 method = self._calls.method(request.match_info["method"])
                 name = method.name

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.access.api_keys import ApiKey
+from gateway.api.load import Load
 from gateway.chat.control import Control
 from gateway.option_groups import Sizes
 from gateway.rooms.hub import Hub
@@ -30,6 +31,7 @@ class Parts:
 
     control       says words to all workers
     turns         the turns of this worker's clients: what is much waits for them
+    load          how much of the API is under way
     token_life_s  how long a token may count at most, from when it was issued: so long a revocation is kept
     clock         seconds since 1970
     """
@@ -42,6 +44,7 @@ class Parts:
     revocations: RevocationStore
     control: Control
     turns: Turns
+    load: Load
     sizes: Sizes
     token_life_s: float
     clock: Callable[[], float]

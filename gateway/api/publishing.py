@@ -53,14 +53,17 @@ async def broadcast(parts: Parts, caller: Caller, request: Broadcast) -> Result:
     """All rooms are under way before the first answer is waited for; the results stand in the order of the rooms."""
     saying = _Saying(parts, caller.key, request)
     results = _Results(request.rooms)
-    for place, room in enumerate(request.rooms):
-        if place and not place % ROOMS_AT_ONCE:
-            await parts.turns.come()
-        if caller.key.allows(PUBLISH, room):
-            saying.into(room, results.taker(place))
-        else:
-            results.refuse(place, "forbidden")
-    await results.all_there()
+    with parts.load.held_rooms(len(request.rooms)):
+        for place, room in enumerate(request.rooms):
+            if place and not place % ROOMS_AT_ONCE:
+                await parts.turns.come()
+            try:
+                if not caller.key.allows(PUBLISH, room):
+                    raise Refusal("forbidden")
+                saying.into(room, results.taker(place))
+            except Refusal as refusal:
+                results.refuse(place, refusal.code)
+        await results.all_there()
     return results.as_json()
 
 
@@ -79,8 +82,11 @@ class _Saying:
             self._once = Once(SENDER + key.name, self._username, said.idempotency_key, content)
 
     def into(self, name: str, on_result: OnPublished) -> None:
-        """Publishes it into a room; `on_result` gets the position or the error."""
-        room = self._parts.hub.room(name)
+        """Publishes it into a room; `on_result` gets the position or the error. Raises Refusal."""
+        hub = self._parts.hub
+        if name not in hub.rooms:
+            self._parts.load.make_room(time.monotonic())
+        room = hub.room(name)
         self._parts.publisher.publish(room, self._head, self._once, on_result, more=self._more)
         _release(self._parts, room)
 

@@ -14,7 +14,10 @@ def api_lines(settings: Settings, keys: ApiKeys) -> Iterator[tuple[str, str]]:
     own, path = settings.api.listen, f"{settings.server.path_prefix}{PATH}"
     if keys.is_empty:
         if own is not None:
-            yield "warning", f"GATEWAY_API_LISTEN={own} is set, and there is no API key: nothing is served there."
+            yield (
+                "warning",
+                f"GATEWAY_API_LISTEN={own} is set, and there is no API key: nothing is served there.",
+            )
         return
     if own is None:
         yield "server api", f"on, at the clients' port {settings.server.port}, under {path}"

@@ -65,8 +65,9 @@ class BackendApi:
         census = Census(store, settings.presence.worker_dead_s)
         parts = Parts(
             hub=hub, publisher=publisher, histories=histories, presence=presence, census=census,
-            revocations=RevocationStore(store), control=control, turns=self._engine.turns, sizes=settings.limits,
-            token_life_s=identity.age_max_s + identity.leeway_s + identity.grace_s, clock=time.time,
+            revocations=RevocationStore(store), control=control, turns=self._engine.turns, load=self.http.load,
+            sizes=settings.limits, clock=time.time,
+            token_life_s=identity.age_max_s + identity.leeway_s + identity.grace_s,
         )  # fmt: skip
         self.http.start(Calls(parts))
 

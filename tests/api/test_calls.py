@@ -28,12 +28,16 @@ class Served(NamedTuple):
     gateway: Gateway
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def served(redis_url: str) -> AsyncIterator[Served]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["per-room", "shared"])
+async def served(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Served]:
     (one, first), (two, second) = key_for("one"), key_for("two")
     app = build_app(
         settings(
-            redis_url, GATEWAY_API_KEYS=f"{first},{second}", GATEWAY_HEARTBEAT_S="0.2", GATEWAY_GRACE_S="0"
+            redis_url,
+            GATEWAY_API_KEYS=f"{first},{second}",
+            GATEWAY_HEARTBEAT_S="0.2",
+            GATEWAY_GRACE_S="0",
+            GATEWAY_ROUTE=request.param,
         )
     )
     async with serving(app) as url, backend(url, one) as api, backend(url, two) as other:

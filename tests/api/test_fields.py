@@ -11,7 +11,7 @@ import pytest
 from gateway.access.api_keys import SCOPES
 from gateway.api.answers import STATUSES, status_of
 from gateway.api.fields import fields_of, parse
-from gateway.api.load import BODY_BYTES_MAX, Load
+from gateway.api.load import BODY_BYTES_MAX, ROOMS_MAX, Load
 from gateway.api.methods import COMMON_ERRORS, METHODS, Rooms
 from gateway.option_groups import Sizes
 from gateway.protocol import ERRORS, Refusal
@@ -87,3 +87,16 @@ def test_more_requests_or_bodies_than_one_worker_holds_are_refused_and_nothing_s
     with load.held(BODY_BYTES_MAX), pytest.raises(Refusal), load.held(BODY_BYTES_MAX + 1):
         pass
     assert (load.requests, load.bytes) == (0, 0)
+
+
+def test_broadcasts_hold_so_many_rooms_and_publishes_make_so_many_a_second() -> None:
+    load = Load()
+    with load.held_rooms(ROOMS_MAX), pytest.raises(Refusal), load.held_rooms(1):
+        pass
+    assert load.rooms == 0
+    for _ in range(20_000):
+        load.make_room(1000.0)
+    with pytest.raises(Refusal) as refused:
+        load.make_room(1000.0)
+    assert 0 < refused.value.about["retry_after_ms"] <= 1
+    load.make_room(1000.001)

@@ -13,9 +13,10 @@ import pytest
 import pytest_asyncio
 
 from gateway import metrics
+from gateway.api import http
 from gateway.api.load import BODY_BYTES_MAX
 from gateway.api.methods import METHODS
-from gateway.server.app import build_app
+from gateway.server.app import GATEWAY, Gateway, build_app
 from tests.support.backends import Backend, backend, key_for, key_table
 from tests.support.serving import serving, settings
 
@@ -26,6 +27,7 @@ class Served(NamedTuple):
     url: str
     all: Backend
     reader: Backend
+    gateway: Gateway
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -35,8 +37,9 @@ async def served(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> As
     reading, _ = key_for()
     file.write_text(key_table(reading, "reader", ["read"], ["tea:*"]))
     chosen = settings(redis_url, GATEWAY_API_KEYS=configured, GATEWAY_CONFIG=str(file))
-    async with serving(build_app(chosen)) as url, backend(url, key) as one, backend(url, reading) as other:
-        yield Served(url, one, other)
+    app = build_app(chosen)
+    async with serving(app) as url, backend(url, key) as one, backend(url, reading) as other:
+        yield Served(url, one, other, app[GATEWAY])
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -56,10 +59,10 @@ async def test_a_key_comes_in_either_header_and_never_in_the_address(served: Ser
     headers = {"Content-Type": "application/json", header: served.all.key}
     if header == "Authorization":
         headers[header] = f"bearer {served.all.key}"
-    async with aiohttp.ClientSession() as http:
-        async with http.post(f"{served.url}/api/v1/stats", headers=headers, data=b"{}") as response:
+    async with aiohttp.ClientSession() as session:
+        async with session.post(f"{served.url}/api/v1/stats", headers=headers, data=b"{}") as response:
             assert response.status == 200
-        async with http.post(f"{served.url}/api/v1/stats?key={served.all.key}") as response:
+        async with session.post(f"{served.url}/api/v1/stats?key={served.all.key}") as response:
             assert response.status == 401
 
 
@@ -71,8 +74,8 @@ async def test_a_wrong_key_and_none_are_answered_alike(served: Served) -> None:
         {"Authorization": "Basic YTpi"},
         {"X-API-Key": "\xff"},
     ):
-        async with aiohttp.ClientSession() as http:
-            async with http.post(f"{served.url}/api/v1/publish", headers=header, data=b"{}") as response:
+        async with aiohttp.ClientSession() as session:
+            async with session.post(f"{served.url}/api/v1/publish", headers=header, data=b"{}") as response:
                 answers.append((response.status, await response.read()))
                 assert response.headers["WWW-Authenticate"] == "Bearer"
     assert len(set(answers)) == 1
@@ -130,10 +133,24 @@ async def test_a_body_in_chunks_is_read_and_one_that_is_too_long_is_413(served: 
     headers = {"Authorization": f"Bearer {served.all.key}", "Content-Type": "application/json"}
     small = orjson.dumps({"room": room, "message": "in chunks"})
     for body, status in ((small, 200), (b" " * (BODY_BYTES_MAX + 1), 413)):
-        async with aiohttp.ClientSession() as http:
+        async with aiohttp.ClientSession() as session:
             url = f"{served.url}/api/v1/publish"
-            async with http.post(url, headers=headers, data=pieces(body)) as response:
+            async with session.post(url, headers=headers, data=pieces(body)) as response:
                 assert response.status == status
+
+
+async def test_a_body_that_does_not_come_is_refused_and_holds_nothing(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "BODY_S", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rpartition(":")[2]))
+    writer.write(
+        b"POST /api/v1/publish HTTP/1.1\r\nHost: x\r\nX-API-Key: %b\r\nContent-Length: 9\r\n\r\n{"
+        % served.all.key.encode()
+    )
+    assert (await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)).split()[1] == b"400"
+    writer.close()
+    assert (served.gateway.api.http.load.requests, served.gateway.api.http.load.bytes) == (0, 0)
 
 
 async def test_a_key_does_only_what_its_scopes_and_rooms_say(served: Served) -> None:
