@@ -23,8 +23,8 @@ BYTES_MAX = 32 * BODY_BYTES_MAX
 ROOMS_MAX = 20_000
 """Rooms of broadcasts: a fifth of the commands that a connection to Redis holds."""
 ROOMS_MADE = Rate.of(3_000, 20_000)
-"""Rooms in which nobody of this worker is and that a publish makes here, a second and at once. Each takes 5 KB until it
-has been quiet for 15 s: 300 MB at most."""
+"""Rooms in which nobody of this worker is and that a publish makes here, a second and at once. Each takes 1.5 KB until
+it has been quiet for 15 s: 100 MB at most."""
 RETRY_AFTER_MS = 1_000
 
 

@@ -74,10 +74,12 @@ class Census:
         """Up to `most` rooms whose names begin with `prefix` and come after `after`. All names are looked at for each
         page, but only those of one page are kept. Rooms that everybody has just left are not among them."""
         found: set[str] = set()
+        last = ""  # no later one is on this page; empty while that is not known
         async for piece in self._names(prefix):
-            found.update(name for name in piece if name > after)
+            found.update(name for name in piece if name > after and (not last or name < last))
             if len(found) > 4 * most:
-                found = set(heapq.nsmallest(most + 1, found))
+                smallest = heapq.nsmallest(most + 1, found)
+                found, last = set(smallest), smallest[-1]
         names = heapq.nsmallest(most + 1, found)
         cursor = names[most - 1] if len(names) > most else None
         return Page(await self._occupied(names[:most]), cursor)
