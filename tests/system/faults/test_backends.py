@@ -7,13 +7,15 @@ import os
 import random
 import signal
 import time
+from typing import Self
 
 import aiohttp
 import pytest
 
+from loadtest.ledger import Report
 from tests.support.backends import Backend, backend, key_for
 from tests.support.gateways import Gateway
-from tests.support.topologies import standalone
+from tests.support.topologies import sentinels, standalone
 from tests.support.waiting import until
 from tests.system.faults.traffic import Shape, Traffic
 
@@ -22,6 +24,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.system]
 MESSAGES = int(os.environ.get("API_MESSAGES", "20000"))
 """Of both together; the acceptance run has 100,000."""
 KILL_EVERY_S = 5.0
+FAILOVERS = 3
 SHAPE = Shape(rooms=20, people=2, talkers=1, pace_s=0.06)
 SETTLE_LIMIT_S = 60.0
 NOT_YET = (429, 503)
@@ -61,6 +64,47 @@ class Publishing:
             await asyncio.sleep(0.05 + 0.1 * self._random.random())  # a backend's back-off
 
 
+class Publishers:
+    """One backend in each room: `async with Publishers(api, traffic) as publishers:`."""
+
+    def __init__(self, api: Backend, traffic: Traffic) -> None:
+        self._traffic = traffic
+        self.each = [Publishing(api, traffic, room, n) for n, room in enumerate(traffic.rooms)]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(each.run()) for each in self.each]
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def said(self) -> int:
+        return sum(each.said for each in self.each)
+
+    def said_by_all(self) -> int:
+        """The people's messages, too."""
+        return self.said + sum(person._number for person in self._traffic.people)
+
+    def have_not_failed(self) -> bool:
+        """Raises what ended one of them."""
+        return all(not task.done() or task.result() is None for task in self._tasks)
+
+    async def verdict(self) -> Report:
+        """Stops, waits for all answers, and judges everything."""
+        for each in self.each:
+            each.is_stopping = True
+        await asyncio.wait_for(asyncio.gather(*self._tasks), SETTLE_LIMIT_S)
+        report = await self._traffic.verdict(SETTLE_LIMIT_S)
+        again = sum(each.again for each in self.each)
+        print(f"\n{self.said_by_all()} messages, {self.said} by API ({again} said again): {report}")
+        self._traffic.assert_clean(report)
+        return report
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 async def test_publishes_by_api_and_by_socket_under_kills_are_one_order_without_loss_or_double() -> None:
@@ -70,28 +114,42 @@ async def test_publishes_by_api_and_by_socket_under_kills_are_one_order_without_
         Gateway(store.url, workers=4, environment={"GATEWAY_API_KEYS": keys}) as gateway,
         backend(gateway.url, key, aiohttp.TCPConnector(limit=100)) as api,
         Traffic([gateway.url], 7, SHAPE) as traffic,
+        Publishers(api, traffic) as publishers,
     ):
-        backends = [Publishing(api, traffic, room, n) for n, room in enumerate(traffic.rooms)]
-        publishing = [asyncio.create_task(each.run()) for each in backends]
         kills, begun_s = 0, time.monotonic()
-
-        def said() -> int:
-            return sum(each.said for each in backends) + sum(person._number for person in traffic.people)
-
-        while said() < MESSAGES:
+        while publishers.said_by_all() < MESSAGES:
             await asyncio.sleep(KILL_EVERY_S)
             os.kill(traffic.random.choice(gateway.worker_pids()), signal.SIGKILL)
             kills += 1
-            assert all(not task.done() or task.result() is None for task in publishing)
-        for each in backends:
-            each.is_stopping = True
-        await asyncio.wait_for(asyncio.gather(*publishing), SETTLE_LIMIT_S)
+            assert publishers.have_not_failed()
+        took_s = time.monotonic() - begun_s
         await until(lambda: len(gateway.worker_pids()) == 4, 20, "the last worker is replaced")
-        report = await traffic.verdict(SETTLE_LIMIT_S)
-        again = sum(each.again for each in backends)
-        print(
-            f"\n{said()} messages, {sum(each.said for each in backends)} by API ({again} said again), {kills} workers "
-            f"killed in {time.monotonic() - begun_s:.0f} s: {report}"
-        )
-        traffic.assert_clean(report)
+        report = await publishers.verdict()
+        print(f"{kills} workers killed in {took_s:.0f} s")
         assert report.gaps == 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+async def test_a_primary_that_stands_still_while_backends_publish_loses_nothing_in_silence() -> None:
+    """What a backend was answered 200 for, and the new primary does not have, is told to the room as a gap."""
+    key, keys = key_for()
+    async with (
+        sentinels() as store,
+        Gateway(store.url, workers=4, environment={"GATEWAY_API_KEYS": keys}) as gateway,
+        backend(gateway.url, key, aiohttp.TCPConnector(limit=100)) as api,
+        Traffic([gateway.url], 8, SHAPE) as traffic,
+        Publishers(api, traffic) as publishers,
+    ):
+        for _ in range(FAILOVERS):
+            await traffic.flow()
+            old = await store.primary()
+            old.freeze()
+            try:
+                await store.until_switched(old)
+            finally:
+                old.thaw()
+            await traffic.flow(rounds=1, limit_s=30)
+            await until(old.follows, 40, "the old primary follows the new one")
+            assert publishers.have_not_failed()
+        await publishers.verdict()
