@@ -28,7 +28,9 @@ class Served(NamedTuple):
     gateway: Gateway
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["per-room", "shared"])
+@pytest_asyncio.fixture(
+    scope="module", loop_scope="module", params=["per-room", pytest.param("shared", marks=pytest.mark.long)]
+)
 async def served(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Served]:
     (one, first), (two, second) = key_for("one"), key_for("two")
     app = build_app(
