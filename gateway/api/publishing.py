@@ -78,8 +78,9 @@ class _Saying:
         self._more = _more(said)
         self._once: Once | None = None
         if said.idempotency_key is not None:
-            content = f"{self._username}\0{self._more.decode()}\0{said.message}"
-            self._once = Once(SENDER + key.name, self._username, said.idempotency_key, content)
+            self._once = Once(
+                SENDER + key.name, self._username, said.idempotency_key, _content(said, self._username)
+            )
 
     def into(self, name: str, on_result: OnPublished) -> None:
         """Publishes it into a room; `on_result` gets the position or the error. Raises Refusal."""
@@ -89,6 +90,12 @@ class _Saying:
         room = hub.room(name)
         self._parts.publisher.publish(room, self._head, self._once, on_result, more=self._more)
         _release(self._parts, room)
+
+
+def _content(said: Said, username: str) -> str:
+    """All that is said, by which a message under the same key is known again; the fields of `meta` in any order."""
+    meta = b"" if said.meta is None else orjson.dumps(orjson.loads(said.meta), option=orjson.OPT_SORT_KEYS)
+    return f"{username}\0{said.user or ''}\0{meta.decode()}\0{said.message}"
 
 
 def _more(said: Said) -> bytes:

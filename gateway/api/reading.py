@@ -5,6 +5,7 @@ Reads only, and leaves nothing behind: a room that is not there is not made by a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 import orjson
@@ -71,9 +72,12 @@ def _that_fit(messages: Iterable[bytes]) -> Iterable[bytes]:
 
 
 async def members(parts: Parts, caller: Caller, request: OneRoom) -> Result:
-    """Up to `MEMBERS_MAX` usernames, and how many users there are."""
-    names, count = await parts.presence.members(request.room, MEMBERS_MAX)
-    return {"members": names, "count": count}
+    """Up to `MEMBERS_MAX` usernames, how many users there are, and who of them has shown a token."""
+    (names, count), users = await asyncio.gather(
+        parts.presence.members(request.room, MEMBERS_MAX),
+        parts.presence.identified(request.room, MEMBERS_MAX),
+    )
+    return {"members": names, "count": count, "users": [user._asdict() for user in users]}
 
 
 async def room(parts: Parts, caller: Caller, request: OneRoom) -> Result:

@@ -92,6 +92,15 @@ async def test_a_key_again_gets_the_first_answer_and_stores_nothing(
     assert len((await served.api.ok("history", room=room))["messages"]) == 1
 
 
+async def test_a_key_again_is_known_whatever_the_order_of_the_fields_of_meta(
+    served: Served, room: str
+) -> None:
+    said = {"room": room, "message": "x", "idempotency_key": "k"}
+    first = await served.api.ok("publish", **said, meta={"a": 1, "b": {"c": 2, "d": 3}})
+    again = await served.api.ok("publish", **said, meta={"b": {"d": 3, "c": 2}, "a": 1})
+    assert again == {"id": first["id"], "duplicate": True}
+
+
 async def test_a_key_with_another_message_is_409_and_another_backends_key_is_its_own(
     served: Served, room: str
 ) -> None:
@@ -166,7 +175,7 @@ async def test_history_is_read_forward_and_backward_and_makes_no_room(served: Se
 
 
 async def test_members_and_room_tell_who_is_there(served: Served, room: str, ada: Member) -> None:
-    assert await served.api.ok("members", room=room) == {"members": ["ada"], "count": 1}
+    assert await served.api.ok("members", room=room) == {"members": ["ada"], "count": 1, "users": []}
     sent = await served.api.ok("publish", room=room, message="x")
     told = await served.api.ok("room", room=room)
     assert told == {"room": room, "id": sent["id"], "count": 1, "workers": [served.gateway.worker]}

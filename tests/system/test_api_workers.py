@@ -38,6 +38,8 @@ async def test_all_sessions_of_a_user_are_told_and_ended_on_all_workers(
         ben = await Member.connect(gateway.url, auth={"token": signed(sub="ben", name="Ben")})
         for member in (*adas, ben):
             await member.join(f"{'Ben' if member is ben else 'Ada'}", room)
+        told = await api.ok("members", room=room)
+        assert {each["user"] for each in told["users"]} == {"ada", "ben"}
         await api.ok("signal", user="ada", kind="order", data={"n": 1})
         await until(lambda: all(_signals(each) for each in adas), what="every session of Ada has the signal")
         assert _signals(adas[0]) == [{"kind": "order", "username": "ChatBot", "data": {"n": 1}}]
