@@ -21,7 +21,7 @@ def main() -> None:
     before = PROJECT.read_text(encoding="utf-8")
     PROJECT.write_text(with_constraints(before, []), encoding="utf-8")
     try:
-        found = compiled("--all-extras", "--group", "dev", "--group", "load")
+        found = compiled("--all-extras", "--group", "dev", "--group", "load", "--group", "fuzz")
     except subprocess.CalledProcessError:
         PROJECT.write_text(before, encoding="utf-8")
         raise

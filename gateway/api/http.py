@@ -23,6 +23,7 @@ from gateway.api.calls import Calls, refuse_without_scope
 from gateway.api.fields import fields_of
 from gateway.api.load import BODY_BYTES_MAX, Load
 from gateway.api.methods import Method
+from gateway.api.openapi import NAME, serve
 from gateway.metrics import api_requests, api_seconds
 from gateway.protocol import Refusal
 from gateway.transport.hijack import read_body
@@ -66,6 +67,7 @@ class Api:
     def attach(self, app: web.Application, prefix: str) -> None:
         """Serves it, if it is on."""
         if self.is_on:
+            serve_path(app, "GET", f"{prefix}{PATH}/{NAME}", serve)
             serve_path(app, "*", f"{prefix}{PATH}/{{method}}", self.handle)
 
     async def handle(self, request: web.Request) -> web.Response:
