@@ -144,6 +144,11 @@ class Connections:
         while self._idle:
             self._idle.pop()[0].close()
 
+    def __del__(self) -> None:
+        # A program that ends, or forgets its client, has nothing to say to the gateway: no warnings of open sockets.
+        for connection, _ in getattr(self, "_idle", ()):
+            connection.close()
+
 
 def _body(response: http.client.HTTPResponse, sock: socket.socket, until_s: float) -> bytes:
     """All of the body, however slowly it comes. Counts what is left: `read1` does not notice that it has read all."""

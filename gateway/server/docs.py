@@ -1,4 +1,4 @@
-"""`gateway docs`: the tables of options, error codes and metrics, in Markdown, as the code has them.
+"""`gateway docs`: the tables of options, error codes, methods and metrics, in Markdown, as the code has them.
 
 Owns the form of the tables and the places in `docs/` where they stand: between `<!-- generated: NAME -->` and
 `<!-- end -->`. Changes nothing else of a page.
@@ -10,7 +10,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import orjson
+
 from gateway import metrics
+from gateway.api import openapi
+from gateway.api.fields import fields_of
+from gateway.api.methods import METHODS
 from gateway.option_types import Option
 from gateway.protocol import ERRORS
 from gateway.settings import grouped_options
@@ -38,6 +43,22 @@ def errors() -> str:
     return _table(("code", "says", "retryable", "HTTP"), rows)
 
 
+def methods() -> str:
+    """Every method of the server API, in the words of its description."""
+    described = orjson.loads(openapi.document())["paths"]
+    rows = (
+        (f"`{name}`", described[f"/{name}"]["post"]["summary"], f"`{row.scope}`" if row.scope else "any",
+         _fields(row.request), row.answers or "nothing")
+        for name, row in METHODS.items()
+    )  # fmt: skip
+    return _table(("method", "what it does", "scope", "fields", "answers"), rows)
+
+
+def _fields(request: type) -> str:
+    rows = sorted(fields_of(request), key=lambda each: not each.is_needed)
+    return ", ".join(f"`{each.name}`{'' if each.is_needed else '?'}" for each in rows)
+
+
 def counters() -> str:
     """Every metric of a worker."""
     rows = (
@@ -50,6 +71,7 @@ def counters() -> str:
 BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
     "options": ("options.md", options),
     "errors": ("protocol.md", errors),
+    "methods": ("server-api.md", methods),
     "metrics": ("operations.md", counters),
 }
 """The name of each block, the page that has it, and what fills it."""
