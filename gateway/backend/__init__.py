@@ -15,9 +15,11 @@ from gateway.backend.calls import Call
 from gateway.backend.client import Backend
 from gateway.backend.errors import BackendError
 from gateway.backend.results import (
+    Changed,
     Delivered,
     History,
     Members,
+    Moderated,
     Published,
     RoomCount,
     RoomFacts,
@@ -31,9 +33,11 @@ __all__ = [
     "Backend",
     "BackendError",
     "Call",
+    "Changed",
     "Delivered",
     "History",
     "Members",
+    "Moderated",
     "Published",
     "RoomCount",
     "RoomFacts",

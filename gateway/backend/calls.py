@@ -17,9 +17,11 @@ from typing import Any, Generic, TypeVar
 
 from gateway.backend.errors import is_refusal, refusal
 from gateway.backend.results import (
+    Changed,
     Delivered,
     History,
     Members,
+    Moderated,
     Published,
     RoomCount,
     RoomFacts,
@@ -134,29 +136,75 @@ def _room_page(found: Answer) -> RoomPage:
     return RoomPage([RoomCount(each["room"], each["count"]) for each in found["rooms"]], found["cursor"])
 
 
-def redact(room: str, id: str, *, by: str | None = None) -> Call[None]:
-    """Empties a message; members are told. It stays as what was said by somebody, without the text."""
-    return Call("redact", {"room": room, "id": id, "by": by}, _nothing)
+def redact(room: str, id: str, *, by: str | None = None) -> Call[Changed]:
+    """Takes the text of a message away; members are told. Its place, sender and time stay."""
+    return Call("redact", {"room": room, "id": id, "by": by}, _changed)
 
 
-def edit(room: str, id: str, message: str, *, by: str | None = None) -> Call[None]:
+def edit(room: str, id: str, message: str, *, by: str | None = None) -> Call[Changed]:
     """Gives a message another text; members are told."""
-    return Call("edit", {"room": room, "id": id, "message": message, "by": by}, _nothing)
+    return Call("edit", {"room": room, "id": id, "message": message, "by": by}, _changed)
 
 
-def kick(room: str, user: str, *, for_s: float | None = None) -> Call[int | None]:
-    """Takes a user out of a room; the answer is the number of its sessions there."""
-    return Call("kick", {"room": room, "user": user, "for_s": for_s}, _sessions)
+def kick(
+    room: str,
+    user: str | None = None,
+    *,
+    username: str | None = None,
+    for_s: float | None = None,
+    reason: str | None = None,
+    by: str | None = None,
+) -> Call[Moderated]:
+    """Takes a user, or the guest `username`, out of a room, and keeps it out for `for_s`."""
+    fields = {"room": room, "user": user, "username": username, "for_s": for_s, "reason": reason, "by": by}
+    return Call("kick", fields, _moderated)
 
 
-def mute(room: str, user: str, *, for_s: float | None = None) -> Call[int | None]:
-    """Refuses what a user sends in a room."""
-    return Call("mute", {"room": room, "user": user, "for_s": for_s}, _sessions)
+def mute(
+    room: str,
+    user: str | None = None,
+    *,
+    username: str | None = None,
+    for_s: float | None = None,
+    by: str | None = None,
+) -> Call[Moderated]:
+    """Keeps a user, or the guest `username`, from speaking in a room; until it is taken back without `for_s`."""
+    fields = {"room": room, "user": user, "username": username, "for_s": for_s, "by": by}
+    return Call("mute", fields, _moderated)
 
 
-def unmute(room: str, user: str) -> Call[int | None]:
-    """Lets a user send in a room again."""
-    return Call("unmute", {"room": room, "user": user}, _sessions)
+def unmute(
+    room: str, user: str | None = None, *, username: str | None = None, by: str | None = None
+) -> Call[Moderated]:
+    """Lets somebody speak in a room again."""
+    return Call("unmute", {"room": room, "user": user, "username": username, "by": by}, _moderated)
+
+
+def slow(
+    room: str, seconds: float | None = None, *, for_s: float | None = None, by: str | None = None
+) -> Call[Moderated]:
+    """Sets the least time between two messages of one user in a room; None lets the room's rule count again."""
+    return Call("slow", {"room": room, "seconds": seconds, "for_s": for_s, "by": by}, _moderated)
+
+
+def close(
+    room: str, *, for_s: float | None = None, reason: str | None = None, by: str | None = None
+) -> Call[Moderated]:
+    """Takes everybody out of a room and lets nobody in; until it is opened again without `for_s`."""
+    return Call("close", {"room": room, "for_s": for_s, "reason": reason, "by": by}, _moderated)
+
+
+def reopen(room: str, *, by: str | None = None) -> Call[Moderated]:
+    """Lets people into a closed room again."""
+    return Call("reopen", {"room": room, "by": by}, _moderated)
+
+
+def _changed(found: Answer) -> Changed:
+    return Changed(found["at"])
+
+
+def _moderated(found: Answer) -> Moderated:
+    return Moderated(found["sessions"], found.get("until"))
 
 
 def disconnect(user: str, *, reconnect: bool = False, code: str | None = None) -> Call[None]:
@@ -211,8 +259,3 @@ def batch(commands: Sequence[Call[Any]], *, parallel: bool = False) -> Call[list
 
 def _nothing(found: Answer) -> None:
     return None
-
-
-def _sessions(found: Answer) -> int | None:
-    """How many sessions it was about, where the gateway says it."""
-    return found.get("sessions")

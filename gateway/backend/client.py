@@ -21,7 +21,17 @@ from gateway.backend.attempts import answer_of, body_of, pause_s
 from gateway.backend.calls import Call
 from gateway.backend.connections import Connections, address_of
 from gateway.backend.errors import BackendError
-from gateway.backend.results import Delivered, History, Members, Published, RoomFacts, RoomPage, Stats
+from gateway.backend.results import (
+    Changed,
+    Delivered,
+    History,
+    Members,
+    Moderated,
+    Published,
+    RoomFacts,
+    RoomPage,
+    Stats,
+)
 
 T = TypeVar("T")
 
@@ -157,25 +167,60 @@ class Backend:
 
     # -- moderation
 
-    def redact(self, room: str, id: str, *, by: str | None = None) -> None:
-        """Empties a message."""
-        self.do(calls.redact(room, id, by=by))
+    def redact(self, room: str, id: str, *, by: str | None = None) -> Changed:
+        """Takes the text of a message away; members are told."""
+        return self.do(calls.redact(room, id, by=by))
 
-    def edit(self, room: str, id: str, message: str, *, by: str | None = None) -> None:
-        """Gives a message another text."""
-        self.do(calls.edit(room, id, message, by=by))
+    def edit(self, room: str, id: str, message: str, *, by: str | None = None) -> Changed:
+        """Gives a message another text; members are told."""
+        return self.do(calls.edit(room, id, message, by=by))
 
-    def kick(self, room: str, user: str, *, for_s: float | None = None) -> int | None:
-        """Takes a user out of a room; returns the number of its sessions there."""
-        return self.do(calls.kick(room, user, for_s=for_s))
+    def kick(
+        self,
+        room: str,
+        user: str | None = None,
+        *,
+        username: str | None = None,
+        for_s: float | None = None,
+        reason: str | None = None,
+        by: str | None = None,
+    ) -> Moderated:
+        """Takes a user, or the guest `username`, out of a room, and keeps it out for `for_s`."""
+        return self.do(calls.kick(room, user, username=username, for_s=for_s, reason=reason, by=by))
 
-    def mute(self, room: str, user: str, *, for_s: float | None = None) -> int | None:
-        """Refuses what a user sends in a room."""
-        return self.do(calls.mute(room, user, for_s=for_s))
+    def mute(
+        self,
+        room: str,
+        user: str | None = None,
+        *,
+        username: str | None = None,
+        for_s: float | None = None,
+        by: str | None = None,
+    ) -> Moderated:
+        """Keeps a user, or the guest `username`, from speaking in a room."""
+        return self.do(calls.mute(room, user, username=username, for_s=for_s, by=by))
 
-    def unmute(self, room: str, user: str) -> int | None:
-        """Lets a user send in a room again."""
-        return self.do(calls.unmute(room, user))
+    def unmute(
+        self, room: str, user: str | None = None, *, username: str | None = None, by: str | None = None
+    ) -> Moderated:
+        """Lets somebody speak in a room again."""
+        return self.do(calls.unmute(room, user, username=username, by=by))
+
+    def slow(
+        self, room: str, seconds: float | None = None, *, for_s: float | None = None, by: str | None = None
+    ) -> Moderated:
+        """Sets the least time between two messages of one user in a room; None takes it back."""
+        return self.do(calls.slow(room, seconds, for_s=for_s, by=by))
+
+    def close_room(
+        self, room: str, *, for_s: float | None = None, reason: str | None = None, by: str | None = None
+    ) -> Moderated:
+        """Takes everybody out of a room and lets nobody in. (`close` closes this client's connections.)"""
+        return self.do(calls.close(room, for_s=for_s, reason=reason, by=by))
+
+    def reopen(self, room: str, *, by: str | None = None) -> Moderated:
+        """Lets people into a closed room again."""
+        return self.do(calls.reopen(room, by=by))
 
     # -- who may come
 

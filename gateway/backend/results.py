@@ -96,3 +96,21 @@ class Stats:
     connections: int
     rooms: int
     workers: list[Worker]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A message has another text, or none."""
+
+    at_ms: int
+    """Since when, in milliseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moderated:
+    """What was decided about somebody in a room, or about the room."""
+
+    sessions: int
+    """How many sessions it is about."""
+    until_ms: int | None
+    """Until when it stands, in milliseconds since 1970; None where nothing stands any more."""
