@@ -19,6 +19,7 @@ Floors; a module imports from lower floors and its own, no circle; import-linter
     state/        what Redis holds: history, presence, workers, the Lua scripts
     redis/        bytes to and from Redis: one server, Sentinel, Cluster
     websocket/    RFC 6455 and 7692 as functions of bytes
+    backend/      the client of that API for other programs, which imports nothing else of this package
     settings, option_types, identity_options, api_key_options, protocol, names, keys, metrics, errors, background,
     pauses, timers, admission, interfaces
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from gateway import backend as backend_package
 from gateway.backend import AsyncBackend, Backend, BackendError, calls
 from tests.support.scripted_http import Reply, scripted
 
@@ -29,6 +32,14 @@ def test_importing_it_loads_nothing_but_the_standard_library() -> None:
     assert others == {"gateway"}
     ours = [name for name in loaded.stdout.split() if name.startswith("gateway.")]
     assert all(name.startswith("gateway.backend") for name in ours)
+
+
+def test_its_folder_alone_will_do(tmp_path: Path) -> None:
+    shutil.copytree(Path(backend_package.__file__).parent, tmp_path / "gateway" / "backend")
+    code = "import gateway.backend as b; print(b.Backend('http://h', 'gwk_k'), b.__file__)"
+    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ran.stdout.startswith(f"Backend('http://h') {tmp_path}"), ran.stderr
 
 
 def test_a_call_is_a_post_with_the_key_in_a_header() -> None:
