@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import threading
@@ -13,10 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from gateway import backend as backend_package
 from gateway.backend import AsyncBackend, Backend, BackendError, calls
 from tests.support.scripted_http import Reply, scripted
+from tests.support.tls import certificate
 
 KEY = "gwk_" + "k" * 43
 DONE = Reply(body={"id": "e:1", "duplicate": False})
@@ -181,6 +184,40 @@ def test_a_key_that_cannot_be_one_is_refused_and_not_repeated(key: str) -> None:
     with pytest.raises(ValueError, match="the key is what") as refused:
         Backend("http://host", key)
     assert not key or key not in str(refused.value)
+
+
+def test_tls_is_verified_and_its_connection_is_kept() -> None:
+    with certificate("DNS:localhost") as folder:
+        serving_with = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        serving_with.load_cert_chain(folder / "certificate", folder / "key")
+        trusted = ssl.create_default_context(cafile=folder / "certificate")
+        with scripted(DONE, tls=serving_with) as server:
+            with Backend(server.url, KEY, tls=trusted) as backend:
+                for _ in range(3):
+                    backend.publish("r", "m")
+            assert len({asked.connection for asked in server.asked}) == 1
+            with Backend(server.url, KEY, give_up_s=0.0) as stranger:
+                with pytest.raises(BackendError, match="CERTIFICATE_VERIFY_FAILED"):
+                    stranger.publish("r", "m")
+            assert len(server.asked) == 3
+
+
+async def test_a_unix_socket_is_an_address_too(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({**DONE.body, "id": request.path})
+
+    app, path = web.Application(), tmp_path / "api.sock"
+    app.router.add_post("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.UnixSite(runner, str(path)).start()
+        with Backend(f"unix:{path}", KEY) as backend:
+            assert (await asyncio.to_thread(backend.publish, "r", "m")).id == "/api/v1/publish"
+        async with AsyncBackend(f"unix:{path}", KEY) as other:
+            assert (await other.do(calls.publish("r", "m"))).id == "/api/v1/publish"
+    finally:
+        await runner.cleanup()
 
 
 async def test_the_asynchronous_one_makes_the_same_calls() -> None:

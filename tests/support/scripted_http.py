@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -56,7 +57,7 @@ class Script:
 
 
 @contextmanager
-def scripted(*replies: Reply) -> Iterator[Script]:
+def scripted(*replies: Reply, tls: ssl.SSLContext | None = None) -> Iterator[Script]:
     """A server on a free port, with a thread for each connection."""
     script = Script(replies or [Reply()])
 
@@ -89,9 +90,11 @@ def scripted(*replies: Reply) -> Iterator[Script]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
-    script.url = f"http://127.0.0.1:{server.server_address[1]}"
+    script.url = f"{'http' if tls is None else 'https'}://localhost:{server.server_address[1]}"
     try:
         yield script
     finally:
