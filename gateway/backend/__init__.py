@@ -25,6 +25,7 @@ from gateway.backend.results import (
     RoomFacts,
     RoomPage,
     Stats,
+    User,
     Worker,
 )
 
@@ -43,6 +44,7 @@ __all__ = [
     "RoomFacts",
     "RoomPage",
     "Stats",
+    "User",
     "Worker",
     "calls",
 ]

@@ -27,6 +27,7 @@ from gateway.backend.results import (
     RoomFacts,
     RoomPage,
     Stats,
+    User,
     Worker,
 )
 
@@ -113,7 +114,12 @@ def history(
 
 def members(room: str) -> Call[Members]:
     """Who is in a room."""
-    return Call("members", {"room": room}, lambda found: Members(found["members"], found["count"]))
+    return Call("members", {"room": room}, _members)
+
+
+def _members(found: Answer) -> Members:
+    users = [User(each["user"], each["username"]) for each in found["users"]]
+    return Members(found["members"], found["count"], users)
 
 
 def room(room: str) -> Call[RoomFacts]:

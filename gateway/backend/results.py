@@ -40,6 +40,15 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who has shown a token."""
+
+    user: str
+    """The id in your application."""
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
 class Members:
     """Who is in a room."""
 
@@ -47,6 +56,8 @@ class Members:
     """Up to 200 usernames."""
     count: int
     """How many users there are."""
+    users: list[User]
+    """Who of them has shown a token."""
 
 
 @dataclass(frozen=True, slots=True)
