@@ -26,12 +26,14 @@ from __future__ import annotations
 
 import asyncio
 from math import ceil
+from typing import get_args
 
 from gateway.access.rates import NO_LIMIT, Rate
 from gateway.access.users import UserUsage
 from gateway.client_events import Event, History, Members, Send
 from gateway.limit_options import LimitOptions
 from gateway.metrics import rate_limited
+from gateway.moderation_events import ModerationEvent
 from gateway.protocol import Refusal
 from gateway.talk_events import Read, Signal, Unread
 
@@ -49,8 +51,11 @@ MARGIN = 10.0
 LINE_MAX_S = 120.0
 """The longest that a refused client is told to wait: 1,000 messages, kept while it was away, need 98 s."""
 
-READS: dict[type, str] = {Members: "members", History: "history", Read: "read", Unread: "unread"}
-"""Events that read, or mark what was read, and the limit of each."""
+READS: dict[type, str] = {
+    Members: "members", History: "history", Read: "read", Unread: "unread",
+    **dict.fromkeys(get_args(ModerationEvent), "moderation"),
+}  # fmt: skip
+"""Events that read, mark what was read, or moderate, and the limit of each."""
 
 
 class Line:
@@ -113,6 +118,7 @@ class Usage:
         "history",
         "joins",
         "members",
+        "moderation",
         "read",
         "refusals",
         "sends",
@@ -124,7 +130,7 @@ class Usage:
 
     def __init__(self, user: UserUsage | None = None) -> None:
         self.events = self.sends = self.joins = self.refusals = 0.0
-        self.history = self.members = self.read = self.unread = self.signals = 0.0
+        self.history = self.members = self.read = self.unread = self.signals = self.moderation = 0.0
         self.trouble: Trouble | None = None
         self.user = user  # what is counted for all connections of this user; None for a guest
 
