@@ -56,7 +56,12 @@ async def topology(name: str) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("where", "route"), [("standalone", "shared"), ("cluster", "auto"), ("standalone", "auto")]
+    ("where", "route"),
+    [
+        ("standalone", "auto"),
+        pytest.param("standalone", "shared", marks=pytest.mark.long),
+        pytest.param("cluster", "auto", marks=pytest.mark.long),
+    ],
 )
 async def test_all_of_it_works_on_each_topology_and_route(where: str, route: str, tmp_path: Path) -> None:
     async with (
@@ -90,6 +95,7 @@ async def test_all_of_it_works_on_each_topology_and_route(where: str, route: str
             await one.close()
 
 
+@pytest.mark.long
 async def test_what_was_decided_outlives_all_workers(server: Valkey, tmp_path: Path) -> None:
     for times in range(2):
         async with Gateway(server.url, workers=1, environment=tokens(tmp_path)) as gateway:
@@ -107,6 +113,7 @@ async def test_what_was_decided_outlives_all_workers(server: Valkey, tmp_path: P
             await mod.close()
 
 
+@pytest.mark.long
 async def test_the_old_services_reader_sees_three_fields_and_an_empty_text(
     server: Valkey, tmp_path: Path
 ) -> None:
