@@ -115,15 +115,14 @@ class Publisher:
             command = _slowly(command, slow_key, self._kept.keeping(room.name).slow_ms)
 
         def answered(reply: Reply) -> None:
-            if isinstance(reply, bytes):
-                if reply[0] in REFUSALS:
-                    on_result(_refusal(reply))
-                    return
-                acknowledged.add(1)
-                self._numbered(room, reply, head, on_result)
-            else:
+            if not isinstance(reply, bytes):
                 unavailable.add(1)
                 on_result(reply)
+            elif reply[0] in REFUSALS:
+                on_result(_refusal(reply))
+            else:
+                acknowledged.add(1)
+                self._numbered(room, reply, head, on_result)
 
         if self._options.wait_replicas:
             self._with_replicas(history, command, answered)
