@@ -21,7 +21,7 @@ from tests.support.clients import Member
 from tests.support.gateways import REPOSITORY, Gateway
 from tests.support.servers import Valkey
 from tests.support.tokens import secrets_file, signed
-from tests.support.topologies import cluster, standalone
+from tests.support.topologies import cluster, sentinels, standalone
 from tests.support.waiting import until
 
 ROOM = "tea"
@@ -50,6 +50,9 @@ async def topology(name: str) -> AsyncIterator[str]:
     if name == "cluster":
         async with cluster() as found:
             yield found.url
+    elif name == "sentinels":
+        async with sentinels() as watched:
+            yield watched.url
     else:
         async with standalone("none") as server:
             yield server.url
@@ -61,6 +64,7 @@ async def topology(name: str) -> AsyncIterator[str]:
         ("standalone", "auto"),
         pytest.param("standalone", "shared", marks=pytest.mark.long),
         pytest.param("cluster", "auto", marks=pytest.mark.long),
+        pytest.param("sentinels", "auto", marks=pytest.mark.long),
     ],
 )
 async def test_all_of_it_works_on_each_topology_and_route(where: str, route: str, tmp_path: Path) -> None:
@@ -111,6 +115,53 @@ async def test_what_was_decided_outlives_all_workers(server: Valkey, tmp_path: P
             assert (await ada.call("join", {"room": "other"}))["reason"] == "closed"
             await ada.close()
             await mod.close()
+
+
+@pytest.mark.long
+async def test_what_was_decided_outlives_a_failover_and_nobody_is_told_of_a_gap(tmp_path: Path) -> None:
+    """The primary is killed once its replica has what was decided."""
+    async with (
+        sentinels() as found,
+        Gateway(found.url, workers=2, environment=tokens(tmp_path)) as gateway,
+    ):
+        mod = await Member.connect(gateway.url, auth=moderator())
+        ada = await Member.connect(gateway.url, auth=user("ada"))
+        for one in (mod, ada):
+            await one.call("join", {"room": ROOM})
+        first = (await ada.send(ROOM, "first"))["id"]
+        await mod.call("redact", {"room": ROOM, "id": first})
+        await mod.call("mute", {"room": ROOM, "user": "ada"})
+        await mod.call("close", {"room": "other"})
+        old = await found.primary()
+
+        async def is_in_step() -> bool:
+            replica = next(server for server in found.servers if server is not old)
+            return bool(
+                await replica.ask(
+                    "EXISTS", f"{{chat_history_{ROOM}}}:mutes", "{chat_history_other}:moderated"
+                )
+                == 2
+            )
+
+        await until(is_in_step, 5, "the replica has it")
+        old.kill()
+        await found.until_switched(old)
+
+        async def is_refused() -> bool:
+            answer = await ada.call("send", {"room": ROOM, "message": "x"})
+            assert not answer["ok"]
+            return bool(answer.get("reason") == "muted")
+
+        await until(is_refused, 20, "the new primary knows it, and nothing is let through before")
+        assert (await ada.call("join", {"room": "other"}))["reason"] == "closed"
+        assert (await mod.send(ROOM, "after"))["ok"]
+        await until(lambda: "after" in [one["message"] for one in ada.received], 5, "the room goes on")
+        assert [one for member in (mod, ada) for one in member.errors if one["code"] == "gap"] == []
+        late = await Member.connect(gateway.url, auth=user("ben"))
+        await late.call("join", {"room": ROOM})
+        assert [one["message"] for one in late.received if "id" in one] == ["", "after"]
+        for one in (mod, ada, late):
+            await one.close()
 
 
 @pytest.mark.long
