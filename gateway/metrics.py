@@ -146,7 +146,7 @@ rate_limited = LimitCounter(
     "gateway_rate_limited_total",
     "What a limit refused; `refusals` and `sends_without_pause` ended a connection.",
     "sends", "joins", "history", "members", "read", "unread", "signals", "events", "refusals", "sends_without_pause",
-    "moderation", "user_sends", "user_connections", "address_handshakes", "address_failures", "address_connections",
+    "user_sends", "user_connections", "address_handshakes", "address_failures", "address_connections",
 )  # fmt: skip
 handoffs = Counter("gateway_handoffs_total", "Connections passed to another worker.")
 requests_refused = ReasonCounter(

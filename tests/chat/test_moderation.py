@@ -12,10 +12,12 @@ import redis.asyncio as redis
 import structlog
 
 from gateway import keys
+from gateway.access.connection_limits import ConnectionLimits
 from gateway.access.identity import Identity
 from gateway.access.room_rules import RoomRule, RoomRules
 from gateway.chat.identities import Identities
 from gateway.client_events import EVENTS_WITH_TOKENS
+from gateway.limit_options import LimitOptions
 from gateway.moderation_events import Target
 from gateway.state.moderation import ENTRIES_MAX
 from tests.support.chat_worker import ChatWorker, Client, chat_worker
@@ -571,3 +573,17 @@ async def _is_joined(worker: ChatWorker, room: str) -> bool:
 
 async def _is(asked: Any, wanted: Any) -> bool:
     return bool(await asked == wanted)
+
+
+async def test_a_moderator_may_do_five_things_a_second_and_twenty_at_once(redis_url: str, room: str) -> None:
+    limits = ConnectionLimits(LimitOptions(), 100)
+    async with chat_worker(
+        redis_url, timeout_s=10.0, identities=identities(), rules=rules(), limits=limits
+    ) as worker:
+        mod = await joined(worker, room, MOD)
+        answers = [await mod.call("unmute", {"room": room, "user": "u"}) for _ in range(25)]
+        refused = [one for one in answers if not one["ok"]]
+        assert 1 <= len(refused) <= 5
+        assert {(one["code"], 0 < one["retry_after_ms"] <= 1000) for one in refused} == {
+            ("rate_limited", True)
+        }
