@@ -14,6 +14,7 @@ from gateway.event_fields import room as _room
 from gateway.event_fields import small_json
 from gateway.event_fields import text as _text
 from gateway.event_fields import username as _username
+from gateway.moderation_events import MODERATION_EVENTS, MODERATION_PARSERS, ModerationEvent
 from gateway.names import look_alike
 from gateway.option_groups import Sizes
 from gateway.protocol import Position, Refusal
@@ -64,7 +65,7 @@ class Refresh:
     token: str
 
 
-Event = Join | Send | Leave | Members | History | Refresh | Signal | Read | Unread
+Event = Join | Send | Leave | Members | History | Refresh | Signal | Read | Unread | ModerationEvent
 
 EVENTS = ("join", "send", "leave", "members", "history")
 """The events that there are since the beginning."""
@@ -72,7 +73,7 @@ EVENTS = ("join", "send", "leave", "members", "history")
 ALL_EVENTS = (*EVENTS, "signal", "read", "unread")
 """The events of every client."""
 
-EVENTS_WITH_TOKENS = (*ALL_EVENTS, "refresh")
+EVENTS_WITH_TOKENS = (*ALL_EVENTS, "refresh", *MODERATION_EVENTS)
 """The same where tokens count."""
 
 META_BYTES_MAX = 1024
@@ -175,4 +176,5 @@ _PARSERS: dict[str, Callable[[dict[str, Any], Sizes, Voice], Event]] = {
     "signal": parse_signal,
     "read": parse_read,
     "unread": parse_unread,
+    **MODERATION_PARSERS,
 }

@@ -29,6 +29,16 @@ class TooSoon(StoreError):
         self.wait_ms = wait_ms
 
 
+class Moderated(StoreError):
+    """Moderators do not allow it: nothing was stored. `reason` is `muted`, `kicked` or `closed`; until that time (ms
+    since 1970)."""
+
+    def __init__(self, reason: str, until_ms: int) -> None:
+        super().__init__(f"{reason} until {until_ms} ms")
+        self.reason = reason
+        self.until_ms = until_ms
+
+
 class KeyReused(StoreError):
     """The sender has used this idempotency key for another message; nothing was stored."""
 

@@ -30,7 +30,7 @@ def _spelt_name(data: dict[str, Any], field: str, most: int) -> str:
     name = text(data, field, sys.maxsize)
     if len(name) > most * DECOMPOSED_MOST or len(name := normal_form(name)) > most:
         raise Refusal("too_large", f"'{field}' has {len(name)} characters; {most} are allowed.")
-    if not name.isprintable() and any(_is_control(letter) for letter in name):
+    if not name.isprintable() and any(is_control(letter) for letter in name):
         raise Refusal("bad_request", f"'{field}' must not contain control characters.")
     if not is_visible(name):
         raise Refusal("bad_request", f"'{field}' must hold something that can be seen.")
@@ -64,7 +64,8 @@ def username(data: dict[str, Any], sizes: Sizes) -> str:
     return _name(data, "username", sizes.username_max)
 
 
-def _is_control(letter: str) -> bool:
+def is_control(letter: str) -> bool:
+    """Whether a character is a control character."""
     return letter < " " or "\x7f" <= letter <= "\x9f"
 
 

@@ -30,6 +30,9 @@ REVOKED = b"gateway:revoked"
 REVOKED_VERSION = b"gateway:{gateway:revoked}:version"
 """String: another one after each change of `REVOKED`. On a Cluster both lie in one slot."""
 
+MODERATED = b"gateway:moderated"
+"""Sorted set: room, scored with the time when moderators last decided something about it (ms), for an hour."""
+
 _NODE = b"socket.io#/#"
 NODE_PATTERN = _NODE + b"*"
 NODE_CHANNELS = (NODE_PATTERN, b"socket.io-request#/#")
@@ -43,11 +46,12 @@ _BESIDE = b"{chat_history_"
 
 def use_prefix(prefix: str, is_historys_too: bool) -> None:
     """All names begin with `prefix` from now on; those of the histories only where that is asked for."""
-    global WORKERS, OLDER_WORKERS, SOCKETIO_CHANNEL, CONTROL, REVOKED, REVOKED_VERSION
+    global WORKERS, OLDER_WORKERS, SOCKETIO_CHANNEL, CONTROL, REVOKED, REVOKED_VERSION, MODERATED
     global _PREFIX, _HISTORY, _BESIDE
     before = _PREFIX = prefix.encode()
     WORKERS, OLDER_WORKERS = before + b"gateway:heartbeats", before + b"gateway:workers"
     SOCKETIO_CHANNEL, CONTROL = before + b"socketio", before + b"gateway:control"
+    MODERATED = before + b"gateway:moderated"
     REVOKED = before + b"gateway:revoked"
     REVOKED_VERSION = before + b"gateway:{" + REVOKED + b"}:version"
     _HISTORY = (before if is_historys_too else b"") + b"chat_history_"
@@ -73,6 +77,17 @@ def more(room: str) -> bytes:
     scripts name it after `meta`, whose field `more` says whether there is one, and the highest seq that was changed.
     Other fields are none of an entry's."""
     return _beside(room, b"more")
+
+
+def moderated(room: str) -> bytes:
+    """Hash: what moderators have decided about the room (`state/moderation.py`). The scripts name it after `meta`,
+    whose field `mod` says until when there is anything."""
+    return _beside(room, b"moderated")
+
+
+def mutes(room: str) -> bytes:
+    """Hash: who is muted in the room → until when (ms)."""
+    return _beside(room, b"mutes")
 
 
 def idempotency(room: str, user: str, username: str, key: str) -> bytes:

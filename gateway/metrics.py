@@ -211,11 +211,21 @@ api_seconds = MethodCounter(
     "Seconds that requests to the server API took, by method: divided by their number it is the mean.",
 )
 
+moderations = ReasonCounter(
+    "gateway_moderations_total",
+    "What moderators and the application did, by what it was.",
+    "redact", "edit", "kick", "mute", "unmute", "slow", "close", "reopen",
+)  # fmt: skip
+removed = ReasonCounter(
+    "gateway_removed_total", "Sessions that moderators took out of a room, by why.", "kicked", "closed"
+)
+
 ALL = (
     published, acknowledged, unavailable, heard, delivered, holes, malformed, snapshots, gaps, connects, disconnects,
     frames_read, packets_read, requests_read, refusals, cut_off, rate_limited, handoffs, requests_refused,
     emits_refused, auth, jwks_fetches, hook_answers, signals, read_marks, send_hook_answers, deaf,
     background_failures, revoked_sessions, api_requests, api_seconds, control_malformed,
+    moderations, removed,
 )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ ROOM = TableKind(
         "members_max": whole(0, 1_000_000),
         "signals": switch(),
         "moderation": text(64),
+        "edit_s": number(0, 86_400),
         "receipts": switch(),
     },
     {"match": "say for which rooms it is"},

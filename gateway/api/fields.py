@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from gateway import event_fields
+from gateway.moderation_events import FOR_S_MAX, REASON_MAX, SLOW_S_MAX
 from gateway.names import look_alike
 from gateway.option_groups import Sizes
 from gateway.protocol import Position, Refusal
@@ -150,6 +151,19 @@ def _seconds(data: dict[str, Any], field: str, sizes: Sizes) -> float:
     return float(value)
 
 
+def _duration(low_s: float, high_s: float) -> Read:
+    """A time in seconds."""
+
+    def read(data: dict[str, Any], field: str, sizes: Sizes) -> float:
+        value = data[field]
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not low_s <= value <= high_s:
+            raise Refusal("bad_request", f"'{field}' must be a number from {low_s:g} to {high_s:g}.")
+        return float(value)
+
+    return read
+
+
 def _room(data: dict[str, Any], field: str, sizes: Sizes) -> str:
     return event_fields.room(data, sizes)
 
@@ -241,4 +255,8 @@ SWITCH = Kind(_switch, "boolean", "true or false")
 UNTIL = Kind(_seconds, "number", "seconds since 1970")
 NETWORK = Kind(_network, "string", "an address, or a network of up to /8 (IPv6: /16)")
 CODE = Kind(text_of(CODE_MAX), "string", f"1 to {CODE_MAX} characters")
+FOR_S = Kind(_duration(1, FOR_S_MAX), "number", f"1 to {FOR_S_MAX:,} s")
+KICK_S = Kind(_duration(0, FOR_S_MAX), "number", f"0 to {FOR_S_MAX:,} s")
+SLOW_S = Kind(_duration(0, SLOW_S_MAX), "number", f"0 to {SLOW_S_MAX:,} s")
+REASON = Kind(text_of(REASON_MAX), "string", f"1 to {REASON_MAX} characters")
 COMMANDS = Kind(_commands, "array", f"1 to {COMMANDS_MAX} commands")

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any, NamedTuple
 
-from gateway.access.api_keys import ADMIN, PUBLISH, READ
-from gateway.api import batches, people, publishing, reading, requests
+from gateway.access.api_keys import ADMIN, MODERATE, PUBLISH, READ
+from gateway.api import batches, moderating, moderation_requests, people, publishing, reading, requests
 from gateway.api.parts import Caller, Parts, Result
 
 Run = Callable[[Parts, Caller, Any], Awaitable[Result]]
@@ -78,6 +78,17 @@ _ROWS = (
     Method("revoke", requests.Revoke, ADMIN, Rooms.NONE, people.revoke, ""),
     Method("ban", requests.Ban, ADMIN, Rooms.NONE, people.ban, ""),
     Method("unban", requests.Unban, ADMIN, Rooms.NONE, people.unban, ""),
+    *(Method(request.__name__.lower(), request, MODERATE, Rooms.ONE, run, answers, errors)
+      for request, run, answers, errors in (
+        (moderation_requests.Redact, moderating.redact, "at, when that was (ms)", ("not_found",)),
+        (moderation_requests.Edit, moderating.edit, "at, when that was (ms)", ("not_found",)),
+        (moderation_requests.Kick, moderating.kick, "sessions; until, when the user may come back (ms)", ()),
+        (moderation_requests.Mute, moderating.mute, "sessions of the user in the room; until (ms)", ()),
+        (moderation_requests.Unmute, moderating.unmute, "sessions of the user in the room", ()),
+        (moderation_requests.Slow, moderating.slow, "sessions in the room; until (ms)", ()),
+        (moderation_requests.Close, moderating.close, "sessions that were in the room; until (ms)", ()),
+        (moderation_requests.Reopen, moderating.reopen, "sessions, which is 0", ()),
+    )),
     Method("batch", requests.Batch, "", Rooms.EACH, batches.batch,
            "results: for each command, in order, its answer or {code, message, retryable}"),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from gateway.access.api_keys import ApiKey
 from gateway.api.load import Load
 from gateway.chat.control import Control
+from gateway.chat.moderation import Moderation
 from gateway.option_groups import Sizes
 from gateway.rooms.hub import Hub
 from gateway.rooms.publisher import Publisher
@@ -30,6 +31,7 @@ class Parts:
     """The parts of one worker.
 
     control       says words to all workers
+    moderation    what moderators do
     turns         the turns of this worker's clients: what is much waits for them
     load          how much of the API is under way
     token_life_s  how long a token may count at most, from when it was issued: so long a revocation is kept
@@ -43,6 +45,7 @@ class Parts:
     census: Census
     revocations: RevocationStore
     control: Control
+    moderation: Moderation
     turns: Turns
     load: Load
     sizes: Sizes

@@ -16,7 +16,8 @@ import orjson
 from gateway.access.api_keys import PUBLISH, ApiKey
 from gateway.api.parts import Caller, Parts, Result
 from gateway.api.requests import Broadcast, Publish, Said, Signal
-from gateway.errors import KeyReused, StoreError, StoreUnavailable
+from gateway.chat.not_allowed import not_allowed
+from gateway.errors import KeyReused, Moderated, StoreError, StoreUnavailable
 from gateway.protocol import Refusal, entry_head
 from gateway.rooms.publisher import Once, OnPublished, StoredBefore
 from gateway.rooms.room import Room
@@ -88,7 +89,9 @@ class _Saying:
         if name not in hub.rooms:
             self._parts.load.make_room(time.monotonic())
         room = hub.room(name)
-        self._parts.publisher.publish(room, self._head, self._once, on_result, more=self._more)
+        self._parts.publisher.publish(
+            room, self._head, self._once, on_result, more=self._more, is_exempt=True
+        )
         _release(self._parts, room)
 
 
@@ -163,6 +166,8 @@ def refusal_of(error: StoreError) -> Refusal:
     """What the caller is told of what the store did not do."""
     if isinstance(error, KeyReused):
         return Refusal("bad_request", KEY_REUSED, reason="key_reused")
+    if isinstance(error, Moderated):
+        return not_allowed(error, "send")
     return Refusal("unavailable" if isinstance(error, StoreUnavailable) else "internal")
 
 

@@ -25,6 +25,7 @@ from gateway.access.room_rules import open_to
 from gateway.admission import AdmissionControl
 from gateway.chat.identities import Identities
 from gateway.chat.memberships import Memberships
+from gateway.chat.moderated_rooms import ModeratedRooms
 from gateway.chat.pages import Pages
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.refused_events import about, known
@@ -80,6 +81,7 @@ class Chat:
         new_rooms: NewRooms | None = None,
         permissions: Permissions | None = None,
         limits: ConnectionLimits | None = None,
+        moderated: ModeratedRooms | None = None,
     ) -> None:
         self.permissions = permissions or Permissions(open_to(False))
         self.sessions = sessions
@@ -87,14 +89,16 @@ class Chat:
         self._tracker = tracker  # presence of this worker's sessions
         self._sizes = sizes  # how long names and messages may be
         new_rooms = NewRooms(0) if new_rooms is None else new_rooms
-        self._memberships = Memberships(hub, tracker, histories, new_rooms, rooms_max, self.permissions)
+        self.memberships = Memberships(
+            hub, tracker, histories, new_rooms, rooms_max, self.permissions, moderated or ModeratedRooms()
+        )
         self._judging = talk.judging  # who sees messages before they are stored
-        self._sending = Sending(hub, publisher, tracker, self._memberships, talk.judging)
+        self._sending = Sending(hub, publisher, tracker, self.memberships, talk.judging)
         self._limit_s = limit_s  # the longest that an event may wait for the store
         self.identities = identities
         self._admission = admission or AdmissionControl()  # how many joins are begun at once
         self._limits = limits or ConnectionLimits(WITHOUT_LIMITS, rooms_max)  # how much a connection may do
-        talking = Talking(talk, publisher, tracker, self._memberships, self.permissions, self._limits)
+        talking = Talking(talk, publisher, tracker, self.memberships, self.permissions, self._limits)
         self._lines = LineBudget()  # of the log, for those that are ended
         self._handles: dict[type, Handle] = {
             Send: self._send,
@@ -112,6 +116,10 @@ class Chat:
         """Gives up what is being asked of the application."""
         await self.permissions.close()
         await self._judging.close()
+
+    def handle(self, kind: type, name: str, wait: Wait) -> None:
+        """Events of this type are handled so, too."""
+        self._handles[kind] = partial(self._answered, name, wait)
 
     # -- connections
 
@@ -232,19 +240,19 @@ class Chat:
             return
         if (turn := self._admission.acquire()) is not None:
             await turn
-        await self._answered("join", self._memberships.join, session, event, ack)
+        await self._answered("join", self.memberships.join, session, event, ack)
 
     # -- refresh
 
     async def _refresh(self, session: Session, event: Refresh, ack: int | None) -> None:
         expires_at = await self.identities.refresh(session, event)
-        await self._memberships.reconsider(session)
+        await self.memberships.reconsider(session)
         session.acknowledge(ack, {"ok": True, "expires_at": expires_at})
 
     # -- leave
 
     async def _leave(self, session: Session, event: Leave, ack: int | None) -> None:
-        await self._memberships.leave(session, _member(session, event.room))
+        await self.memberships.leave(session, _member(session, event.room))
         session.acknowledge(ack, {"ok": True})
 
     async def take_out(self, sid: str, room: str) -> None:
@@ -257,7 +265,7 @@ class Chat:
         session.tell(Refusal("not_joined", "You were taken out of this room."), room=room)
         try:
             async with asyncio.timeout(self._limit_s):
-                await self._memberships.leave(session, member)
+                await self.memberships.leave(session, member)
         except (StoreError, TimeoutError) as error:  # the store is told again after the grace period
             log.warning("leave_not_stored", session=sid, room=room, reason=str(error) or "no answer in time")
 

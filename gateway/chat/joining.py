@@ -110,6 +110,7 @@ class Joining:
         if self._is_answered:
             count = change.count if member.rights & MEMBERS else 0
             member.answers = [*member.answers, JoinAnswer(self._ack, count, recovered)]
+        member.entered_ms = member.entered_ms or change.at_ms  # when it came, not when it last joined
         session.rooms[room.name] = member
         changes = missed_changes(room.name_json, room.changes, snapshot, known, 0)
         catch_up(room, member, known, (), packets, changes)

@@ -16,15 +16,19 @@ from gateway.access.new_rooms import NewRooms
 from gateway.access.permissions import HookAway, Permissions
 from gateway.access.rights import JOIN, MODERATE, Rights
 from gateway.chat.joining import Joining
+from gateway.chat.moderated_rooms import ModeratedRooms
+from gateway.chat.not_allowed import not_allowed
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
 from gateway.client_events import Join
-from gateway.errors import NameTaken, StoreError
+from gateway.errors import Moderated, NameTaken, StoreError
+from gateway.metrics import removed
 from gateway.protocol import Refusal
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
 from gateway.rooms.room import Room
 from gateway.state.history import Histories
+from gateway.state.moderation import Expelled
 from gateway.state.presence import Change
 
 log = structlog.get_logger("gateway.chat")
@@ -43,6 +47,7 @@ class Memberships:
         new_rooms: NewRooms,
         rooms_max: int,
         permissions: Permissions,
+        moderated: ModeratedRooms,
     ) -> None:
         self._hub = hub  # the rooms of this worker
         self._tracker = tracker  # presence of this worker's sessions
@@ -50,6 +55,7 @@ class Memberships:
         self._new_rooms = new_rooms  # who has made how many
         self._rooms_max = rooms_max  # rooms of one connection
         self._permissions = permissions  # who may do what where
+        self.moderated = moderated  # what moderators have decided
 
     async def join(self, session: Session, event: Join, ack: int | None) -> None:
         """A client joins a room, or joins it again. Raises Refusal or a StoreError."""
@@ -97,6 +103,7 @@ class Memberships:
         if not session.is_over:
             log.info("member_joined", session=sid, room=name, user=username, count=change.count)
             self._tracker.announce_joined(name, sid, username, change)
+            await self._expel(session, member)
 
     async def _join_again(self, session: Session, member: Member[Room], event: Join, ack: int | None) -> None:
         """Joins a room that the session is in: it gets history again. If that fails, it goes on from where it was."""
@@ -106,7 +113,9 @@ class Memberships:
         except BaseException:
             if not session.is_over:
                 member.room.abandon_rejoin(member)
+                self.moderated.want(member.room.name)  # nobody has looked at it meanwhile
             raise
+        await self._expel(session, member)
 
     async def _enter(self, session: Session, member: Member[Room], event: Join, ack: int | None) -> Change:
         room = member.room
@@ -117,12 +126,40 @@ class Memberships:
             change = await joining.run(self._hub, self._tracker, users_max)
             if joining.has_made_room:
                 self._new_rooms.note(_owner(session), time.monotonic())
+            if change.is_moderated and room.name not in self.moderated:
+                self.moderated.want(room.name)
             return change
         except NameTaken as taken:
             raise Refusal("name_taken") from taken
+        except Moderated as refused:
+            raise not_allowed(refused, "join") from refused
         finally:
             room.joining -= 1
             self._hub.release(room)
+
+    async def _expel(self, session: Session, member: Member[Room]) -> None:
+        """A join has ended that was on its way while moderators decided: they may want this member to go."""
+        why = self.moderated.expels(session.identity, member)
+        if why is not None and session.rooms.get(member.room.name) is member:
+            self.take_out(session, member, why)
+            await self.tell_left(session.sid, member)
+
+    def take_out(self, session: Session, member: Member[Room], why: Expelled) -> None:
+        """The client is out of a room, and is told why: nothing of the room follows. The store is told by
+        `tell_left`."""
+        self._go(session, member)
+        removed.because(why.code)
+        reason = {"reason": why.reason} if why.reason else {}
+        session.emit("removed", {"room": member.room.name, "code": why.code, **reason})
+
+    async def tell_left(self, sid: str, member: Member[Room]) -> None:
+        """Tells the store that a member was taken out; a store that is away is told after the grace period."""
+        room = member.room.name
+        try:
+            await self._tracker.leave(room, sid, member.username)
+        except StoreError as error:
+            self._tracker.drop(room, sid, member.username)
+            log.warning("leave_not_stored", session=sid, room=room, reason=str(error))
 
     async def reconsider(self, session: Session) -> None:
         """The client has another token: of each room that it does not grant any more it is told `removed`, and nothing

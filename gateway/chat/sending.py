@@ -18,14 +18,15 @@ import orjson
 import structlog
 
 from gateway import keys
-from gateway.access.rights import JOIN, JUDGED, SEND, SLOWED, Rights
+from gateway.access.rights import JOIN, JUDGED, MODERATE, SEND, SLOWED, Rights
 from gateway.chat.answers import Answers
 from gateway.chat.judging import Judging
 from gateway.chat.memberships import Memberships
+from gateway.chat.not_allowed import not_allowed
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
 from gateway.client_events import Send
-from gateway.errors import KeyReused, StoreError, StoreUnavailable, TooSoon
+from gateway.errors import KeyReused, Moderated, StoreError, StoreUnavailable, TooSoon
 from gateway.protocol import Refusal, acknowledgement_packet, entry_head
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
@@ -141,7 +142,7 @@ class Sending:
         session.unanswered += 1
         user, meta = session.identity.user, event.meta
         more = _more(user, meta) if user or meta else b""
-        self._publisher.publish(room, head, once, on_result, slow_key, more)
+        self._publisher.publish(room, head, once, on_result, slow_key, more, bool(rights & MODERATE))
 
 
 def _check(member: Member[Room], event: Send) -> None:
@@ -177,6 +178,9 @@ def _refuse(session: Session, event: Send, ack: int | None, error: StoreError) -
     if isinstance(error, TooSoon):
         sentence = "In this room there is a least time between two messages."
         session.refuse(Refusal("rate_limited", sentence, retry_after_ms=error.wait_ms), ack, **about)
+        return
+    if isinstance(error, Moderated):
+        session.refuse(not_allowed(error, "send"), ack, **about)
         return
     if isinstance(error, KeyReused):
         session.refuse(Refusal("bad_request", KEY_REUSED, reason="key_reused"), ack, **about)

@@ -14,9 +14,11 @@ import orjson
 
 from gateway.access.connection_limits import ConnectionLimits
 from gateway.access.rights import SIGNAL
+from gateway.chat.moderated_rooms import ModeratedRooms
+from gateway.chat.not_allowed import not_allowed
 from gateway.chat.room_sizes import RoomSizes
 from gateway.chat.session import Session
-from gateway.errors import StoreError
+from gateway.errors import Moderated, StoreError
 from gateway.interfaces import CommandStore
 from gateway.metrics import signals
 from gateway.protocol import Refusal
@@ -34,24 +36,37 @@ class Signals:
         sizes: RoomSizes,
         limits: ConnectionLimits,
         users_max: int,
+        moderated: ModeratedRooms,
     ) -> None:
         self._publisher = publisher  # tells the rooms
         self._store = store  # whether Redis is there
         self._sizes = sizes  # how many users rooms have
         self._limits = limits  # how often a connection may
         self._users_max = users_max  # rooms with more are not told
+        self._moderated = moderated  # who is muted
 
     def signal(self, session: Session, event: Signal, ack: int | None) -> Awaitable[None] | None:
         """A client signals. Raises Refusal."""
         if session.usage is not None and not self._limits.has_signal(session.usage, time.monotonic()):
             _done(session, ack, "rate_limited")
             return None
-        _check(session, event.room)
+        self._check(session, event.room)
         users = self._sizes.known(event.room)
         if users is None:
             return self._when_counted(session, event, ack)
         _done(session, ack, self._tell(session, event, users))
         return None
+
+    def _check(self, session: Session, room: str) -> None:
+        """Raises Refusal for who may not signal there."""
+        member = session.rooms.get(room)
+        if member is None:
+            raise Refusal("not_joined")
+        if not member.rights & SIGNAL:
+            raise Refusal("forbidden", operation="signal")
+        until_ms = self._moderated.muted_until(room, session.identity, member.username)
+        if until_ms is not None:
+            raise not_allowed(Moderated("muted", until_ms), "signal")
 
     async def _when_counted(self, session: Session, event: Signal, ack: int | None) -> None:
         """Nobody has counted the room's users lately: the signal waits for that."""
@@ -74,15 +89,6 @@ class Signals:
         data = signal_json(event, session.rooms[event.room].username, session.identity.user)
         self._publisher.tell(event.room, "signal", data, session.sid)
         return "told"
-
-
-def _check(session: Session, room: str) -> None:
-    """Raises Refusal for who may not signal there."""
-    member = session.rooms.get(room)
-    if member is None:
-        raise Refusal("not_joined")
-    if not member.rights & SIGNAL:
-        raise Refusal("forbidden", operation="signal")
 
 
 def _done(session: Session, ack: int | None, result: str) -> None:

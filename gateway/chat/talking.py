@@ -51,7 +51,9 @@ class Talking:
         limits: ConnectionLimits,
     ) -> None:
         sizes = RoomSizes(tracker)
-        self.signals = Signals(publisher, parts.store, sizes, limits, parts.signals_users_max)
+        self.signals = Signals(
+            publisher, parts.store, sizes, limits, parts.signals_users_max, memberships.moderated
+        )
         self.marks = Marks(parts.marks, memberships, permissions, sizes, publisher, limits)
         self._tracker = tracker
         self._permissions = permissions

@@ -34,9 +34,12 @@ class Member(Generic[RoomT]):
     changes   the number of the last change of a message that it has been told; kept as `position` is
     answers   to its joins, which follow the history
     rights    what it may do here, as the bits of `access/rights.py`; rooms do not look at them
+    entered_ms  when it came in, by the store's clock; 0 before
     """
 
-    __slots__ = ("answers", "changes", "position", "rights", "room", "session", "socket", "state", "username")
+    __slots__ = (
+        "answers", "changes", "entered_ms", "position", "rights", "room", "session", "socket", "state", "username",
+    )  # fmt: skip
 
     def __init__(self, room: RoomT, session: str, socket: Recipient, username: str, rights: int = 0) -> None:
         self.room = room
@@ -48,3 +51,4 @@ class Member(Generic[RoomT]):
         self.changes = 0
         self.answers: Sequence[JoinAnswer] = ()
         self.rights = rights
+        self.entered_ms = 0

@@ -22,6 +22,7 @@ from gateway.redis.connection import pack
 from gateway.rooms.payloads import told_head
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
+from gateway.state.changing import Channel, moderated
 from gateway.state.history import new_epoch
 from gateway.state.keeping import KeptAlike, RoomKeeping
 from gateway.state.scripts import PUBLISH, PUBLISH_SLOWLY
@@ -38,6 +39,9 @@ rolling update takes. Afterwards it would cost each such send a twentieth more o
 
 KEY_REUSED = b"!"
 """What the script answers when the sender has used the idempotency key for another message."""
+
+REFUSALS = b"!~%"
+"""With what its answers begin to messages that it has not stored."""
 
 
 class Once(NamedTuple):
@@ -92,34 +96,33 @@ class Publisher:
         on_result: OnPublished,
         slow_key: bytes | None = None,
         more: bytes = b"",
+        is_exempt: bool = False,
     ) -> None:
         """Stores an entry, given up to its time (`protocol.entry_head`), tells the room, and calls `on_result` with the
         position `<epoch>:<seq>` or the error. With `once`, what was stored before is not stored again. With a
         `slow_key` (`keys.slow`) the sender must have waited, or the error is `TooSoon`. `more` are the JSON members
-        `user` and `meta`, as members get them behind `id`."""
+        `user` and `meta`, as members get them behind `id`. Who `is_exempt` need not wait as long as moderators
+        have set. What they do not allow is the error `Moderated`."""
         published.add(1)
         history = keys.history(room.name)
         tail = _per_message(room, head)
-        if once is None and not more:
+        if once is None and not more and not is_exempt:
             command = (room.publish_head or self._head(room)) + tail
         else:
-            command = self._longer_head(room, once, more) + tail + _bulk(once.content if once else b"")
-            if more:
-                command += _bulk(more)
+            ends = [once.content if once else b"", more, b"1"][: 3 if is_exempt else 2 if more else 1]
+            command = self._longer_head(room, once, len(ends)) + tail + b"".join(map(_bulk, ends))
         if slow_key is not None:
             command = _slowly(command, slow_key, self._kept.keeping(room.name).slow_ms)
 
         def answered(reply: Reply) -> None:
-            if reply == KEY_REUSED:
-                on_result(KeyReused())
-            elif slow_key is not None and isinstance(reply, bytes) and reply.startswith(b"~"):
-                on_result(TooSoon(int(reply[1:])))
-            elif isinstance(reply, bytes):
-                acknowledged.add(1)
-                self._numbered(room, reply, head, on_result)
-            else:
+            if not isinstance(reply, bytes):
                 unavailable.add(1)
                 on_result(reply)
+            elif reply[0] in REFUSALS:
+                on_result(_refusal(reply))
+            else:
+                acknowledged.add(1)
+                self._numbered(room, reply, head, on_result)
 
         if self._options.wait_replicas:
             self._with_replicas(history, command, answered)
@@ -133,6 +136,12 @@ class Publisher:
         payload = b"".join((before, told_head(event, except_session), between, data, after))
         command = pack(self._route.publish_verb, self._route.channel(room), payload)
         self._store.submit(keys.history(room), command, _nobody)
+
+    def channel(self, room: str, event: str) -> Channel:
+        """How a script tells a room an event."""
+        before, between, after = self._route.wrapping(room, event)
+        head = before + told_head(event) + between
+        return Channel(self._route.publish_verb, self._route.channel(room), head, after)
 
     def tell_position(self, room: Room) -> None:
         """Tells all workers where the room is now, at most once: who is elsewhere reads its history."""
@@ -166,9 +175,8 @@ class Publisher:
         room.publish_head = head
         return head
 
-    def _longer_head(self, room: Room, once: Once | None, more: bytes) -> bytes:
-        """The same of a message with a key, whose keys are one or two more and whose arguments one more, or of one with
-        `more`, whose arguments are two more."""
+    def _longer_head(self, room: Room, once: Once | None, ends: int) -> bytes:
+        """The same of a message with so many arguments more; with a key, whose keys are one or two more."""
         name = room.name
         names = [keys.history(name), keys.meta(name)]
         both = b"".join(map(_bulk, names))
@@ -177,7 +185,7 @@ class Publisher:
             names.append(keys.idempotency(name, once.user, once.username, once.key))
             if self._clock() < self._looks_back_until_s:
                 names.append(keys.older_idempotency(name, once.key))
-        count = int(before[1 : before.index(b"\r")]) + len(names) - 2 + (2 if more else 1)
+        count = int(before[1 : before.index(b"\r")]) + len(names) - 2 + ends
         head = (b"*%d\r\n" % count, _EVALSHA, _bulk(b"%d" % len(names)), *map(_bulk, names), arguments)
         return b"".join(head)
 
@@ -224,6 +232,12 @@ def _slowly(command: bytes, slow_key: bytes, slow_ms: int) -> bytes:
     keys_count, _, rest = rest.partition(b"\r\n")
     head = b"*%d%b%d\r\n" % (int(count[1:]) + 2, names_script % PUBLISH_SLOWLY.digest, int(keys_count) + 1)
     return b"".join((head, _bulk(slow_key), rest, _bulk(b"%d" % slow_ms)))
+
+
+def _refusal(reply: bytes) -> StoreError:
+    if reply == KEY_REUSED:
+        return KeyReused()
+    return TooSoon(int(reply[1:])) if reply.startswith(b"~") else moderated(reply)
 
 
 def _bulk(data: bytes) -> bytes:

@@ -26,9 +26,9 @@ from gateway.access.revocations import Revocations
 from gateway.access.room_keeping import KeptByRule
 from gateway.access.users import Users
 from gateway.background import Background
-from gateway.chat.control import Control
 from gateway.chat.handlers import Chat
 from gateway.chat.identities import Identities
+from gateway.chat.moderated_rooms import ModeratedRooms
 from gateway.chat.notices import Notices
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.reaper import Reaper
@@ -55,7 +55,7 @@ from gateway.server.preflight import warnings_of
 from gateway.server.readiness import Readiness
 from gateway.server.rules import permissions_for, workers_configured
 from gateway.server.talk import talk_parts
-from gateway.server.words import control_of
+from gateway.server.words import Words, words_of
 from gateway.settings import Settings
 from gateway.socketio.client_manager import ClientManager
 from gateway.socketio.server import SocketServer
@@ -88,7 +88,7 @@ class Gateway:
     """Renews the positions of rooms in which nothing was ever said; made when the worker starts."""
     revoking: Revoking
     """Who is revoked and banned; made when the worker starts."""
-    control: Control
+    words: Words
     """Words to all workers; made when the worker starts."""
     chat: Chat
     """The events of clients; made when the worker starts."""
@@ -158,6 +158,7 @@ class Gateway:
         await self._start_keys()
         await self.readiness.look()
         self._background.keep(self.revoking.run(), "revocations")
+        self._background.keep(self.words.follower.run(), "moderation")
         self._background.keep(self.readiness.run(), "readiness")
         self._background.keep(self.reaper.run(), "heartbeats")
         self._background.keep(self.empty_rooms.run(), "positions of empty rooms")
@@ -184,31 +185,30 @@ class Gateway:
         histories = Histories(store, settings.publish.position_ttl_s, settings.publish.empty_room_ttl_s, kept)
         waiting = replace(settings.publish, wait_s=settings.redis.timeout_s / 2)
         publisher = Publisher(store, route, waiting, keeping=kept)
-        self.identified = identification_of(settings, store, self._background)
+        found = self.identified = identification_of(settings, store, self._background)
         self.hub = Hub(
             pubsub, route, RedisSnapshots(histories, pubsub, redis.watch, route), timers,
             settings.presence.grace_s + IDLE_S, publisher.tell_position,
         )  # fmt: skip
         self.empty_rooms = EmptyRooms(self.hub, histories)
-        options, sessions = settings.presence, Sessions()
+        options, sessions, moderated = settings.presence, Sessions(), ModeratedRooms()
         presence, workers = Presence(store, worker), Workers(store, worker, options.worker_dead_s)
         notices = Notices(publisher, options, self.rules)
         self.tracker = PresenceTracker(sessions, presence, workers, notices, timers, options)
         self.revoking = Revoking(RevocationStore(store), self.revocations, sessions)
-        self.control = control_of(store, sessions, self.revoking)
         self.reaper = Reaper(presence, workers, notices, self.tracker, options, self.revoking)
         self.chat = Chat(
             sessions, self.hub, publisher, self.tracker, histories, settings.limits,
             settings.limits.rooms_per_connection, settings.redis.timeout_s * ANSWERED_WITHIN,
-            Identities(self.identified.identifier, self.identified.find_token, settings.identity.grace_s,
-                self.revocations),
+            Identities(found.identifier, found.find_token, settings.identity.grace_s, self.revocations),
             talk_parts(settings, store, kept, self.rules),
             self.engine.admission, NewRooms(settings.access.new_rooms_per_user),
             permissions_for(settings, self.rules),
-            ConnectionLimits(settings.rates, settings.limits.rooms_per_connection),
+            ConnectionLimits(settings.rates, settings.limits.rooms_per_connection), moderated,
         )  # fmt: skip
+        self.words = words_of(store, publisher, self.hub, self.chat, moderated, self.revoking)
         self.api.start(
-            store, self.hub, publisher, histories, presence, self.control, sessions, self._background
+            store, self.hub, publisher, histories, presence, self.words, sessions, self._background
         )
         self.hub.start(self)
         self.readiness = Readiness(
@@ -250,7 +250,7 @@ class Gateway:
     def on_foreign_message(self, channel: bytes, payload: bytes) -> None:
         """Other processes speak python-socketio's language, or tell workers what has changed."""
         if channel == keys.CONTROL:
-            self.control.on_message(payload)
+            self.words.control.on_message(payload)
             return
         self.client_manager.on_foreign_message(channel, payload)
 

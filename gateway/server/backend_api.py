@@ -14,12 +14,12 @@ from gateway.api.listening import keep_apart
 from gateway.api.noting import Noting
 from gateway.api.parts import Parts
 from gateway.background import Background
-from gateway.chat.control import Control
 from gateway.chat.sessions import Sessions
 from gateway.interfaces import CommandStore
 from gateway.rooms.hub import Hub
 from gateway.rooms.publisher import Publisher
 from gateway.server.health import Health
+from gateway.server.words import Words
 from gateway.settings import Settings
 from gateway.state.census import Census, WorkerState
 from gateway.state.history import Histories
@@ -53,7 +53,7 @@ class BackendApi:
         publisher: Publisher,
         histories: Histories,
         presence: Presence,
-        control: Control,
+        words: Words,
         sessions: Sessions,
         background: Background,
     ) -> None:
@@ -65,8 +65,8 @@ class BackendApi:
         census = Census(store, settings.presence.worker_dead_s)
         parts = Parts(
             hub=hub, publisher=publisher, histories=histories, presence=presence, census=census,
-            revocations=RevocationStore(store), control=control, turns=self._engine.turns, load=self.http.load,
-            sizes=settings.limits, clock=time.time,
+            revocations=RevocationStore(store), control=words.control, moderation=words.moderation,
+            turns=self._engine.turns, load=self.http.load, sizes=settings.limits, clock=time.time,
             token_life_s=identity.age_max_s + identity.leeway_s + identity.grace_s,
         )  # fmt: skip
         self.http.start(Calls(parts))

@@ -1,20 +1,54 @@
-"""Who hears which word to all workers (`chat/control.py`)."""
+"""Words to all workers, who hears which of them, and what moderators say by them: put together for one worker."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from gateway.chat.control import REVOKED, Control
 from gateway.chat.disconnecting import Disconnecting
+from gateway.chat.handlers import Chat
+from gateway.chat.moderated_rooms import ModeratedRooms
+from gateway.chat.moderating import Moderating
+from gateway.chat.moderation import WORD, Moderation
+from gateway.chat.moderation_follower import LOOK_S, ModerationFollower
 from gateway.chat.revoking import Revoking
-from gateway.chat.sessions import Sessions
 from gateway.chat.user_signals import UserSignals
 from gateway.interfaces import CommandStore
+from gateway.rooms.hub import Hub
+from gateway.rooms.publisher import Publisher
+from gateway.state.moderation import ModerationStore
 
 
-def control_of(store: CommandStore, sessions: Sessions, revoking: Revoking) -> Control:
-    """The words of one worker."""
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What says words and what hears them: `control` the channel, `moderation` the operations, `follower` what is
+    decided about this worker's rooms."""
+
+    control: Control
+    moderation: Moderation
+    follower: ModerationFollower
+
+
+def words_of(
+    store: CommandStore,
+    publisher: Publisher,
+    hub: Hub,
+    chat: Chat,
+    moderated: ModeratedRooms,
+    revoking: Revoking,
+    look_s: float = LOOK_S,
+) -> Words:
+    """The words of one worker, which looks every `look_s` for those that it has not heard. Its chat handles what
+    moderators say from now on."""
+    sessions = chat.sessions
+    follower = ModerationFollower(ModerationStore(store), moderated, hub, sessions, chat.memberships, look_s)
     hear = {
         REVOKED: revoking.on_word,
         "disconnect": Disconnecting(sessions).on_word,
         "signal": UserSignals(sessions).on_word,
+        WORD: follower.on_word,
     }
-    return Control(store, hear)
+    control = Control(store, hear)
+    moderation = Moderation(store, control, publisher)
+    Moderating(moderation, chat, chat.permissions.rules).serve()
+    return Words(control, moderation, follower)

@@ -171,7 +171,7 @@ class Histories:
         """The script's answer."""
         entries = [readable_entry(entry) for entry in stored]
         more = more_of(fields, int(seq) - len(entries) + 1)
-        if more and entries and not entries[-1].endswith(b":%b}" % last_ms):
+        if more and entries and not entries[-1].endswith((b":%b}" % last_ms, b": %b}" % last_ms)):
             more = NO_MORE  # others write this list too: nobody knows whose message is in which place
             self._tell_of_others(room)
         return Snapshot(

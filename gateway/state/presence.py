@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 import orjson
 
 from gateway import keys
-from gateway.errors import NameTaken, StoreError
+from gateway.errors import Moderated, NameTaken, StoreError
 from gateway.interfaces import CommandStore, Reply
 from gateway.names import skeletons
 from gateway.redis.connection import settle
 from gateway.state.batches import all_replies
+from gateway.state.moderation import subject_of
 from gateway.state.scripts import (
     IDENTIFIED,
     MEMBERS,
@@ -37,12 +38,14 @@ from gateway.state.scripts import (
 @dataclass(frozen=True, slots=True)
 class Change:
     """What a join or leave did: whether the user came or went with it, how many users there are now, and when that was
-    by the store's clock (ms since 1970); or that the room was full, and it did nothing."""
+    by the store's clock (ms since 1970); or that the room was full, and it did nothing. `is_moderated`: moderators have
+    decided something about the room."""
 
     is_announced: bool
     count: int
     at_ms: int = field(default=0, compare=False)
     is_full: bool = False
+    is_moderated: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,9 @@ class User(NamedTuple):
 SWEEP_MAX = 100
 """Sessions that one script takes out: under half a millisecond, in which everybody waits."""
 
+NOT_ALLOWED = -3
+"""What the script answers where moderators do not let somebody in."""
+
 NAME_TAKEN = -2
 """What the script answers to a join under a name that another user holds."""
 
@@ -105,9 +111,11 @@ class Presence:
     ) -> None:
         """Puts a session into a room; `on_result` gets what that did, NameTaken if another user holds the name. A
         session that is there already is refreshed, and not announced. On one server, what is submitted for the room
-        afterwards is answered afterwards. Where `users_max` users are there, no other comes in; 0 is no limit."""
+        afterwards is answered afterwards. Where `users_max` users are there, no other comes in; 0 is no limit. Whom
+        moderators do not let in is the error Moderated."""
         claim = () if who.user is None or who.is_named else (who.user, *skeletons(username))
-        key, command = self._join_command(room, session, username, who.user, claim, users_max)
+        subject = subject_of(who.user or "", username)
+        key, command = self._join_command(room, session, username, who.user, claim, users_max, subject)
 
         def answered(reply: Reply) -> None:
             on_result(reply if isinstance(reply, StoreError) else _entered(reply))
@@ -130,15 +138,18 @@ class Presence:
         user: str | None = None,
         claim: tuple[str, ...] = (),
         users_max: int = 0,
+        subject: str = "",
     ) -> tuple[bytes, bytes]:
-        """With its first key."""
+        """With its first key; without a `subject` moderators are not asked."""
         member: dict[str, Any] = {"username": username, "since": int(time.time() * 1000)}
-        names: tuple[bytes, ...] = (keys.members(room, self._worker), keys.users(room))
+        names: tuple[bytes, ...] = (keys.members(room, self._worker), keys.users(room), keys.moderated(room))
         if user is not None:
             names += (keys.verified(room),)
         if user:
             member |= {"user": user, "looks": [*skeletons(username), _as_user(user, username)]}
-        command = PRESENCE_JOIN.command(names, session, orjson.dumps(member), username, users_max, *claim)
+        command = PRESENCE_JOIN.command(
+            names, session, orjson.dumps(member), username, users_max, subject, *claim
+        )
         return names[0], command
 
     async def join(self, room: str, session: str, username: str, user: str | None = None) -> Change:
@@ -213,12 +224,14 @@ def _user(field: str, held: str) -> User:
     return User(held.partition(" ")[2], field.split(AS_USER, 2)[1])
 
 
-def _entered(reply: Reply) -> Change | NameTaken:
+def _entered(reply: Reply) -> Change | StoreError:
+    if reply[0] == NOT_ALLOWED:
+        return Moderated(reply[1].decode(), int(reply[2]))
     return NameTaken() if reply[0] == NAME_TAKEN else _change(reply)
 
 
 def _change(reply: Reply) -> Change:
-    return Change(reply[0] == 1, reply[1], _ms(reply[2]), reply[0] == -1)
+    return Change(reply[0] == 1, reply[1], _ms(reply[2]), reply[0] == -1, reply[3:] == [1])
 
 
 def _swept(reply: Reply) -> Swept:

@@ -22,9 +22,11 @@ from gateway.access.revocations import Revocations
 from gateway.access.room_keeping import KeptByRule
 from gateway.access.room_rules import RoomRules, open_to
 from gateway.access.send_hook import SendHook
+from gateway.background import Background
 from gateway.chat.handlers import Chat
 from gateway.chat.identities import Identities
 from gateway.chat.judging import Judging
+from gateway.chat.moderated_rooms import ModeratedRooms
 from gateway.chat.notices import Notices
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.reaper import Reaper
@@ -43,7 +45,7 @@ from gateway.rooms.hub import Hub
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.routes import route_for
 from gateway.rooms.snapshot_source import RedisSnapshots
-from gateway.server.words import control_of
+from gateway.server.words import words_of
 from gateway.socketio.client_manager import ClientManager
 from gateway.state.history import NO_POSITION, NOTHING, Histories, Observed, Snapshot
 from gateway.state.presence import Presence
@@ -206,7 +208,7 @@ class ChatWorker:
     ) -> None:
         rules = rules or open_to(False)
         kept = KeptByRule(rules, PublishOptions())
-        self.name = uuid.uuid4().hex[:8]
+        self.name, self.store_url = uuid.uuid4().hex[:8], redis_url
         self.timers = Timers()
         finder, words = finder or FixedFinder(endpoint_of(redis_url)), route_for(route, False)
         watch = ServerWatch()
@@ -226,12 +228,12 @@ class ChatWorker:
         self.workers = Workers(self.store, self.name, 1.0)
         self.notices = Notices(self.publisher, options, rules)
         self.sessions = Sessions()
+        self.moderated = ModeratedRooms()
         self.tracker = PresenceTracker(
             self.sessions, self.presence, self.workers, self.notices, self.timers, options
         )
         copy = revocations or Revocations()
         self.revoking = Revoking(RevocationStore(self.store), copy, self.sessions)
-        self.control = control_of(self.store, self.sessions, self.revoking)
         self.reaper = Reaper(self.presence, self.workers, self.notices, self.tracker, options, self.revoking)
         self.chat = Chat(
             self.sessions,
@@ -252,7 +254,13 @@ class ChatWorker:
             permissions=Permissions(rules, hook),
             new_rooms=NewRooms(new_rooms),
             limits=limits,
+            moderated=self.moderated,
         )
+        self.words = words_of(
+            self.store, self.publisher, self.hub, self.chat, self.moderated, self.revoking, 0.3
+        )
+        self.control, self.moderation = self.words.control, self.words.moderation
+        self.background = Background("test worker")
         self.foreign: list[bytes] = []
         self.client_manager: ClientManager | None = None
         self.restored = 0
@@ -300,8 +308,10 @@ async def chat_worker(redis_url: str, grace_s: float = 10.0, **how: Any) -> Asyn
         await asyncio.gather(
             worker.store.start(START_S, worker.pubsub), worker.pubsub.start(START_S, worker.hub)
         )
+        worker.background.keep(worker.words.follower.run(), "moderation")
         yield worker
     finally:
+        await worker.background.close()
         await worker.tracker.close()
         await worker.hub.close()
         await worker.pubsub.close()

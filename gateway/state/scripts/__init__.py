@@ -10,24 +10,36 @@ from importlib import resources
 
 from gateway.redis.script import Script
 
+MODERATED = b"--@moderated\n"
+"""The line of a script in whose place the text of moderated.lua stands."""
 
-def _text(name: str) -> bytes:
+SET_SLOW_MS = b"local set_slow_ms -- the time between two messages, where moderators have set one\n"
+
+
+def _file(name: str) -> bytes:
     return resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
 
 
-def _load(name: str, *needs: str) -> Script:
-    text = b"".join(_text(part) for part in (*needs, name))
+def _text(name: str) -> bytes:
+    return _file(name).replace(MODERATED, _file("moderated"))
+
+
+def _script(name: str, *parts: bytes) -> Script:
+    text = b"".join(parts)
     return Script(name, text, hashlib.sha1(text).hexdigest().encode())
+
+
+def _load(name: str, *needs: str) -> Script:
+    return _script(name, *(_text(part) for part in (*needs, name)))
 
 
 def _load_slowly() -> Script:
     """Publishing with a least time between two messages of one user: the publish script as a function of another."""
-    before, slowly = _text("epoch") + b"local function publish()\n", _text("slowly")
-    text = before + _text("publish") + b"\nend\n" + slowly
-    return Script("slowly", text, hashlib.sha1(text).hexdigest().encode())
+    as_function = (b"local function publish()\n", _text("publish"), b"\nend\n")
+    return _script("slowly", _text("epoch"), SET_SLOW_MS, *as_function, _text("slowly"))
 
 
-PUBLISH = _load("publish", "epoch")
+PUBLISH = _script("publish", _text("epoch"), SET_SLOW_MS, _text("publish"))
 PUBLISH_SLOWLY = _load_slowly()
 SNAPSHOT = _load("snapshot", "epoch")
 PRESENCE_JOIN = _load("presence_join", "verified")
@@ -41,6 +53,8 @@ UNREAD = _load("unread")
 WORKER_BEAT = _load("worker_beat")
 READY = _load("ready")
 REVOKE = _load("revoke")
+CHANGE = _load("change")
+MODERATE = _load("moderate")
 
 ALL = (
     PUBLISH,
@@ -57,4 +71,6 @@ ALL = (
     WORKER_BEAT,
     READY,
     REVOKE,
+    CHANGE,
+    MODERATE,
 )

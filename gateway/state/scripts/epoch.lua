@@ -14,24 +14,26 @@
 -- seen_other              '1' if it saw other messages in places that are still shown here, else ''
 -- seen_ms_ago             at least so many ms ago it saw that on another server; '' if it saw it on this one
 -- Returns epoch, seq, begun_ms if a new epoch begins now (the caller stores it), whether data was lost, the time of
--- the newest message (ms; nil if it is not known), and the field `more` of the meta hash (nil if the room has none).
+-- the newest message (ms; nil if it is not known), the field `more` of the meta hash (nil if the room has none), and
+-- whether moderators have decided anything about the room (moderated.lua).
 local call = redis.call -- looked up once: a hundredth of publishing
 
 local function room_position(history_key, meta_key, seen_epoch, seen_seq, seen_other, seen_ms_ago, spare_epoch)
   local meta = call('HMGET', meta_key, 'epoch', 'seq', 'begun', 'last', 'more')
-  local epoch, seq, last_ms, more = meta[1], tonumber(meta[2]), tonumber(meta[4]), meta[5]
+  local epoch, seq, last_ms = meta[1], tonumber(meta[2]), tonumber(meta[4])
+  local more, mod = meta[5], meta[3] and #meta[3] > 13
   local has_lost = false
   if epoch == seen_epoch then
     has_lost = seq < tonumber(seen_seq) or seen_other ~= ''
-    if not has_lost then return epoch, seq, nil, false, last_ms, more end
+    if not has_lost then return epoch, seq, nil, false, last_ms, more, mod end
   elseif epoch and seen_ms_ago == '' then
-    return epoch, seq, nil, false, last_ms, more
+    return epoch, seq, nil, false, last_ms, more, mod
   end
   local time = call('TIME')
   local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
   if epoch and epoch ~= seen_epoch then
     has_lost = tonumber(seen_ms_ago) <= now_ms - (tonumber(meta[3]) or 0)
-    if not has_lost then return epoch, seq, nil, false, last_ms, more end
+    if not has_lost then return epoch, seq, nil, false, last_ms, more, mod end
   end
   if not epoch then
     -- Without a position the room is new, or the old service wrote it: its entries count from 1.
@@ -40,7 +42,9 @@ local function room_position(history_key, meta_key, seen_epoch, seen_seq, seen_o
     -- gives it back, so that the first message follows for those who are in.
     local is_expired = seq == 0 and seen_epoch ~= '' and seen_seq == '0' and seen_other == '' and seen_ms_ago == ''
     if is_expired then spare_epoch = seen_epoch end
+    -- What moderators decided outlives the position of a room in which nothing is said.
+    mod = call('HGET', string.sub(meta_key, 1, -5) .. 'moderated', 'until')
   end
-  return spare_epoch, seq, now_ms, has_lost, last_ms, more
+  return spare_epoch, seq, now_ms, has_lost, last_ms, more, mod
 end
 

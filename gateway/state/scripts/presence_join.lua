@@ -1,14 +1,26 @@
 -- Puts a session into a room, or refreshes it; one that is there under another username changes it. Needs verified.lua.
--- KEYS: 1 members hash of the session's worker, 2 users hash, 3 verified hash (left out where tokens do not count)
+-- KEYS: 1 members hash of the session's worker, 2 users hash, 3 what moderators have decided (moderated.lua), 4 verified
+--       hash (left out where tokens do not count)
 -- ARGV: 1 session id, 2 its JSON (username, since; user and looks if it is verified), 3 username, 4 how many users may be
---       there ('0': any number); and if others may hold the name: 5 the user's id, empty for a guest, 6 and 7 the skeletons
---       of the username
--- Returns {1 if the user was not in the room before, else 0; -1 if the room was full, -2 if another user holds the name,
--- and nothing was done; number of users; now, in s and microseconds}.
+--       there ('0': any number), 5 who it is for moderators ('' if they are not asked); and if others may hold the name: 6
+--       the user's id, empty for a guest, 7 and 8 the skeletons of the username
+-- Returns {1 if the user was not in the room before, else 0; number of users; now, in s and microseconds; 1 if moderators
+-- have decided anything about the room}; or, if nothing was done, {-1 if the room was full, -2 if another user holds the
+-- name; number of users; now}, {-3; 'closed' or 'kicked'; until when (ms)}.
 local session, member, username, users_max = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local claimant = ARGV[5]
-for at = 6, claimant and #ARGV or 5 do
-  local holder = holder_of(KEYS[3], ARGV[at])
+local who = ARGV[5]
+local decided = redis.call('HMGET', KEYS[3], 'until', 'closed', 'kick:' .. who)
+if decided[1] and who ~= '' then
+  local time = redis.call('TIME')
+  local now_ms = time[1] * 1000 + time[2] / 1000
+  local closed_ms = string.match(decided[2] or '', '^%d+ %d+ (%d+)')
+  local back_ms = string.match(decided[3] or '', '^%d+ %d+ (%d+)')
+  if closed_ms and tonumber(closed_ms) > now_ms then return {-3, 'closed', closed_ms} end
+  if back_ms and tonumber(back_ms) > now_ms then return {-3, 'kicked', back_ms} end
+end
+local claimant = ARGV[6]
+for at = 7, claimant and #ARGV or 5 do
+  local holder = holder_of(KEYS[4], ARGV[at])
   if holder and holder ~= claimant then
     return {-2, redis.call('HLEN', KEYS[2]), redis.call('TIME')}
   end
@@ -20,9 +32,9 @@ if users_max ~= '0' and not stored and redis.call('HEXISTS', KEYS[2], username) 
 end
 redis.call('HSET', KEYS[1], session, member)
 local before = stored and cjson.decode(stored)
-if KEYS[3] then
-  if before then hold(KEYS[3], before, -1) end
-  hold(KEYS[3], cjson.decode(member), 1)
+if KEYS[4] then
+  if before then hold(KEYS[4], before, -1) end
+  hold(KEYS[4], cjson.decode(member), 1)
 end
 before = before and before.username
 if before and before ~= username and redis.call('HINCRBY', KEYS[2], before, -1) <= 0 then
@@ -30,4 +42,4 @@ if before and before ~= username and redis.call('HINCRBY', KEYS[2], before, -1) 
 end
 local sessions = 0
 if before ~= username then sessions = redis.call('HINCRBY', KEYS[2], username, 1) end
-return {sessions == 1 and 1 or 0, redis.call('HLEN', KEYS[2]), redis.call('TIME')}
+return {sessions == 1 and 1 or 0, redis.call('HLEN', KEYS[2]), redis.call('TIME'), decided[1] and 1 or 0}

@@ -1,11 +1,12 @@
 -- Numbers a message, stores it and tells the room, in one step. Needs epoch.lua.
 -- KEYS: 1 history list, 2 meta hash; 3 the sender's idempotency key, 4 what gateways that did not look at the sender
 --       called it (4 or both may be left out). The channel is no key: while its slot moves, a Cluster answers TRYAGAIN to a
---       script with a key that does not exist. For the same reason `more` is none: it is named after the meta hash, and
---       looked at only where the room has had one.
+--       script with a key that does not exist. For the same reason `more` and what moderators decided are none: they are
+--       named after the meta hash, and looked at only where the room has had any.
 -- ARGV: as they are named below; from `seen_epoch` on they differ from message to message
 -- Returns "<epoch>:<seq> <time in ms>"; "=<epoch>:<seq>" if the idempotency key was known and nothing was stored; "!" if
--- it was known with another content.
+-- it was known with another content; "%<reason> <until>" if moderators do not allow it, "~<ms>" if they have set a time
+-- between two messages and so many are left.
 local history_key, meta_key, idempotency_key = KEYS[1], KEYS[2], KEYS[3]
 local publish_command, channel = ARGV[1], ARGV[2]
 local before_position, before_data, after_data = ARGV[3], ARGV[4], ARGV[5] -- what the route puts around a message
@@ -29,13 +30,27 @@ if idempotency_key then
     return '=' .. string.match(mine or older, '^%S+')
   end
 end
-local epoch, seq, begun_ms, _, last_ms, has_more = room_position(
+local epoch, seq, begun_ms, _, last_ms, has_more, mod = room_position(
   history_key, meta_key, seen_epoch, seen_seq, seen_other, seen_ms_ago, spare_epoch)
 local number = string.format('%d', seq + 1)
 local position = epoch .. ':' .. number
 -- The time is Redis' own, and never before that of the message before: clocks of hosts differ, and are set.
 local clock = call('TIME')
 local time_ms = clock[1] * 1000 + (clock[2] - clock[2] % 1000) / 1000
+if mod then
+  local is_exempt = ARGV[20] -- from the time between two messages
+  local user = more ~= '' and cjson.decode('{' .. more .. '}').user
+  local name = not user and cjson.decode(entry_head .. '0}').username
+  local who, now_ms, refused = user or '\31' .. name, time_ms, nil
+  --@moderated
+  if refused then return refused end
+  if set_slow_ms and set_slow_ms > 0 and not is_exempt then
+    local set_key = room .. (user and 'slow:' .. user or 'slow-guest:' .. name)
+    local left_ms = call('PTTL', set_key)
+    if left_ms > 0 then return '~' .. left_ms end
+    call('SET', set_key, '1', 'PX', set_slow_ms)
+  end
+end
 local must_expire = not last_ms or begun_ms
 if not last_ms then
   local newest = call('LINDEX', history_key, -1) -- the old service, or an older gateway, wrote it
@@ -50,7 +65,9 @@ must_expire = must_expire or time_ms - time_ms % step_ms > last_ms
 local time = string.format('%d', time_ms)
 local length = call('RPUSH', history_key, entry_head .. time .. '}') -- before the number moves: it may be refused
 call('HSET', meta_key, 'seq', number, 'last', time)
-if begun_ms then call('HSET', meta_key, 'epoch', epoch, 'begun', string.format('%d', begun_ms)) end
+if begun_ms then
+  call('HSET', meta_key, 'epoch', epoch, 'begun', string.format(mod and '%d.0' or '%d', begun_ms))
+end
 if length == entries_max + 1 then
   call('LPOP', history_key) -- cheaper than LTRIM, which looks from both ends
 elseif length > entries_max then

@@ -11,7 +11,7 @@ local wanted_epoch, wanted_seq = ARGV[7], tonumber(ARGV[8]) -- entries before th
 local empty_ttl_s = ARGV[9] or meta_ttl_s -- how long the position is kept of a room in which nothing was ever said
 local shown_max = tonumber(ARGV[10]) -- nil: all that are there are shown
 
-local epoch, seq, begun_ms, has_lost, last_ms, has_more = room_position(
+local epoch, seq, begun_ms, has_lost, last_ms, has_more, mod = room_position(
   history_key, meta_key, seen_epoch, seen_seq, seen_other, seen_ms_ago, spare_epoch)
 local number = string.format('%d', seq)
 if epoch ~= wanted_epoch or wanted_seq > seq then wanted_seq = 0 end -- they say nothing of this history
@@ -27,7 +27,7 @@ local last = -1
 if shown_max == 0 then first, last = 1, 0 end -- none, and yet an error if it is no list
 local entries = call('LRANGE', history_key, first, last) -- before all writes: it may be a key of another type
 if begun_ms then
-  call('HSET', meta_key, 'epoch', epoch, 'seq', number, 'begun', string.format('%d', begun_ms))
+  call('HSET', meta_key, 'epoch', epoch, 'seq', number, 'begun', string.format(mod and '%d.0' or '%d', begun_ms))
 end
 local ttl_s = seq > 0 and meta_ttl_s or empty_ttl_s
 call('EXPIRE', meta_key, ttl_s) -- always: a demoted primary, whose history is an old one, refuses the write
