@@ -124,6 +124,14 @@ EXAMPLES: list[tuple[str, dict[str, Any]]] = [
     ("unban", {"user": "doc:user"}),
     ("revoke", {"user": "doc:user"}),
     ("revoke", {"user": "doc:user", "until": 1}),
+    ("redact", {"room": "doc", "id": "nothing:1"}),
+    ("mute", {"room": "doc", "user": "doc:user", "for_s": 5}),
+    ("unmute", {"room": "doc", "user": "doc:user"}),
+    ("kick", {"room": "doc", "username": "Ada"}),
+    ("kick", {"room": "doc"}),
+    ("slow", {"room": "doc", "seconds": 2}),
+    ("close", {"room": "doc", "reason": "Tidying up."}),
+    ("reopen", {"room": "doc"}),
     ("batch", {"commands": [{"method": "room", "room": "doc"}, {"method": "nothing"}]}),
 ]
 
