@@ -16,6 +16,7 @@ import aiohttp
 
 from loadtest.ledger import Ledger
 from tests.support.clients import HandshakeRefused
+from tests.system.faults import moderating
 from tests.system.faults.personal_connection import PersonalConnection
 
 CONNECT_LIMIT_S = 5.0
@@ -55,6 +56,7 @@ class Person:
         self.unanswered: dict[str, float] = {}  # texts without acknowledgement, and when they were said last
         self.notices: list[tuple[float, str]] = []  # when, text
         self.latencies: list[tuple[float, float]] = []  # when a live message came, how long it took
+        self.shown: dict[str, str] = {}  # the texts of the last messages as they are shown now, by id
         self.errors: Counter[str] = Counter()  # by code
         self.surprises: list[str] = []  # what the contract does not know
         self._urls, self._ledger, self._sent_at = urls, ledger, sent_at
@@ -153,12 +155,15 @@ class Person:
             if data["code"] == "gap":
                 self.gaps += 1
                 self._ledger.gap(self.name, self.room)
+        elif moderating.IS_ON and name == "changed" and data["room"] == self.room:
+            moderating.show(self.shown, data["id"], data["message"])
         elif name != "receive" or data.get("room") != self.room:
             self.surprises.append(f"{name} {data}")
         elif "id" not in data:
             self.notices.append((now, data["message"]))
         else:
-            text = data["message"]
+            text = moderating.original(data["message"])
+            moderating.show(self.shown, data["id"], data["message"])
             self._ledger.received(self.name, self.room, text, data["id"], now)
             if self.is_joined:
                 self.last_id = data["id"]
@@ -193,12 +198,14 @@ class Person:
         self._sent_at.setdefault(text, now)
         self.unanswered[text] = now
         self._ledger.sent(self.name, self.room, text, now)
-        data = {
+        data: dict[str, Any] = {
             "username": self.name,
             "room": self.room,
             "message": text,
             "idempotency_key": text[:64].strip(),
         }
+        if moderating.IS_ON:
+            data["meta"] = {"number": self._number}
         try:
             await connection.post("send", data, lambda answer: self._said(text, answer))
         except (ConnectionError, aiohttp.ClientError):

@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from loadtest.ledger import Report
 from tests.support.gateways import Gateway
 from tests.support.waiting import Stopwatch
+from tests.system.faults import moderating
 from tests.system.faults.people import Person
 from tests.system.faults.traffic import FOUR_IN_TWENTY, SETTLE_LIMIT_S, Shape, Traffic
 
@@ -82,6 +83,8 @@ class Scene(Generic[AnyStore]):
     async def _judged(self, traffic: Traffic, limit_s: float, figures: dict[str, float]) -> Report:
         self.verdicts += 1
         report = await traffic.verdict(limit_s)
+        if moderating.IS_ON:
+            figures["changes"] = traffic.changes
         self.keep(report, traffic.connections, figures)
         traffic.assert_clean(report)
         return report
@@ -109,6 +112,7 @@ class Stage:
         People also connect to `other_gateways`, which run already and have one worker each. The test must ask for the
         verdict before it leaves.
         """
+        environment = {**(environment or {}), **moderating.ENVIRONMENT}
         async with store as opened, Gateway(opened.url, workers, environment=environment) as gateway:
             share = workers if other_gateways else 1
             urls = [gateway.url] * share + [other.url for other in other_gateways]

@@ -18,6 +18,7 @@ from typing import Self
 
 from loadtest.ledger import Ledger, Report
 from tests.support.waiting import until
+from tests.system.faults import moderating
 from tests.system.faults.people import Person
 
 START_LIMIT_S = 30.0
@@ -66,6 +67,7 @@ class Traffic:
         self._person_kind = person_kind
         self._tasks: list[asyncio.Task[None]] = []
         self._everybody: list[Person] = []
+        self._moderator: moderating.Moderator | None = None
         self.people: list[Person] = []
         self.rooms = [f"faults-{uuid.uuid4().hex[:12]}-{number}" for number in range(shape.rooms)]
         for number, room in enumerate(self.rooms):
@@ -149,12 +151,16 @@ class Traffic:
         """
         for person in self.people:
             person.is_talking = False
+        if self._moderator is not None:
+            self._moderator.stop()
+            await asyncio.sleep(moderating.CALL_S)  # what is under way is answered, or never will be
         try:
             await until(self._is_answered, limit_s, "everything said is answered and everybody is in")
             newcomers = [self._person(f"late{number}", room, None) for number, room in enumerate(self.rooms)]
             self._admit(newcomers)
             await until(lambda: all(late.is_joined for late in newcomers), limit_s, "newcomers join")
             await until(lambda: self._is_level(newcomers), limit_s, "everybody is level with a newcomer")
+            await until(lambda: not moderating.outdated(self.people, newcomers), limit_s, "changes are shown")
         except AssertionError as late:
             self.unsettled = f"{late}; {self._who_is_late()}"
         for task in self._tasks:
@@ -163,6 +169,11 @@ class Traffic:
         surprises = [f"{person.name}: {each}" for person in self.people for each in person.surprises]
         assert not surprises, "\n".join(surprises[:20])
         return self.ledger.judge()
+
+    @property
+    def changes(self) -> int:
+        """How many messages were changed."""
+        return self._moderator.answers[200] if self._moderator is not None else 0
 
     def assert_clean(self, report: Report) -> None:
         """Fails the test unless the ledger is clean and all that was to come has come."""
@@ -174,6 +185,7 @@ class Traffic:
         try:
             await until(self.everybody_is_in, START_LIMIT_S, "everybody joins")
             await until(self._is_spread, START_LIMIT_S, "all workers hold people")
+            self._moderate()
         except BaseException:
             await self._dismiss()
             raise
@@ -183,6 +195,12 @@ class Traffic:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._dismiss()
+
+    def _moderate(self) -> None:
+        """Begins to change messages, where that is asked for."""
+        if moderating.IS_ON:
+            self._moderator = moderating.Moderator(self._urls, self.people, self._seed)
+            self._tasks.append(asyncio.create_task(self._moderator.run()))
 
     def _admit(self, people: list[Person]) -> None:
         self._everybody.extend(people)
