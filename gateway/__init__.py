@@ -10,6 +10,7 @@ The way of a message:
 Floors; a module imports from lower floors and its own, no circle; import-linter checks it:
 
     server/       one process's life: the composition root, gunicorn, handoff, drain, health, command line
+    webhooks/     what the application is told: messages, with the history as outbox, and who is there
     api/          what the application's backend does, over HTTP: one table of methods; knows no Redis
     chat/         what people do: sessions, events, joining, presence, signals, marks; knows no Redis
     access/       who somebody is (tokens, keys), who may do what (rules, grants), and how much is too much
@@ -20,8 +21,8 @@ Floors; a module imports from lower floors and its own, no circle; import-linter
     redis/        bytes to and from Redis: one server, Sentinel, Cluster
     websocket/    RFC 6455 and 7692 as functions of bytes
     backend/      the client of that API for other programs, which imports nothing else of this package
-    settings, option_types, identity_options, api_key_options, protocol, names, keys, metrics, errors, background,
-    pauses, timers, admission, interfaces
+    settings, option_types, identity_options, api_key_options, webhook_options, protocol, names, keys, metrics, errors,
+    background, pauses, timers, admission, interfaces
 
 Redis orders: a message has a position because the script gave it one, and everybody, the sender's worker too, delivers
 what comes back. Workers hold no truth: kill any of them. `docs/architecture.md` follows one message and one failover;

@@ -172,6 +172,13 @@ class HubEvents(Protocol):
         """Redis is back; every room is being repaired."""
 
 
+class PresenceEvents(Protocol):
+    """Presence → webhooks: users came or went, on whatever worker they were."""
+
+    def on_presence(self, room: str, username: str, is_here: bool, count: int) -> None:
+        """A user came, or the last session of one is gone; so many users are there now."""
+
+
 class ChatRooms(Protocol):
     """python-socketio's channel → chat: other processes change who is in a room."""
 

@@ -33,6 +33,12 @@ REVOKED_VERSION = b"gateway:{gateway:revoked}:version"
 MODERATED = b"gateway:moderated"
 """Sorted set: room, scored with the time when moderators last decided something about it (ms), for an hour."""
 
+HOOK_WORKERS = b"gateway:hooks:workers"
+"""Sorted set: id of a worker that can post to webhooks, scored with the time of its last word (s since 1970)."""
+
+HOOKS_SINCE = b"gateway:hooks:since"
+"""Hash: name of a webhook -> when a worker first knew of it (ms since 1970): what is older is not posted to it."""
+
 _NODE = b"socket.io#/#"
 NODE_PATTERN = _NODE + b"*"
 NODE_CHANNELS = (NODE_PATTERN, b"socket.io-request#/#")
@@ -47,11 +53,12 @@ _BESIDE = b"{chat_history_"
 def use_prefix(prefix: str, is_historys_too: bool) -> None:
     """All names begin with `prefix` from now on; those of the histories only where that is asked for."""
     global WORKERS, OLDER_WORKERS, SOCKETIO_CHANNEL, CONTROL, REVOKED, REVOKED_VERSION, MODERATED
-    global _PREFIX, _HISTORY, _BESIDE
+    global HOOK_WORKERS, HOOKS_SINCE, _PREFIX, _HISTORY, _BESIDE
     before = _PREFIX = prefix.encode()
     WORKERS, OLDER_WORKERS = before + b"gateway:heartbeats", before + b"gateway:workers"
     SOCKETIO_CHANNEL, CONTROL = before + b"socketio", before + b"gateway:control"
     MODERATED = before + b"gateway:moderated"
+    HOOK_WORKERS, HOOKS_SINCE = before + b"gateway:hooks:workers", before + b"gateway:hooks:since"
     REVOKED = before + b"gateway:revoked"
     REVOKED_VERSION = before + b"gateway:{" + REVOKED + b"}:version"
     _HISTORY = (before if is_historys_too else b"") + b"chat_history_"
@@ -138,6 +145,38 @@ def read(room: str) -> bytes:
 def live(room: str) -> bytes:
     """Channel: what happens in the room, in order."""
     return _beside(room, b"live")
+
+
+def hooked(room: str, hook: str) -> bytes:
+    """Hash: how far a webhook was told of the room. `at` is the position of the last message, `told` the version of the
+    last state, `gap` where what it misses begins, `fence` the number of the lease under which that was written."""
+    return _beside(room, b"hooked:" + hook.encode())
+
+
+def occupied(room: str) -> bytes:
+    """Hash: whether webhooks are told that somebody is in the room (`is`), and the room's versions."""
+    return _beside(room, b"occupied")
+
+
+def hook_lease(part: int) -> bytes:
+    """Hash: which worker posts to webhooks what happens in a sixteenth of the rooms, until when, and under which
+    number. The keys beside it share its slot."""
+    return b"%bgateway:hooks:lease:%d" % (_PREFIX, part)
+
+
+def hook_marks(part: int) -> bytes:
+    """Set: where in those rooms something has happened that no holder of the lease has seen yet."""
+    return b"%bgateway:hooks:{%b}:dirty" % (_PREFIX, hook_lease(part))
+
+
+def hook_pending(part: int, hook: str) -> bytes:
+    """Sorted set: what of that a webhook must still be told, scored with the time since when (s since 1970)."""
+    return b"%bgateway:hooks:{%b}:pending:%b" % (_PREFIX, hook_lease(part), hook.encode())
+
+
+def hook_occupied(part: int) -> bytes:
+    """Set: those of the rooms in which somebody is, by what webhooks are told."""
+    return b"%bgateway:hooks:{%b}:occupied" % (_PREFIX, hook_lease(part))
 
 
 def worker_rooms(worker: str) -> bytes:

@@ -113,6 +113,39 @@ class CallCounter(Counter):
             yield f',method="{method}",code="{code}"', number
 
 
+class NamedCounter(Counter):
+    """The same, counted for each of what the operator has named in a file: nothing that a client says makes a new
+    one."""
+
+    label = "webhook"
+    labels: tuple[str, ...] = ("worker", "webhook")
+    __slots__ = ("_by_name",)
+
+    def __init__(self, name: str, meaning: str) -> None:
+        super().__init__(name, meaning)
+        self._by_name: dict[str, int] = {}
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Counts `number` more for a name; 0 shows it."""
+        self._by_name[name] = self._by_name.get(name, 0) + number
+        self.value += number
+
+    def samples(self) -> Iterator[tuple[str, int]]:
+        for name, number in self._by_name.items():
+            yield f',{self.label}="{name}"', number
+
+
+class NamedGauge(NamedCounter):
+    """A number for each of them that goes up and down."""
+
+    kind = "gauge"
+    __slots__ = ()
+
+    def set(self, name: str, number: int) -> None:
+        """It is so much now."""
+        self._by_name[name] = number
+
+
 published = Counter("gateway_published_total", "Messages sent to the store.")
 acknowledged = Counter("gateway_acknowledged_total", "Messages that the store took and numbered.")
 unavailable = Counter("gateway_unavailable_total", "Messages that the store did not take in time.")
@@ -210,6 +243,19 @@ api_seconds = MethodCounter(
     "gateway_api_seconds_total",
     "Seconds that requests to the server API took, by method: divided by their number it is the mean.",
 )
+webhook_posts = NamedCounter("gateway_webhook_posts_total", "Posts that a webhook took.")
+webhook_failures = NamedCounter(
+    "gateway_hook_failures_total", "Posts that a webhook did not take; they are tried again."
+)
+webhook_gaps = NamedCounter(
+    "gateway_webhook_gaps_total", "Rooms of whose messages a webhook missed some: it was away for too long."
+)
+webhook_backlog = NamedGauge(
+    "gateway_webhook_backlog", "Rooms, and users who came or went, that a webhook must still be told of."
+)
+webhook_oldest_seconds = NamedGauge(
+    "gateway_webhook_oldest_seconds", "For how long the oldest of them has waited; 0 where none waits."
+)
 
 moderations = ReasonCounter(
     "gateway_moderations_total",
@@ -226,6 +272,7 @@ ALL = (
     emits_refused, auth, jwks_fetches, hook_answers, signals, read_marks, send_hook_answers, deaf,
     background_failures, revoked_sessions, api_requests, api_seconds, control_malformed,
     moderations, removed,
+    webhook_posts, webhook_failures, webhook_gaps, webhook_backlog, webhook_oldest_seconds,
 )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from gateway.option_pairs import contradictions
 from gateway.option_types import Option, SettingsError, options_of
 from gateway.send_hook_options import SendHookOptions
 from gateway.unknown_options import refuse_unknown
+from gateway.webhook_options import WebhookOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ class Settings:
     access: AccessOptions = field(default_factory=AccessOptions)
     api_keys: ApiKeyOptions = field(default_factory=ApiKeyOptions)
     api: ApiOptions = field(default_factory=ApiOptions)
+    webhooks: WebhookOptions = field(default_factory=WebhookOptions)
     rates: LimitOptions = field(default_factory=LimitOptions)
     send_hook: SendHookOptions = field(default_factory=SendHookOptions)
     log: LogOptions = field(default_factory=LogOptions)

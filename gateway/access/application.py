@@ -8,10 +8,6 @@ Never logs what it sends. Which questions there are, and what an answer means, i
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
-import secrets
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -21,6 +17,7 @@ import aiohttp
 import orjson
 
 from gateway.access.fetching import FetchFailed, body_of
+from gateway.access.standard_webhooks import new_id, signatures
 
 IN_FLIGHT_MAX = 100
 """Questions of one hook and worker at one time: an application that is slow gets no more of them for it."""
@@ -98,23 +95,16 @@ class Application:
                 cookie_jar=aiohttp.DummyCookieJar(), trust_env=False,
                 connector=aiohttp.TCPConnector(limit=IN_FLIGHT_MAX),
             )  # fmt: skip
-        headers = {"Content-Type": "application/json", **self._signatures(body)}
+        headers = {
+            "Content-Type": "application/json",
+            **signatures(self._secrets, new_id(), int(time.time()), body),
+        }
         async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
             if answer.status in refusals:
                 return Answered(answer.status, None)
             if answer.status != 200:
                 raise FetchFailed(f"it answers {answer.status}")
             return Answered(200, orjson.loads(await body_of(answer, BYTES_MAX)))
-
-    def _signatures(self, body: bytes) -> dict[str, str]:
-        """https://www.standardwebhooks.com: the application can tell that the gateway asks, and when."""
-        if not self._secrets:
-            return {}
-        message_id, at_s = f"msg_{secrets.token_hex(12)}", str(int(time.time()))
-        signed = b".".join((message_id.encode(), at_s.encode(), body))
-        each = (hmac.digest(secret, signed, hashlib.sha256) for secret in self._secrets)
-        signatures = " ".join(f"v1,{base64.b64encode(one).decode()}" for one in each)
-        return {"webhook-id": message_id, "webhook-timestamp": at_s, "webhook-signature": signatures}
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -2,7 +2,8 @@
 
 Owns the file as a whole: its text, which tables it may have, and the sentences for what may not stand there: file,
 line, and what was probably meant. What one kind of table says is in a module of its own (`room_table.py`,
-`key_table.py`), made of `config_values.py`. Single values stay environment variables, and a secret never stands here.
+`key_table.py`, `webhooks/table.py`), made of `config_values.py`. Single values stay environment variables, and a secret
+never stands here.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from gateway.option_types import SettingsError
 BYTES_MAX = 16 * 1024 * 1024
 """Largest file: some 300,000 rules. A larger one is none of ours."""
 
-TABLES = {"room": "rule", "key": "key"}
+TABLES = {"room": "rule", "key": "key", "webhook": "webhook"}
 """The lists that may stand in the file, and what one of each is. Each has a module that reads it."""
 
 

@@ -1,9 +1,7 @@
-"""What the hook that decides about joins is asked, and what its answer means; the secret that signs the question."""
+"""What the hook that decides about joins is asked, and what its answer means."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
 from gateway.access.application import Application
@@ -15,9 +13,6 @@ from gateway.access.rights import bits_of
 
 LIMIT_S = 1.0
 """Longest wait for an answer: a join waits for it, and a client for its join."""
-
-SECRET_BYTES_MIN = 24
-"""As Standard Webhooks ask for."""
 
 
 class HookRequests:
@@ -48,14 +43,3 @@ def _answer(read: Any) -> Answer:
     ttl_s = read.get("ttl_s", 0)
     is_number = isinstance(ttl_s, int | float) and not isinstance(ttl_s, bool)
     return Answer(bits_of(allow), ttl_s if is_number else 0)
-
-
-def read_secret(text: str) -> bytes:
-    """The secret of a file's text: base64, with or without `whsec_` before it. Raises ValueError."""
-    try:
-        secret = base64.b64decode(text.strip().removeprefix("whsec_"), validate=True)
-    except binascii.Error as error:
-        raise ValueError("it is not base64") from error
-    if len(secret) < SECRET_BYTES_MIN:
-        raise ValueError(f"it is shorter than {SECRET_BYTES_MIN} bytes")
-    return secret

@@ -74,6 +74,7 @@ class Moderation:
         return at_ms
 
     async def _change(self, change: TextChange) -> int:
+        self._publisher.will_change(change.room)
         try:
             return await change_text(self._store, self._publisher.channel(change.room, "changed"), change)
         except NotFound as missing:

@@ -101,7 +101,7 @@ class PresenceTracker:
 
     async def leave(self, room: str, session: str, username: str) -> None:
         """A session leaves a room. Raises a StoreError."""
-        change = await self._presence.leave(room, session)
+        change = await self._presence.leave(room, session, username)
         self._announce_left(room, username, change)
 
     def _announce_left(self, room: str, username: str, change: Change) -> None:
@@ -160,7 +160,7 @@ class PresenceTracker:
         await self._presence.away(dropped.room, dropped.session)
 
     async def _expire(self, dropped: Dropped) -> None:
-        change = await self._presence.leave(dropped.room, dropped.session)
+        change = await self._presence.leave(dropped.room, dropped.session, dropped.username)
         log.info("member_expired", room=dropped.room, session=dropped.session, user=dropped.username)
         self._announce_left(dropped.room, dropped.username, change)
 

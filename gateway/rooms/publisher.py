@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gateway import keys
 from gateway.errors import KeyReused, StoreError, StoreUnavailable, TooSoon
@@ -68,6 +68,17 @@ class StoredBefore(str):
 OnPublished = Callable[[str | StoreError], None]
 
 
+class Outbox(Protocol):
+    """Who is told that a room's history grows: it is read from there by whoever posts it elsewhere."""
+
+    def will_publish(self, room: str) -> bool:
+        """A message of that room is submitted next, in the same write as what this submits. Returns whether to say when
+        the answer has come."""
+
+    def published(self, room: str) -> None:
+        """The answer to one has come, or none will."""
+
+
 class Publisher:
     """Publishes messages and notices to rooms."""
 
@@ -78,13 +89,16 @@ class Publisher:
         options: PublishOptions,
         clock: Callable[[], float] = time.monotonic,
         keeping: RoomKeeping | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
-        """`keeping` says how each room is kept; all are kept as the options say without it."""
+        """`keeping` says how each room is kept; all are kept as the options say without it. `outbox` is told of each
+        message, where there is one."""
         self._store = store
         self._route = route
         self._options = options
         self._kept = keeping or KeptAlike(options)
         self._clock = clock
+        self._outbox = outbox
         # Until then gateways may live that store idempotency keys without their senders.
         self._looks_back_until_s = clock() + LOOKS_BACK_S
 
@@ -114,7 +128,13 @@ class Publisher:
         if slow_key is not None:
             command = _slowly(command, slow_key, self._kept.keeping(room.name).slow_ms)
 
+        outbox = self._outbox
+        if outbox is not None and not outbox.will_publish(room.name):
+            outbox = None
+
         def answered(reply: Reply) -> None:
+            if outbox is not None:
+                outbox.published(room.name)
             if not isinstance(reply, bytes):
                 unavailable.add(1)
                 on_result(reply)
@@ -128,6 +148,11 @@ class Publisher:
             self._with_replicas(history, command, answered)
         else:
             self._store.submit(history, command, answered)
+
+    def will_change(self, room: str) -> None:
+        """A stored message of that room is changed next: whoever posts the history elsewhere looks again."""
+        if self._outbox is not None:
+            self._outbox.will_publish(room)
 
     def tell(self, room: str, event: str, data: bytes, except_session: str = "") -> None:
         """Tells a room an event with this JSON, at most once, to all but one session; nobody waits for it. A notice is

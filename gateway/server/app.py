@@ -64,7 +64,7 @@ from gateway.state.presence import Presence
 from gateway.state.revocations import RevocationStore
 from gateway.state.workers import Workers
 from gateway.state.write_check import WriteCheck
-from gateway.transport.paths import serve_path
+from gateway.webhooks.service import Webhooks, webhooks_of
 
 log = structlog.get_logger("gateway.server")
 
@@ -96,6 +96,8 @@ class Gateway:
     """Who clients are, and the keys for that; made when the worker starts."""
     readiness: Readiness
     """Looks whether Redis takes writes; made when the worker starts."""
+    webhooks: Webhooks
+    """Posts to the application what happens in rooms; made when the worker starts."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -109,19 +111,15 @@ class Gateway:
         self.newcomers = Newcomers(self.health, self.addresses, self.revocations)
         self.client_manager = ClientManager()
         self.sio = SocketServer(
-            options=replace(settings.engine, worker=self.worker),
-            client_manager=self.client_manager,
-            namespaces=["/"],
-            gate=self,
-            sessions=self.addresses,
+            options=replace(settings.engine, worker=self.worker), client_manager=self.client_manager,
+            namespaces=["/"], gate=self, sessions=self.addresses,
             admission=admission_of(settings.access.handshakes_per_s),
-        )
+        )  # fmt: skip
         self.engine = self.sio.eio
         self.api = BackendApi(settings, self.configured.api_keys, self.addresses, self.engine, self.health)
         self.handoff: Handoff | None = None  # only where there are other workers: under gunicorn
-        self.drain = Drain(
-            self.engine, self._begin_drain, settings.server.drain_s, settings.server.drain_min_s
-        )
+        times = settings.server
+        self.drain = Drain(self.engine, self._begin_drain, times.drain_s, times.drain_min_s)
         self._background = Background("worker")
         self._stack = AsyncExitStack()  # all lifetimes
 
@@ -162,6 +160,8 @@ class Gateway:
         self._background.keep(self.readiness.run(), "readiness")
         self._background.keep(self.reaper.run(), "heartbeats")
         self._background.keep(self.empty_rooms.run(), "positions of empty rooms")
+        stack.push_async_callback(self.webhooks.close)
+        self.webhooks.start(self.hub)
         if redis.finder is not None:
             self._background.keep(redis.finder.watch(redis.drop), "watch for another primary")
         stack.push_async_callback(self.reaper.depart)
@@ -184,7 +184,8 @@ class Gateway:
         kept = KeptByRule(self.rules, settings.publish)
         histories = Histories(store, settings.publish.position_ttl_s, settings.publish.empty_room_ttl_s, kept)
         waiting = replace(settings.publish, wait_s=settings.redis.timeout_s / 2)
-        publisher = Publisher(store, route, waiting, keeping=kept)
+        self.webhooks = webhooks_of(self.configured.webhooks, store, worker, settings)
+        publisher = Publisher(store, route, waiting, keeping=kept, outbox=self.webhooks.marks)
         found = self.identified = identification_of(settings, store, self._background)
         self.hub = Hub(
             pubsub, route, RedisSnapshots(histories, pubsub, redis.watch, route), timers,
@@ -192,7 +193,8 @@ class Gateway:
         )  # fmt: skip
         self.empty_rooms = EmptyRooms(self.hub, histories)
         options, sessions, moderated = settings.presence, Sessions(), ModeratedRooms()
-        presence, workers = Presence(store, worker), Workers(store, worker, options.worker_dead_s)
+        presence = Presence(store, worker, self.webhooks.marks)
+        workers = Workers(store, worker, options.worker_dead_s)
         notices = Notices(publisher, options, self.rules)
         self.tracker = PresenceTracker(sessions, presence, workers, notices, timers, options)
         self.revoking = Revoking(RevocationStore(store), self.revocations, sessions)
@@ -240,6 +242,7 @@ class Gateway:
         self.health.is_draining = self.api.http.is_draining = True
         if self.handoff is not None:
             self.handoff.begin_drain()
+        self._background.run(self.webhooks.leave(), "leases of webhooks")
 
     # -- from the hub
 
@@ -257,6 +260,7 @@ class Gateway:
     def on_restored(self) -> None:
         """Redis was away: it may have forgotten who is here."""
         self.readiness.look_soon()
+        self.webhooks.on_restored()
         self.reaper.beat_soon()
         self.tracker.register_again()
 
@@ -288,11 +292,8 @@ def build_app(settings: Settings) -> web.Application:
     gateway = Gateway(settings)
     app = web.Application(client_max_size=settings.engine.max_payload_bytes)
     app[GATEWAY] = gateway
-    prefix, health = settings.server.path_prefix, gateway.health
-    gateway.sio.attach(app, f"{prefix}{settings.server.path}")
-    serve_path(app, "GET", f"{prefix}/healthz", health.healthz)
-    serve_path(app, "GET", f"{prefix}/readyz", health.readyz)
-    serve_path(app, "GET", f"{prefix}/metrics", health.metrics)
+    gateway.sio.attach(app, f"{settings.server.path_prefix}{settings.server.path}")
+    gateway.health.attach(app, settings.server.path_prefix)
     gateway.api.attach(app)
     app.cleanup_ctx.append(gateway.life)
     app.on_shutdown.append(gateway.stop)

@@ -39,6 +39,7 @@ from gateway.server.health import Health
 from gateway.server.identity_findings import identity_lines
 from gateway.server.readiness import look_at_writes
 from gateway.server.rules import configured
+from gateway.server.webhook_lines import webhook_lines
 from gateway.settings import Settings
 from gateway.state.write_check import WriteCheck, room
 
@@ -78,6 +79,7 @@ def check(settings: Settings) -> int:
             *rule_lines(found.rules, do_tokens_count),
             *key_lines(found.api_keys),
             *api_lines(settings, found.api_keys),
+            *webhook_lines(found.webhooks),
         ):
             click.echo(_line(heading, text))
     except Wrong as wrong:

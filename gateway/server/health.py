@@ -15,6 +15,7 @@ from gateway import metrics
 from gateway.background import missing_loops
 from gateway.errors import Trouble
 from gateway.interfaces import CommandStore, PubSub
+from gateway.transport.paths import serve_path
 
 UNTRIED = Trouble("no write has passed yet", "")
 """Of a Redis that is connected and has not been asked yet."""
@@ -101,6 +102,15 @@ class Health:
     def reasons(self) -> list[str]:
         """The same as sentences."""
         return [trouble.sentence for trouble in self.troubles()]
+
+    def attach(self, app: web.Application, prefix: str) -> None:
+        """Serves what is asked from outside, below `prefix`."""
+        for path, handler in (
+            ("healthz", self.healthz),
+            ("readyz", self.readyz),
+            ("metrics", self.metrics),
+        ):
+            serve_path(app, "GET", f"{prefix}/{path}", handler)
 
     async def healthz(self, request: web.Request) -> web.Response:
         """200 as long as the event loop turns."""

@@ -1,4 +1,4 @@
-"""What the configuration file says: the rules of rooms and the keys of backends; and what stands without a file."""
+"""What the configuration file says: rules of rooms, keys of backends, webhooks; and what stands without."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from pathlib import Path
 from gateway.access.api_keys import ApiKeys
 from gateway.access.application import Application
 from gateway.access.config_file import ConfigFile, read_file, read_text
-from gateway.access.hook_request import HookRequests, read_secret
+from gateway.access.hook_request import HookRequests
 from gateway.access.join_hook import JoinHook
 from gateway.access.key_table import keys_in
 from gateway.access.permissions import Permissions
 from gateway.access.room_rules import RoomRules, open_to
 from gateway.access.room_table import refuse_hook, refuse_moderation, rules_in
 from gateway.access.send_hook import LIMIT_S, SendHook
+from gateway.access.standard_webhooks import read_secret
 from gateway.option_types import SettingsError
 from gateway.server.config_copy import copy_for
 from gateway.settings import Settings
+from gateway.webhooks.table import webhooks_in
+from gateway.webhooks.webhook import Webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Configured:
 
     rules: RoomRules
     api_keys: ApiKeys
+    webhooks: tuple[Webhook, ...] = ()
 
 
 def configured(settings: Settings) -> Configured:
@@ -59,6 +63,7 @@ def _of(settings: Settings, file: ConfigFile | None) -> Configured:
     return Configured(
         rules if rules is not None else open_to(settings.identity.auth == "required"),
         keys_in(file, settings.api_keys.hashes),
+        webhooks_in(file) if file is not None else (),
     )
 
 

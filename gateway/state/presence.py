@@ -20,7 +20,7 @@ import orjson
 
 from gateway import keys
 from gateway.errors import Moderated, NameTaken, StoreError
-from gateway.interfaces import CommandStore, Reply
+from gateway.interfaces import CommandStore, PresenceEvents, Reply
 from gateway.names import skeletons
 from gateway.redis.connection import settle
 from gateway.state.batches import all_replies
@@ -96,9 +96,11 @@ SAME_CURSOR = "again"
 class Presence:
     """Joins, leaves and sweeps of rooms; calls raise a StoreError when the store does not do it."""
 
-    def __init__(self, store: CommandStore, worker: str) -> None:
+    def __init__(self, store: CommandStore, worker: str, events: PresenceEvents | None = None) -> None:
+        """`events` is told who came and went by what this worker did, where somebody wants to know."""
         self._store = store
         self._worker = worker
+        self._events = events
 
     def enter(
         self,
@@ -118,7 +120,10 @@ class Presence:
         key, command = self._join_command(room, session, username, who.user, claim, users_max, subject)
 
         def answered(reply: Reply) -> None:
-            on_result(reply if isinstance(reply, StoreError) else _entered(reply))
+            result = reply if isinstance(reply, StoreError) else _entered(reply)
+            if isinstance(result, Change):
+                self._tell(room, username, True, result)
+            on_result(result)
 
         self._store.submit(key, command, answered)
 
@@ -128,7 +133,15 @@ class Presence:
         """Puts many sessions back into rooms (room, session, username, user); returns what that did to each. Who was in
         is not asked again whether it may have its name."""
         replies = await all_replies(self._store, [self._join_command(*one) for one in memberships])
-        return [reply if isinstance(reply, StoreError) else _change(reply) for reply in replies]
+        results = [reply if isinstance(reply, StoreError) else _change(reply) for reply in replies]
+        for (room, _, username, _), result in zip(memberships, results, strict=True):
+            if isinstance(result, Change):
+                self._tell(room, username, True, result)
+        return results
+
+    def _tell(self, room: str, username: str, is_here: bool, change: Change) -> None:
+        if self._events is not None and change.is_announced:
+            self._events.on_presence(room, username, is_here, change.count)
 
     def _join_command(
         self,
@@ -164,10 +177,12 @@ class Presence:
         held = await self._store.call(key, "HMGET", key, *skeletons(username))
         return {one.partition(b" ")[2].decode() for one in held if one is not None}
 
-    async def leave(self, room: str, session: str) -> Change:
-        """Takes a session out."""
+    async def leave(self, room: str, session: str, username: str = "") -> Change:
+        """Takes a session out. Who wants to know of it is told the username."""
         names = (keys.members(room, self._worker), keys.users(room), keys.verified(room))
-        return _change(await self._store.run(PRESENCE_LEAVE, names, session))
+        change = _change(await self._store.run(PRESENCE_LEAVE, names, session))
+        self._tell(room, username, False, change)
+        return change
 
     async def away(self, room: str, session: str) -> None:
         """Marks a session whose connection dropped."""
@@ -193,7 +208,13 @@ class Presence:
             arguments = (whose, cursor.removeprefix(SAME_CURSOR) or "0", SWEEP_MAX)
             commands.append((members, PRESENCE_SWEEP.command(names, *arguments)))
         replies = await all_replies(self._store, commands)
-        return [reply if isinstance(reply, StoreError) else _swept(reply) for reply in replies]
+        results = [reply if isinstance(reply, StoreError) else _swept(reply) for reply in replies]
+        for (room, _), swept in zip(rooms, results, strict=True):
+            if isinstance(swept, Swept):
+                for place, username in enumerate(swept.gone, 1):
+                    count = swept.count + len(swept.gone) - place
+                    self._tell(room, username, False, Change(True, count, swept.at_ms))
+        return results
 
     async def has_user(self, room: str, username: str) -> bool:
         """Whether a user is in a room, with whatever session; one whose connection dropped is, for the grace period."""

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from gateway.access.application import IN_FLIGHT_MAX, PAUSE_S, WINDOW
-from gateway.access.hook_request import HookRequests, read_secret
+from gateway.access.hook_request import HookRequests
 from gateway.access.identity import GUEST, Identity
 from gateway.access.join_hook import REMEMBERED_MAX, Answer, JoinHook
 from gateway.access.permissions import HookAway, Permissions
 from gateway.access.rights import JOIN, SEND
 from gateway.access.room_rules import RoomRule, RoomRules
+from gateway.access.standard_webhooks import read_secret
 from tests.support.application import Application, Clock, running
 from tests.support.waiting import until
 

@@ -55,6 +55,15 @@ READY = _load("ready")
 REVOKE = _load("revoke")
 CHANGE = _load("change")
 MODERATE = _load("moderate")
+HOOK_WORKERS = _load("hook_workers")
+HOOK_LEASE = _load("hook_lease")
+HOOK_MOVE = _load("hook_move")
+HOOK_DONE = _load("hook_done")
+HOOK_READ = _load("hook_read")
+HOOK_ADVANCE = _load("hook_advance")
+HOOK_OCCUPIED = _load("hook_occupied")
+HOOK_MEMBER = _load("hook_member")
+HOOK_TOLD = _load("hook_told")
 
 ALL = (
     PUBLISH,
@@ -73,4 +82,13 @@ ALL = (
     REVOKE,
     CHANGE,
     MODERATE,
+    HOOK_WORKERS,
+    HOOK_LEASE,
+    HOOK_MOVE,
+    HOOK_DONE,
+    HOOK_READ,
+    HOOK_ADVANCE,
+    HOOK_OCCUPIED,
+    HOOK_MEMBER,
+    HOOK_TOLD,
 )

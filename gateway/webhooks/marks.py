@@ -1,0 +1,200 @@
+"""Leaves marks for webhooks where something happens on this worker.
+
+A mark leaves in the same write as the message, just before it: one that is stored has a mark, whatever becomes of this
+worker. A mark can be lost all the same: Redis refused it, a failover took it, or on a Cluster, where it lies at another
+server, its message was late. So:
+
+- what Redis did not take is marked again until it does;
+- after a failover everything is marked again that was marked lately;
+- a message that was answered late is marked again;
+- the rooms of this worker are all marked anew from time to time (the sweep).
+
+A mark too many costs one look at the room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from gateway.errors import StoreError, StoreUnavailable
+from gateway.interfaces import Reply
+from gateway.rooms.room import Room
+from gateway.state.batches import BATCH, batched
+from gateway.state.hook_queue import MEMBER, MESSAGES, OCCUPIED, HookQueue, Mark, Prepared, prepared
+from gateway.webhooks.webhook import Webhook
+
+log = structlog.get_logger("gateway.webhooks")
+
+COALESCED_S = 0.05
+"""A room that was marked so recently is not marked again: who holds the lease looks again a second after each mark."""
+
+LATE_S = 0.5
+"""A message that took longer is marked again: that second may be over."""
+
+LATELY_S = 60.0
+"""What was marked since then is marked again after a failover, which takes some seconds."""
+
+KNOWN_MAX = 20_000
+"""Marks that are remembered, and rooms of which it is remembered who wants to be told."""
+
+TURN_S = 1.0
+SWEPT_A_TURN = 50
+"""Rooms that the sweep marks each turn: one look of some microseconds for each."""
+
+SWEEP_S = 60.0
+"""Least time between two sweeps of the same rooms."""
+
+
+NEVER_S = float("-inf")
+
+Left = tuple[Prepared, Callable[[Reply], None]]
+"""A mark as it is left, and who takes the answer."""
+
+
+class RoomsHere(Protocol):
+    """Who knows in which rooms this worker has sessions."""
+
+    rooms: dict[str, Room]
+
+
+class HookMarks:
+    """Told of messages by the publisher, and of who came and went by presence."""
+
+    def __init__(
+        self, queue: HookQueue, hooks: Sequence[Webhook], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._queue = queue
+        self._hooks = hooks
+        self._clock = clock
+        self._wanted: dict[tuple[str, str], bool] = {}  # by kind and room
+        self._marked: dict[Mark, float] = {}  # when each was left last
+        self._of_messages: dict[
+            str, float
+        ] = {}  # the same for messages, by room, as it is asked with each of them
+        self._prepared: dict[str, Left | None] = {}  # for messages, by room; None where nobody wants them
+        self._again: set[Mark] = set()  # what Redis has not taken, or may have lost
+
+    # -- from the publisher (`rooms/publisher.Outbox`)
+
+    def will_publish(self, room: str) -> bool:
+        """A message of that room is submitted next; returns whether it has left a mark. Those that are submitted soon
+        after it are answered soon after it."""
+        now_s = self._clock()
+        if now_s - self._of_messages.get(room, NEVER_S) < COALESCED_S:
+            return False
+        try:
+            left = self._prepared[room]
+        except KeyError:
+            left = self._prepare(room)
+        if left is None:
+            return False
+        self._of_messages[room] = now_s
+        self._queue.mark(*left)
+        return True
+
+    def _prepare(self, room: str) -> Left | None:
+        if len(self._prepared) >= KNOWN_MAX:
+            self._prepared.clear()
+        mark = Mark(MESSAGES, room)
+        wanted = (prepared(mark), partial(self._on_marked, mark)) if self._wants(MESSAGES, room) else None
+        self._prepared[room] = wanted
+        return wanted
+
+    def published(self, room: str) -> None:
+        """The answer to one has come."""
+        now_s = self._clock()
+        if now_s - self._of_messages.get(room, now_s) > LATE_S:
+            self._leave(Mark(MESSAGES, room), now_s)
+
+    # -- from presence (`interfaces.PresenceEvents`)
+
+    def on_presence(self, room: str, username: str, is_here: bool, count: int) -> None:
+        """A user came, or the last session of one is gone; so many users are there now."""
+        if count <= is_here and self._wants(OCCUPIED, room):
+            self._leave(Mark(OCCUPIED, room), self._clock())
+        if self._wants(MEMBER, room):
+            self._leave(Mark(MEMBER, room, username), self._clock())
+
+    # -- what may be lost
+
+    def on_restored(self) -> None:
+        """Redis was away, or another server has taken over."""
+        since_s = self._clock() - LATELY_S
+        recent = {Mark(MESSAGES, room): at_s for room, at_s in self._of_messages.items()} | self._marked
+        for mark, at_s in recent.items():
+            if at_s >= since_s:
+                self._mark_again(mark)
+
+    async def run(self, rooms: RoomsHere) -> None:
+        """Woken every second; ended by cancellation. What the store does not take is tried again at the next turn."""
+        left: list[str] = []
+        swept_s = self._clock()
+        while True:
+            await asyncio.sleep(TURN_S)
+            await self._leave_again()
+            self._forget()
+            if not left and self._clock() - swept_s >= SWEEP_S:
+                left, swept_s = list(rooms.rooms), self._clock()
+            some, left = left[:SWEPT_A_TURN], left[SWEPT_A_TURN:]
+            for room in some:
+                self._sweep(room)
+
+    def _sweep(self, room: str) -> None:
+        for kind in (MESSAGES, OCCUPIED):
+            if self._wants(kind, room):
+                self._mark_again(Mark(kind, room))
+
+    async def _leave_again(self) -> None:
+        marks = list(self._again)
+        for some in batched(marks):
+            try:
+                await self._queue.mark_all(some)
+            except StoreUnavailable:
+                return
+            except StoreError as error:
+                log.error("hook_marks_refused", reason=str(error), marks=len(some))
+            self._again.difference_update(some)
+
+    def _mark_again(self, mark: Mark) -> None:
+        if len(self._again) < KNOWN_MAX:
+            self._again.add(mark)
+
+    # -- marks
+
+    def _leave(self, mark: Mark, now_s: float) -> None:
+        if mark.kind == MESSAGES:
+            self._of_messages[mark.room] = now_s
+        else:
+            self._marked[mark] = now_s
+        self._queue.mark(prepared(mark), partial(self._on_marked, mark))
+
+    def _on_marked(self, mark: Mark, reply: Reply) -> None:
+        if isinstance(reply, StoreError):
+            self._mark_again(mark)
+
+    def _wants(self, kind: str, room: str) -> bool:
+        known = self._wanted.get((kind, room))
+        if known is None:
+            if len(self._wanted) >= KNOWN_MAX:
+                self._wanted.clear()
+            known = self._wanted[kind, room] = any(hook.wants(kind, room) for hook in self._hooks)
+        return known
+
+    def _forget(self) -> None:
+        """What was marked long ago; and the rest, where it is too much."""
+        since_s = self._clock() - LATELY_S
+        for marked in (self._of_messages, self._marked):
+            if len(marked) > BATCH:
+                _keep_younger(marked, since_s)
+
+
+def _keep_younger(marked: dict[str, float] | dict[Mark, float], since_s: float) -> None:
+    kept = {} if len(marked) > KNOWN_MAX else {key: at_s for key, at_s in marked.items() if at_s >= since_s}
+    marked.clear()
+    marked.update(kept)  # type: ignore[arg-type]

@@ -1,0 +1,70 @@
+"""One POST to a webhook: signed, within 5 s, no redirect followed, nothing of the answer read but its status."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Sequence
+
+import aiohttp
+
+from gateway.access.standard_webhooks import signatures
+from gateway.webhooks.webhook import Webhook
+
+LIMIT_S = 5.0
+"""Longest wait for an answer."""
+
+IN_FLIGHT = 4
+"""Requests of one webhook and worker at one time."""
+
+
+class Posting:
+    """The way to one webhook."""
+
+    def __init__(self, hook: Webhook, limit_s: float = LIMIT_S) -> None:
+        self._hook = hook
+        self._limit_s = limit_s
+        self._session: aiohttp.ClientSession | None = (
+            None  # opened by the first POST: it needs the event loop
+        )
+
+    async def post(self, events: Sequence[bytes]) -> str:
+        """Posts events; returns why they were not taken, empty where they were."""
+        body = b'{"time_ms":%d,"events":[%b]}' % (time.time_ns() // 1_000_000, b",".join(events))
+        try:
+            async with asyncio.timeout(self._limit_s):
+                status = await self._status(body, message_id(self._hook.name, events))
+        except TimeoutError:
+            return f"no answer within {self._limit_s:g} s"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return type(error).__name__
+        return "" if 200 <= status < 300 else f"it answers {status}"
+
+    async def _status(self, body: bytes, sent_as: str) -> int:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                cookie_jar=aiohttp.DummyCookieJar(), trust_env=False,
+                connector=aiohttp.TCPConnector(limit=IN_FLIGHT),
+            )  # fmt: skip
+        headers = {
+            "Content-Type": "application/json",
+            **signatures(self._hook.secrets, sent_as, int(time.time()), body),
+        }
+        async with self._session.post(
+            self._hook.url, data=body, headers=headers, allow_redirects=False
+        ) as answer:
+            return answer.status
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def message_id(hook: str, events: Sequence[bytes]) -> str:
+    """The same for the same events, whichever worker posts them and how often."""
+    digest = hashlib.sha256(hook.encode())
+    for event in events:
+        digest.update(b"\0" + event)
+    return f"msg_{digest.hexdigest()[:24]}"
