@@ -16,34 +16,21 @@ from typing import Any
 
 import structlog
 
-from gateway.access.connection_limits import ConnectionLimits, Usage
+from gateway.access.connection_limits import Usage
 from gateway.access.identity import GUEST, Identity
-from gateway.access.new_rooms import NewRooms
-from gateway.access.permissions import Permissions
 from gateway.access.rights import JUDGED
-from gateway.access.room_rules import open_to
-from gateway.admission import AdmissionControl
-from gateway.chat.identities import Identities
-from gateway.chat.memberships import Memberships
-from gateway.chat.moderated_rooms import ModeratedRooms
 from gateway.chat.pages import Pages
-from gateway.chat.presence_tracker import PresenceTracker
+from gateway.chat.parts import ChatParts
 from gateway.chat.refused_events import about, known
 from gateway.chat.sending import Sending
 from gateway.chat.session import Session
-from gateway.chat.sessions import Sessions
-from gateway.chat.talking import Talking, TalkParts
+from gateway.chat.talking import Talking
 from gateway.client_events import History, Join, Leave, Members, Refresh, Send, parse
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import ClientSocket
-from gateway.limit_options import WITHOUT_LIMITS
-from gateway.option_groups import Sizes
 from gateway.protocol import Refusal
-from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member, MemberState
-from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
-from gateway.state.history import Histories
 from gateway.talk_events import Read, Signal, Unread
 from gateway.transport.refusals import LineBudget
 
@@ -65,47 +52,25 @@ Wait = Callable[[Session, Any, int | None], Coroutine[Any, Any, None]]
 class Chat:
     """The chat of one worker."""
 
-    def __init__(
-        self,
-        sessions: Sessions,
-        hub: Hub,
-        publisher: Publisher,
-        tracker: PresenceTracker,
-        histories: Histories,
-        sizes: Sizes,
-        rooms_max: int,
-        limit_s: float,
-        identities: Identities,
-        talk: TalkParts,
-        admission: AdmissionControl | None = None,
-        new_rooms: NewRooms | None = None,
-        permissions: Permissions | None = None,
-        limits: ConnectionLimits | None = None,
-        moderated: ModeratedRooms | None = None,
-    ) -> None:
-        self.permissions = permissions or Permissions(open_to(False))
-        self.sessions = sessions
-        self._hub = hub  # the rooms of this worker
-        self._tracker = tracker  # presence of this worker's sessions
-        self._sizes = sizes  # how long names and messages may be
-        new_rooms = NewRooms(0) if new_rooms is None else new_rooms
-        self.memberships = Memberships(
-            hub, tracker, histories, new_rooms, rooms_max, self.permissions, moderated or ModeratedRooms()
+    def __init__(self, parts: ChatParts) -> None:
+        self.permissions, self.sessions, self.identities = parts.permissions, parts.sessions, parts.identities
+        self.memberships = parts.memberships
+        self._hub, self._tracker, self._admission = parts.hub, parts.tracker, parts.admission
+        self._sizes, self._limits, self._limit_s = parts.sizes, parts.limits, parts.limit_s
+        self._judging = parts.talk.judging
+        self._sending = Sending(
+            parts.hub, parts.publisher, parts.tracker, parts.memberships, parts.talk.judging
         )
-        self._judging = talk.judging  # who sees messages before they are stored
-        self._sending = Sending(hub, publisher, tracker, self.memberships, talk.judging)
-        self._limit_s = limit_s  # the longest that an event may wait for the store
-        self.identities = identities
-        self._admission = admission or AdmissionControl()  # how many joins are begun at once
-        self._limits = limits or ConnectionLimits(WITHOUT_LIMITS, rooms_max)  # how much a connection may do
-        talking = Talking(talk, publisher, tracker, self.memberships, self.permissions, self._limits)
         self._lines = LineBudget()  # of the log, for those that are ended
+        talking = Talking(
+            parts.talk, parts.publisher, parts.tracker, parts.memberships, parts.permissions, parts.limits
+        )
         self._handles: dict[type, Handle] = {
             Send: self._send,
             Join: self._join_in_turn,
             Leave: partial(self._answered, "leave", self._leave),
             Members: partial(self._answered, "members", talking.members),
-            History: partial(self._answered, "history", Pages(histories).history),
+            History: partial(self._answered, "history", Pages(parts.histories).history),
             Refresh: partial(self._answered, "refresh", self._refresh),
             Signal: talking.signals.signal,
             Read: partial(self._answered, "read", talking.marks.read),

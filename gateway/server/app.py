@@ -20,8 +20,6 @@ from aiohttp import web
 
 from gateway import keys
 from gateway.access.addresses import Addresses
-from gateway.access.connection_limits import ConnectionLimits
-from gateway.access.new_rooms import NewRooms
 from gateway.access.revocations import Revocations
 from gateway.access.room_keeping import KeptByRule
 from gateway.access.users import Users
@@ -42,8 +40,9 @@ from gateway.rooms.routes import route_for
 from gateway.rooms.snapshot_source import RedisSnapshots
 from gateway.server import greeting, logs
 from gateway.server.backend_api import BackendApi
+from gateway.server.chat_parts import chat_of
 from gateway.server.clients import Clients
-from gateway.server.connections import ANSWERED_WITHIN, Connections, connections
+from gateway.server.connections import Connections, connections
 from gateway.server.drain import Drain
 from gateway.server.embedded import EmbeddedValkey
 from gateway.server.embedded_folder import state_folder
@@ -53,9 +52,9 @@ from gateway.server.identification import Identification, identification_of
 from gateway.server.newcomers import Newcomers, admission_of
 from gateway.server.preflight import warnings_of
 from gateway.server.readiness import Readiness
-from gateway.server.rules import permissions_for, workers_configured
-from gateway.server.talk import talk_parts
+from gateway.server.rules import workers_configured
 from gateway.server.words import Words, words_of
+from gateway.server.worker_parts import WorkerParts
 from gateway.settings import Settings
 from gateway.socketio.client_manager import ClientManager
 from gateway.socketio.server import SocketServer
@@ -186,38 +185,39 @@ class Gateway:
         waiting = replace(settings.publish, wait_s=settings.redis.timeout_s / 2)
         self.webhooks = webhooks_of(self.configured.webhooks, store, worker, settings)
         publisher = Publisher(store, route, waiting, keeping=kept, outbox=self.webhooks.marks)
-        found = self.identified = identification_of(settings, store, self._background)
         self.hub = Hub(
             pubsub, route, RedisSnapshots(histories, pubsub, redis.watch, route), timers,
             settings.presence.grace_s + IDLE_S, publisher.tell_position,
         )  # fmt: skip
         self.empty_rooms = EmptyRooms(self.hub, histories)
-        options, sessions, moderated = settings.presence, Sessions(), ModeratedRooms()
+        options, sessions = settings.presence, Sessions()
         presence = Presence(store, worker, self.webhooks.marks)
         workers = Workers(store, worker, options.worker_dead_s)
         notices = Notices(publisher, options, self.rules)
         self.tracker = PresenceTracker(sessions, presence, workers, notices, timers, options)
         self.revoking = Revoking(RevocationStore(store), self.revocations, sessions)
         self.reaper = Reaper(presence, workers, notices, self.tracker, options, self.revoking)
-        self.chat = Chat(
-            sessions, self.hub, publisher, self.tracker, histories, settings.limits,
-            settings.limits.rooms_per_connection, settings.redis.timeout_s * ANSWERED_WITHIN,
-            Identities(found.identifier, found.find_token, settings.identity.grace_s, self.revocations),
-            talk_parts(settings, store, kept, self.rules),
-            self.engine.admission, NewRooms(settings.access.new_rooms_per_user),
-            permissions_for(settings, self.rules),
-            ConnectionLimits(settings.rates, settings.limits.rooms_per_connection), moderated,
+        parts = WorkerParts(
+            store=store, kept=kept, hub=self.hub, publisher=publisher, histories=histories, presence=presence,
+            tracker=self.tracker, sessions=sessions, moderated=ModeratedRooms(),
         )  # fmt: skip
-        self.words = words_of(store, publisher, self.hub, self.chat, moderated, self.revoking)
-        self.api.start(
-            store, self.hub, publisher, histories, presence, self.words, sessions, self._background
-        )
+        self._compose_chat(parts)
         self.hub.start(self)
         self.readiness = Readiness(
             self.health, WriteCheck(store, worker, route.publish_verb), options.heartbeat_s,
             lambda: greeting.say(settings.server.run_dir),
         )  # fmt: skip
         return redis
+
+    def _compose_chat(self, parts: WorkerParts) -> None:
+        """Makes what takes the clients' events, and the calls of backends."""
+        settings = self.settings
+        found = self.identified = identification_of(settings, parts.store, self._background)
+        grace_s = settings.identity.grace_s
+        identities = Identities(found.identifier, found.find_token, grace_s, self.revocations)
+        self.chat = chat_of(settings, self.rules, parts, identities, self.engine.admission)
+        self.words = words_of(parts, self.chat, self.revoking)
+        self.api.start(parts, self.words, self._background)
 
     def _start_embedded(self, stack: AsyncExitStack) -> str:
         """Without gunicorn (`adev runserver`) and without REDIS_URL the worker has a Valkey of its own."""

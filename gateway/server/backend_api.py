@@ -14,16 +14,11 @@ from gateway.api.listening import keep_apart
 from gateway.api.noting import Noting
 from gateway.api.parts import Parts
 from gateway.background import Background
-from gateway.chat.sessions import Sessions
-from gateway.interfaces import CommandStore
-from gateway.rooms.hub import Hub
-from gateway.rooms.publisher import Publisher
 from gateway.server.health import Health
 from gateway.server.words import Words
+from gateway.server.worker_parts import WorkerParts
 from gateway.settings import Settings
 from gateway.state.census import Census, WorkerState
-from gateway.state.history import Histories
-from gateway.state.presence import Presence
 from gateway.state.revocations import RevocationStore
 from gateway.transport.server import EngineServer
 
@@ -46,33 +41,24 @@ class BackendApi:
         if own is not None:
             keep_apart(app, prefix, own)
 
-    def start(
-        self,
-        store: CommandStore,
-        hub: Hub,
-        publisher: Publisher,
-        histories: Histories,
-        presence: Presence,
-        words: Words,
-        sessions: Sessions,
-        background: Background,
-    ) -> None:
+    def start(self, worker: WorkerParts, words: Words, background: Background) -> None:
         """The worker's parts are there; `background` keeps what goes on by itself."""
         if not self.http.is_on:
             return
         settings = self._settings
         identity, heartbeat_s = settings.identity, settings.presence.heartbeat_s
-        census = Census(store, settings.presence.worker_dead_s)
+        census = Census(worker.store, settings.presence.worker_dead_s)
         parts = Parts(
-            hub=hub, publisher=publisher, histories=histories, presence=presence, census=census,
-            revocations=RevocationStore(store), control=words.control, moderation=words.moderation,
+            hub=worker.hub, publisher=worker.publisher, histories=worker.histories, presence=worker.presence,
+            census=census, revocations=RevocationStore(worker.store),
+            control=words.control, moderation=words.moderation,
             turns=self._engine.turns, load=self.http.load, sizes=settings.limits, clock=time.time,
             token_life_s=identity.age_max_s + identity.leeway_s + identity.grace_s,
         )  # fmt: skip
         self.http.start(Calls(parts))
 
         def state() -> WorkerState:
-            rooms = sum(1 for room in hub.rooms.values() if room.members)
-            return WorkerState(self._health.state, len(sessions), rooms)
+            rooms = sum(1 for room in worker.hub.rooms.values() if room.members)
+            return WorkerState(self._health.state, len(worker.sessions), rooms)
 
         background.keep(Noting(census, self._health.worker, state, heartbeat_s).run(), "notes of its state")

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from gateway.chat.control import REVOKED, Control
 from gateway.chat.disconnecting import Disconnecting
 from gateway.chat.handlers import Chat
-from gateway.chat.moderated_rooms import ModeratedRooms
 from gateway.chat.moderating import Moderating
 from gateway.chat.moderation import WORD, Moderation
 from gateway.chat.moderation_follower import LOOK_S, ModerationFollower
 from gateway.chat.revoking import Revoking
 from gateway.chat.user_signals import UserSignals
-from gateway.interfaces import CommandStore
-from gateway.rooms.hub import Hub
-from gateway.rooms.publisher import Publisher
+from gateway.server.worker_parts import WorkerParts
 from gateway.state.moderation import ModerationStore
 
 
@@ -29,19 +26,13 @@ class Words:
     follower: ModerationFollower
 
 
-def words_of(
-    store: CommandStore,
-    publisher: Publisher,
-    hub: Hub,
-    chat: Chat,
-    moderated: ModeratedRooms,
-    revoking: Revoking,
-    look_s: float = LOOK_S,
-) -> Words:
+def words_of(parts: WorkerParts, chat: Chat, revoking: Revoking, look_s: float = LOOK_S) -> Words:
     """The words of one worker, which looks every `look_s` for those that it has not heard. Its chat handles what
     moderators say from now on."""
-    sessions = chat.sessions
-    follower = ModerationFollower(ModerationStore(store), moderated, hub, sessions, chat.memberships, look_s)
+    sessions, store = parts.sessions, parts.store
+    follower = ModerationFollower(
+        ModerationStore(store), parts.moderated, parts.hub, sessions, chat.memberships, look_s
+    )
     hear = {
         REVOKED: revoking.on_word,
         "disconnect": Disconnecting(sessions).on_word,
@@ -49,6 +40,6 @@ def words_of(
         WORD: follower.on_word,
     }
     control = Control(store, hear)
-    moderation = Moderation(store, control, publisher)
+    moderation = Moderation(store, control, parts.publisher)
     Moderating(moderation, chat, chat.permissions.rules).serve()
     return Words(control, moderation, follower)

@@ -26,14 +26,17 @@ from gateway.background import Background
 from gateway.chat.handlers import Chat
 from gateway.chat.identities import Identities
 from gateway.chat.judging import Judging
+from gateway.chat.memberships import Memberships
 from gateway.chat.moderated_rooms import ModeratedRooms
 from gateway.chat.notices import Notices
+from gateway.chat.parts import ChatParts
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.reaper import Reaper
 from gateway.chat.revoking import Revoking
 from gateway.chat.sessions import Sessions
 from gateway.chat.talking import TalkParts
 from gateway.interfaces import PrimaryFinder, SocketEvents
+from gateway.limit_options import WITHOUT_LIMITS
 from gateway.option_groups import PresenceOptions, PublishOptions, Sizes
 from gateway.protocol import Position
 from gateway.redis.address import Endpoint, FixedFinder, endpoint_of
@@ -46,6 +49,7 @@ from gateway.rooms.publisher import Publisher
 from gateway.rooms.routes import route_for
 from gateway.rooms.snapshot_source import RedisSnapshots
 from gateway.server.words import words_of
+from gateway.server.worker_parts import WorkerParts
 from gateway.socketio.client_manager import ClientManager
 from gateway.state.history import NO_POSITION, NOTHING, Histories, Observed, Snapshot
 from gateway.state.presence import Presence
@@ -235,30 +239,32 @@ class ChatWorker:
         copy = revocations or Revocations()
         self.revoking = Revoking(RevocationStore(self.store), copy, self.sessions)
         self.reaper = Reaper(self.presence, self.workers, self.notices, self.tracker, options, self.revoking)
-        self.chat = Chat(
-            self.sessions,
+        permissions = Permissions(rules, hook)
+        memberships = Memberships(
             self.hub,
-            self.publisher,
             self.tracker,
             self.histories,
-            Sizes(),
+            NewRooms(new_rooms),
             rooms_max,
-            timeout_s * 0.95,
-            identities or Identities(Open(), nowhere, 0.0),
-            TalkParts(
-                self.store,
-                ReadMarks(self.store, kept),
-                options.notices_users_max,
-                Judging(send_hook, rules, Sent(self.store), is_lenient),
-            ),
-            permissions=Permissions(rules, hook),
-            new_rooms=NewRooms(new_rooms),
-            limits=limits,
-            moderated=self.moderated,
+            permissions,
+            self.moderated,
         )
-        self.words = words_of(
-            self.store, self.publisher, self.hub, self.chat, self.moderated, self.revoking, 0.3
-        )
+        judging = Judging(send_hook, rules, Sent(self.store), is_lenient)
+        self.chat = Chat(
+            ChatParts(
+                sessions=self.sessions, hub=self.hub, publisher=self.publisher, tracker=self.tracker,
+                histories=self.histories, memberships=memberships, permissions=permissions,
+                identities=identities or Identities(Open(), nowhere, 0.0),
+                talk=TalkParts(self.store, ReadMarks(self.store, kept), options.notices_users_max, judging),
+                sizes=Sizes(), limits=limits or ConnectionLimits(WITHOUT_LIMITS, rooms_max),
+                limit_s=timeout_s * 0.95,
+            )
+        )  # fmt: skip
+        parts = WorkerParts(
+            store=self.store, kept=kept, hub=self.hub, publisher=self.publisher, histories=self.histories,
+            presence=self.presence, tracker=self.tracker, sessions=self.sessions, moderated=self.moderated,
+        )  # fmt: skip
+        self.words = words_of(parts, self.chat, self.revoking, 0.3)
         self.control, self.moderation = self.words.control, self.words.moderation
         self.background = Background("test worker")
         self.foreign: list[bytes] = []
