@@ -118,19 +118,15 @@ class Publisher:
         `user` and `meta`, as members get them behind `id`. Who `is_exempt` need not wait as long as moderators
         have set. What they do not allow is the error `Moderated`."""
         published.add(1)
-        history = keys.history(room.name)
         tail = _per_message(room, head)
         if once is None and not more and not is_exempt:
             command = (room.publish_head or self._head(room)) + tail
         else:
-            ends = [once.content if once else b"", more, b"1"][: 3 if is_exempt else 2 if more else 1]
-            command = self._longer_head(room, once, len(ends)) + tail + b"".join(map(_bulk, ends))
+            command = self._longer(room, tail, once, more, is_exempt)
         if slow_key is not None:
             command = _slowly(command, slow_key, self._kept.keeping(room.name).slow_ms)
 
-        outbox = self._outbox
-        if outbox is not None and not outbox.will_publish(room.name):
-            outbox = None
+        outbox = self._outbox if self._outbox is not None and self._outbox.will_publish(room.name) else None
 
         def answered(reply: Reply) -> None:
             if outbox is not None:
@@ -144,10 +140,8 @@ class Publisher:
                 acknowledged.add(1)
                 self._numbered(room, reply, head, on_result)
 
-        if self._options.wait_replicas:
-            self._with_replicas(history, command, answered)
-        else:
-            self._store.submit(history, command, answered)
+        submit = self._with_replicas if self._options.wait_replicas else self._store.submit
+        submit(keys.history(room.name), command, answered)
 
     def will_change(self, room: str) -> None:
         """A stored message of that room is changed next: whoever posts the history elsewhere looks again."""
@@ -200,9 +194,10 @@ class Publisher:
         room.publish_head = head
         return head
 
-    def _longer_head(self, room: Room, once: Once | None, ends: int) -> bytes:
-        """The same of a message with so many arguments more; with a key, whose keys are one or two more."""
+    def _longer(self, room: Room, tail: bytes, once: Once | None, more: bytes, is_exempt: bool) -> bytes:
+        """The command of any other message: its arguments are one to three more, with a key its keys one or two."""
         name = room.name
+        ends = [once.content if once else b"", more, b"1"][: 3 if is_exempt else 2 if more else 1]
         names = [keys.history(name), keys.meta(name)]
         both = b"".join(map(_bulk, names))
         before, _, arguments = (room.publish_head or self._head(room)).partition(both)
@@ -210,9 +205,9 @@ class Publisher:
             names.append(keys.idempotency(name, once.user, once.username, once.key))
             if self._clock() < self._looks_back_until_s:
                 names.append(keys.older_idempotency(name, once.key))
-        count = int(before[1 : before.index(b"\r")]) + len(names) - 2 + ends
+        count = int(before[1 : before.index(b"\r")]) + len(names) - 2 + len(ends)
         head = (b"*%d\r\n" % count, _EVALSHA, _bulk(b"%d" % len(names)), *map(_bulk, names), arguments)
-        return b"".join(head)
+        return b"".join((*head, tail, *map(_bulk, ends)))
 
     def _with_replicas(self, key: bytes, command: bytes, answered: Callable[[Reply], None]) -> None:
         """The same with WAIT behind it: a message that too few replicas have is `unavailable`, though stored."""
