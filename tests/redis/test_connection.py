@@ -151,7 +151,7 @@ async def test_scripts_that_are_flushed_all_the_time_lose_no_answer(server: Valk
         return True
 
     await until(is_served, what="the scripts are there again")
-    assert served == [[b"epoch", b"0", [], 0, 0, 0]]
+    assert served == [[b"epoch", b"0", [], 0, 0, 0, [], b""]]
     await store.close()
 
 
@@ -231,8 +231,8 @@ async def test_the_loss_of_the_connection_answers_everything_once(server: Valkey
 async def test_more_commands_than_a_connection_holds_are_refused_at_once(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.redis.connection.IN_FLIGHT_MAX", 20)
     async with opened(redis_url) as connection:
+        monkeypatch.setattr("gateway.redis.connection.IN_FLIGHT_MAX", 20)
         ledger = Ledger()
         for number in range(22):
             connection.submit(pack("ECHO", number), ledger.expects(number))
