@@ -105,7 +105,7 @@ class Joining:
         room = member.room
         entries, recovered = since(self._since, snapshot)
         known = self._since if recovered else None
-        packets = numbered_packets(room.name_json, entries, snapshot, {})
+        packets = numbered_packets(room.name_json, entries, snapshot, room.reading.made)
         packets += room.reading.packets_after(snapshot.position)
         if self._is_answered:
             count = change.count if member.rights & MEMBERS else 0

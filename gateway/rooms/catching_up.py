@@ -31,23 +31,23 @@ def catch_up(
     yet), behind the packets of `first` and those of `changes`, given with their numbers. The member is live once it has
     all, and lags otherwise."""
     room.hold(member, position)
-    socket, last, change = member.socket, position, member.changes
+    socket = member.socket
     if socket.is_behind:
         return
-    piece, piece_bytes = list(first), 0
-    for place, (number, packet) in enumerate([*changes, *missed]):
+    piece, piece_bytes, change, seq = list(first), 0, member.changes, 0
+    for place, (number, packet) in enumerate([*changes, *missed], 1 - len(changes)):
         if piece_bytes and piece_bytes + len(packet) > PIECE_BYTES:
-            member.position, member.changes = last, change
+            member.position, member.changes = Position(room.epoch, seq) if seq else position, change
             socket.send_texts(piece)
             if socket.is_behind or member.state is not MemberState.LAGGING:
                 return
             piece, piece_bytes = [], 0
         piece.append(packet)
         piece_bytes += len(packet)
-        if place < len(changes):
-            change = number
+        if place > 0:
+            seq = number
         else:
-            last = Position(room.epoch, number)
+            change = number
     room.add(member)
     piece += room.take_answers(member)
     if piece:

@@ -184,6 +184,7 @@ def apply(room: Room, answer: Answer, failovers: int) -> bool:
     """Deals with one answer: live members first, then those who lagged, then those who wait. Returns whether another
     snapshot is needed at once."""
     reading, detector, snapshot = room.reading, room.detector, answer.snapshot
+    reading.made = {}
     if isinstance(snapshot, Snapshot):
         if detector.is_contradicted(snapshot, reading.begun_at if room.members else None):
             return True
@@ -193,11 +194,10 @@ def apply(room: Room, answer: Answer, failovers: int) -> bool:
         is_old = reading.failovers != failovers  # another server was left since the question
         reading.is_unsure = not answer.is_settled or (reading.is_unsure and is_old)
         _align(room, snapshot)
-        made: dict[int, bytes] = {}
         for member in list(room.members.values()):
             if member.state is MemberState.LAGGING and not member.socket.is_behind:
                 if snapshot.covers(member.position):
-                    _bring_up(room, member, snapshot, made)
+                    _bring_up(room, member, snapshot)
                 else:
                     reading.must_repeat = True
     waiting, reading.waiting = reading.waiting, []
@@ -256,9 +256,8 @@ def _missed_by_live(room: Room, snapshot: Snapshot) -> Missed:
     return missed(last, snapshot)
 
 
-def _bring_up(room: Room, member: Member[Room], snapshot: Snapshot, made: dict[int, bytes]) -> None:
-    """Makes a member live that has got what it missed by its own position, or as much of it as it takes now. `made` are
-    the packets that were made of the snapshot for others."""
+def _bring_up(room: Room, member: Member[Room], snapshot: Snapshot) -> None:
+    """Makes a member live that has got what it missed by its own position, or as much of it as it takes now."""
     position, after = member.position, snapshot.seq
     if position is None:
         found = Missed(snapshot.after(0), False)
@@ -270,6 +269,6 @@ def _bring_up(room: Room, member: Member[Room], snapshot: Snapshot, made: dict[i
         member.answers = [answer.with_gap() for answer in member.answers]
     first = [gap_packet(room.name, found.trusted)] if found.is_gap else []
     changes = missed_changes(room.name_json, room.changes, snapshot, position, member.changes)
-    packets = numbered_packets(room.name_json, found.entries, snapshot, made)
+    packets = numbered_packets(room.name_json, found.entries, snapshot, room.reading.made)
     packets += room.reading.packets_after(Position(room.epoch, after))
     catching_up.catch_up(room, member, position, first, packets, changes)

@@ -309,7 +309,7 @@ class Worker:
                     self.people.remove(person)
                 return
             entries, recovered = since(position, snapshot)
-            packets = numbered_packets(ROOM_JSON, entries, snapshot, {})
+            packets = numbered_packets(ROOM_JSON, entries, snapshot, self.room.reading.made)
             packets += self.room.reading.packets_after(snapshot.position)
             person.joins.append((len(person.recorder.packets), recovered is True))
             known = position if recovered else None

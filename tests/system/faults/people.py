@@ -205,7 +205,9 @@ class Person:
             "idempotency_key": text[:64].strip(),
         }
         if moderating.IS_ON:
-            data["meta"] = {"of": data["idempotency_key"]}  # the same with each retry: it belongs to the content
+            data["meta"] = {
+                "of": data["idempotency_key"]
+            }  # the same with each retry: it belongs to the content
         try:
             await connection.post("send", data, lambda answer: self._said(text, answer))
         except (ConnectionError, aiohttp.ClientError):
