@@ -95,3 +95,14 @@ async def test_nothing_falls_due_after_closing(timers: Timers) -> None:
     queue.add("never")
     timers.close()
     await stays(lambda: due == [], 0.1)
+
+
+async def test_time_outs_that_may_be_late_are_handled_together(timers: Timers) -> None:
+    handled_s: list[float] = []
+    queue: TimerQueue[int] = timers.queue(0.05, lambda item, due_s: handled_s.append(time.monotonic()), 0.1)
+    begun_s = time.monotonic()
+    dues_s = [queue.add(number, begun_s + number * 0.02) for number in range(5)]
+    await until(lambda: len(handled_s) == 5, 2, "all fall due")
+    assert dues_s[-1] - dues_s[0] > 0.07
+    assert handled_s[-1] - handled_s[0] < 0.02
+    assert handled_s[0] >= dues_s[0] + 0.1 - Timers.EARLY_S
