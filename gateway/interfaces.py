@@ -133,6 +133,9 @@ class ClientSocket(Recipient, Protocol):
 
     events: SocketEvents | None
 
+    @property
+    def unsent_bytes(self) -> int: ...
+
     def charge_refusal(self) -> None:
         """An event of the client was refused, and through its own fault; too many of them end it."""
 

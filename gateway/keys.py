@@ -189,6 +189,11 @@ def worker_state(worker: str) -> bytes:
     return _PREFIX + b"gateway:worker:" + worker.encode() + b":state"
 
 
+def answers(asker: str) -> bytes:
+    """Channel on which somebody who asked workers about themselves hears the answers."""
+    return _PREFIX + b"gateway:answers:" + asker.encode()
+
+
 def worker_probe(worker: str) -> bytes:
     """Channel on which a worker hears its own probes."""
     return _PREFIX + b"gateway:worker:" + worker.encode() + b":probe"

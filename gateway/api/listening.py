@@ -1,7 +1,8 @@
 """Which paths are served at which port, where the server API has one of its own.
 
-At its own port there is the API and nothing of the clients; at the clients' port there is no API. Whatever a request's
-path is, decoded, it is answered 404 as one that nobody knows. Both ports say how the worker is (`/healthz`, `/readyz`).
+At its own port there are the API and the dashboard, and nothing of the clients; at the clients' port there are neither.
+Whatever a request's path is, decoded, it is answered 404 as one that nobody knows. Both ports say how the worker is
+(`/healthz`, `/readyz`).
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ from aiohttp.typedefs import Handler
 
 from gateway.api_options import Address
 
+OWN = ("/api/", "/admin/")
 EVERYWHERE = ("/healthz", "/readyz")
 
 
 def keep_apart(app: web.Application, prefix: str, own: Address) -> None:
-    """Serves the API at its own address only."""
+    """Serves the API and the dashboard at their own address only."""
+    owned = tuple(f"{prefix}{path}" for path in OWN)
     everywhere = {f"{prefix}{path}" for path in EVERYWHERE}
 
     @web.middleware
     async def apart(request: web.Request, handler: Handler) -> web.StreamResponse:
         is_own = _is_at(request, own)
-        if is_own != request.path.startswith(f"{prefix}/api/") and (
+        if is_own != f"{request.path}/".startswith(owned) and (
             not is_own or request.path.rstrip("/") not in everywhere
         ):
             raise web.HTTPNotFound

@@ -46,6 +46,10 @@ class Control:
         self._store = store
         self._hear = dict(hear)
 
+    def hear(self, do: str, hear: Hear) -> None:
+        """From now on words for `do` are this one's."""
+        self._hear[do] = hear
+
     async def say(self, do: str, **about: Any) -> None:
         """Tells all workers, this one too, at most once. Raises a StoreError."""
         word = orjson.dumps({"do": do, **about})

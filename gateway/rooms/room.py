@@ -47,12 +47,13 @@ class Room:
     reading           the state of reading its history
     publish_head      the part of the publish command that all messages of the room share; the publisher's
     idle_due_s        when the room, without members, is given up; the hub's
+    heard_s           when its channel last brought something else than the next message (monotonic); 0 before
     _targets          the live members as ways to write; None after a change
     """
 
     __slots__ = (
         "_start_resync", "_targets", "changes", "channel", "channel_epoch", "detector", "epoch", "epoch_bytes",
-        "idle_due_s", "is_following", "joining", "last_data", "members", "name", "name_json", "origin",
+        "heard_s", "idle_due_s", "is_following", "joining", "last_data", "members", "name", "name_json", "origin",
         "publish_head", "reading", "seq",
     )  # fmt: skip
 
@@ -73,7 +74,7 @@ class Room:
         self.joining = 0
         self.is_following = True
         self.publish_head: bytes | None = None
-        self.idle_due_s = 0.0
+        self.idle_due_s = self.heard_s = 0.0
         self._targets: Targets | None = None
         self.changes = Changes()
         self.detector = LossDetector(self.name_json, clock)
@@ -176,6 +177,7 @@ class Room:
 
     def _receive_another(self, head: bytes, data: bytes) -> None:
         """What is no message that follows the position."""
+        self.heard_s = time.monotonic()
         known = parse_payload(head, data)
         if known is None:
             malformed.add(1)

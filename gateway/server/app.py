@@ -198,8 +198,8 @@ class Gateway:
         self.revoking = Revoking(RevocationStore(store), self.revocations, sessions)
         self.reaper = Reaper(presence, workers, notices, self.tracker, options, self.revoking)
         parts = WorkerParts(
-            store=store, kept=kept, hub=self.hub, publisher=publisher, histories=histories, presence=presence,
-            tracker=self.tracker, sessions=sessions, moderated=ModeratedRooms(),
+            store=store, pubsub=pubsub, kept=kept, hub=self.hub, publisher=publisher, histories=histories,
+            presence=presence, tracker=self.tracker, sessions=sessions, moderated=ModeratedRooms(),
         )  # fmt: skip
         self._compose_chat(parts)
         self.hub.start(self)
@@ -239,7 +239,8 @@ class Gateway:
         self._stack.push_async_callback(self.handoff.close)
 
     def _begin_drain(self) -> None:
-        self.health.is_draining = self.api.http.is_draining = True
+        self.health.is_draining = True
+        self.api.begin_drain()
         if self.handoff is not None:
             self.handoff.begin_drain()
         self._background.run(self.webhooks.leave(), "leases of webhooks")
@@ -254,8 +255,8 @@ class Gateway:
         """Other processes speak python-socketio's language, or tell workers what has changed."""
         if channel == keys.CONTROL:
             self.words.control.on_message(payload)
-            return
-        self.client_manager.on_foreign_message(channel, payload)
+        elif not self.api.take_answer(channel, payload):
+            self.client_manager.on_foreign_message(channel, payload)
 
     def on_restored(self) -> None:
         """Redis was away: it may have forgotten who is here."""
@@ -279,8 +280,7 @@ GATEWAY = web.AppKey("gateway", Gateway)
 
 
 async def create_app() -> web.Application:
-    """The aiohttp application of one worker, from the environment. Raises SettingsError where a file that options
-    name cannot be used: a reload is refused then."""
+    """The aiohttp application of one worker. Raises SettingsError for a file that cannot be used: no reload then."""
     settings = Settings.from_environment()
     list(warnings_of(settings))  # the master has logged what it found at the start
     return build_app(settings)

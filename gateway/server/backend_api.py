@@ -1,4 +1,4 @@
-"""The server API of one worker, put together from the worker's parts."""
+"""The server API of one worker, and what operators look at beside it, put together from the worker's parts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gateway.api.noting import Noting
 from gateway.api.parts import Parts
 from gateway.background import Background
 from gateway.server.health import Health
+from gateway.server.operators import Operators
 from gateway.server.words import Words
 from gateway.server.worker_parts import WorkerParts
 from gateway.settings import Settings
@@ -33,18 +34,18 @@ class BackendApi:
         self._engine = engine
         self._health = health
         self.http = Api(keys, addresses, engine.client_address)
+        self._operators = Operators(settings, keys, addresses, engine, health)
 
     def attach(self, app: web.Application) -> None:
         """Serves it: at its own address, if it has one."""
         prefix, own = self._settings.server.path_prefix, self._settings.api.address
         self.http.attach(app, prefix)
+        self._operators.attach(app)
         if own is not None:
             keep_apart(app, prefix, own)
 
     def start(self, worker: WorkerParts, words: Words, background: Background) -> None:
         """The worker's parts are there; `background` keeps what goes on by itself."""
-        if not self.http.is_on:
-            return
         settings = self._settings
         identity, heartbeat_s = settings.identity, settings.presence.heartbeat_s
         census = Census(worker.store, settings.presence.worker_dead_s)
@@ -55,10 +56,23 @@ class BackendApi:
             turns=self._engine.turns, load=self.http.load, sizes=settings.limits, clock=time.time,
             token_life_s=identity.age_max_s + identity.leeway_s + identity.grace_s,
         )  # fmt: skip
-        self.http.start(Calls(parts))
+        calls = Calls(parts)
+        self.http.start(calls)
+        self._operators.start(worker, words, background, census, calls)
+        if not self.http.is_on:
+            return
 
         def state() -> WorkerState:
             rooms = sum(1 for room in worker.hub.rooms.values() if room.members)
             return WorkerState(self._health.state, len(worker.sessions), rooms)
 
         background.keep(Noting(census, self._health.worker, state, heartbeat_s).run(), "notes of its state")
+
+    def begin_drain(self) -> None:
+        """Callers are to come back by another connection."""
+        self.http.is_draining = True
+        self._operators.site.begin_drain()
+
+    def take_answer(self, channel: bytes, payload: bytes) -> bool:
+        """Takes what a channel brought, if it is an answer to a question of this worker's."""
+        return self._operators.take_answer(channel, payload)

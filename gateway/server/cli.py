@@ -1,6 +1,6 @@
 """The command `gateway`: `serve` runs it, `check` tells what it sees of Redis and of workers, `explain` who may do what
 in a room, `token` makes and reads tokens, `key` makes keys of backends, `revoke`, `ban`, `unban` and `bans` say who is
-refused, `docs` prints tables.
+refused, `top`, `room` and `tail` look at a running gateway, `docs` prints tables.
 
 Owns the words on the command line and turns them into options. Promises:
 - a bad value ends with one sentence and exit status 2, without a traceback;
@@ -33,6 +33,10 @@ _PLACES = {
 """The option behind each flag."""
 
 
+WATCH = ("room", "tail", "top")
+"""What operators look at a running gateway with; in `cli_watch.py`."""
+
+
 class BadOption(click.ClickException):
     """A value that is not allowed; shown as one sentence."""
 
@@ -40,11 +44,12 @@ class BadOption(click.ClickException):
 
 
 class ServeByDefault(click.Group):
-    """A group that takes options without a command's name as `serve`'s, and imports `token` and `key` when asked."""
+    """A group that takes options without a command's name as `serve`'s, and imports other modules' commands when
+    asked."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All of them."""
-        return sorted([*super().list_commands(ctx), "token", "key"])
+        return sorted([*super().list_commands(ctx), "token", "key", *WATCH])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name."""
@@ -56,6 +61,10 @@ class ServeByDefault(click.Group):
             from gateway.server.cli_key import key
 
             return key
+        if cmd_name in WATCH:
+            from gateway.server import cli_watch
+
+            return {"room": cli_watch.room, "tail": cli_watch.tail, "top": cli_watch.top}[cmd_name]
         return super().get_command(ctx, cmd_name)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -79,6 +88,9 @@ def main() -> None:
     gateway token new --sub ada --name Ada        a token, to try who may do what
     gateway explain ROOM                          who may do what there, and why?
     gateway key new --name backend                a key for the server API
+    gateway top                                   what all workers do now
+    gateway room ROOM                             does each worker have of it what the store has?
+    gateway tail ROOM                             what happens there, live
 
     All other options are environment variables: docs/options.md has them.
     """

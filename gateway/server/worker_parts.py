@@ -8,7 +8,7 @@ from gateway.access.room_keeping import KeptByRule
 from gateway.chat.moderated_rooms import ModeratedRooms
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.sessions import Sessions
-from gateway.interfaces import CommandStore
+from gateway.interfaces import CommandStore, PubSub
 from gateway.rooms.hub import Hub
 from gateway.rooms.publisher import Publisher
 from gateway.state.history import Histories
@@ -20,6 +20,7 @@ class WorkerParts:
     """The parts of one worker.
 
     store       commands to Redis
+    pubsub      the channels of Redis
     kept        how each room is kept, by its rule
     hub         the rooms of this worker
     publisher   stores messages and tells rooms
@@ -31,6 +32,7 @@ class WorkerParts:
     """
 
     store: CommandStore
+    pubsub: PubSub
     kept: KeptByRule
     hub: Hub
     publisher: Publisher

@@ -79,6 +79,11 @@ class FrameWriter(asyncio.Protocol):
         if self.transport is not None and self._deflate is None:
             self.direct_write = self.transport.write
 
+    @property
+    def unsent_bytes(self) -> int:
+        """How much was sent and has not left."""
+        return (self._writer.get_write_buffer_size() if self._writer is not None else 0) + self._held_bytes
+
     def pause_writing(self) -> None:
         self._listener.on_behind(self)
 

@@ -86,6 +86,11 @@ class EngineSocket(LibrarySocket):
     # -- sending
 
     @property
+    def unsent_bytes(self) -> int:
+        """How much waits for the client, over whichever transport."""
+        return sum(each.unsent_bytes for each in (self.outbox, self.websocket) if each is not None)
+
+    @property
     def direct_write(self) -> Callable[[bytes], None] | None:
         """Writes ready WebSocket frames, until `on_transport_changed`; None where a socket needs frames of its own."""
         websocket = self.websocket if self.state is _WEBSOCKET else None

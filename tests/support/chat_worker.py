@@ -87,6 +87,12 @@ class ClientRecorder(Recorder):
 
     events: SocketEvents | None = None
     refusals_charged = 0
+
+    @property
+    def unsent_bytes(self) -> int:
+        """As many as were not read."""
+        return self._unsent
+
     ended = ""
 
     def charge_refusal(self) -> None:
@@ -261,8 +267,9 @@ class ChatWorker:
             )
         )  # fmt: skip
         parts = WorkerParts(
-            store=self.store, kept=kept, hub=self.hub, publisher=self.publisher, histories=self.histories,
-            presence=self.presence, tracker=self.tracker, sessions=self.sessions, moderated=self.moderated,
+            store=self.store, pubsub=self.pubsub, kept=kept, hub=self.hub, publisher=self.publisher,
+            histories=self.histories, presence=self.presence, tracker=self.tracker, sessions=self.sessions,
+            moderated=self.moderated,
         )  # fmt: skip
         self.words = words_of(parts, self.chat, self.revoking, 0.3)
         self.control, self.moderation = self.words.control, self.words.moderation

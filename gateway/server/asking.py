@@ -1,0 +1,124 @@
+"""A process of an operator that looks at a gateway: its connections to Redis, and the answers of the workers.
+
+Connects by the gateway's own settings, as a worker does. Leaves nothing in Redis. Raises `Wrong` with one sentence
+where that is not possible.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+
+from gateway import keys
+from gateway.chat.questions import Questions
+from gateway.errors import StoreError
+from gateway.interfaces import CommandStore, Listener, PubSub
+from gateway.redis.address import is_cluster
+from gateway.redis.sentinel import SentinelFinder
+from gateway.rooms.routes import Route, route_for
+from gateway.server import logs
+from gateway.server.check_connections import WAIT_S
+from gateway.server.connections import Connections, connections
+from gateway.server.embedded_folder import running_url, state_folder
+from gateway.server.findings import Wrong
+from gateway.settings import Settings
+from gateway.state.census import Census
+
+
+class Channels:
+    """What the channels bring to an operator's process (`RedisEvents`): answers, and what is followed."""
+
+    def __init__(self) -> None:
+        self.questions: Questions | None = None
+        self.follow: Listener = _nobody
+
+    def on_messages(self, messages: list[tuple[bytes, bytes]]) -> None:
+        rest = []
+        for channel, payload in messages:
+            if self.questions is not None and channel == self.questions.channel:
+                self.questions.take(payload)
+            else:
+                rest.append((channel, payload))
+        if rest:
+            self.follow(rest)
+
+    def on_channels_lost(self, channels: list[bytes]) -> None:
+        """The connection comes back by itself; what was missed meanwhile is not told."""
+
+    def on_failover(self, last_heard_s: float) -> None:
+        """An operator keeps nothing of a room."""
+
+    def on_restored(self) -> None:
+        """An operator keeps nothing of a room."""
+
+
+def _nobody(messages: list[tuple[bytes, bytes]]) -> None:
+    """Nothing is followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """What an operator's process has: commands, channels, questions to workers, and who lives."""
+
+    store: CommandStore
+    pubsub: PubSub
+    route: Route
+    channels: Channels
+    questions: Questions
+    census: Census
+
+
+@asynccontextmanager
+async def operator(settings: Settings) -> AsyncIterator[Operator]:
+    """Connected, for as long as it is needed. Raises Wrong."""
+    folder = state_folder(settings.embedded.state_dir)
+    url = settings.redis.url or running_url(folder)
+    if url is None:
+        raise Wrong(f"no REDIS_URL is set and no embedded Valkey runs in {folder}.")
+    route = route_for(settings.redis.route, is_cluster(url))
+    redis = connections(url, f"operator-{secrets.token_hex(4)}", route, settings)
+    channels = Channels()
+    try:
+        await asyncio.gather(redis.store.start(WAIT_S, redis.pubsub), redis.pubsub.start(WAIT_S, channels))
+        _refuse_trouble(redis)
+        questions = channels.questions = Questions(redis.store, redis.pubsub)
+        census = Census(redis.store, settings.presence.worker_dead_s)
+        yield Operator(redis.store, redis.pubsub, route, channels, questions, census)
+    finally:
+        await redis.pubsub.close()
+        await redis.store.close()
+        if isinstance(redis.finder, SentinelFinder):
+            await redis.finder.close()
+
+
+def _refuse_trouble(redis: Connections) -> None:
+    if (trouble := redis.store.trouble) is not None:
+        raise Wrong(f"{trouble.sentence[0].upper()}{trouble.sentence[1:]}.")
+    if (reason := redis.pubsub.unhealthy_reason) is not None:
+        raise Wrong(f"{reason[0].upper()}{reason[1:]}.")
+
+
+def run(settings: Settings, what: Callable[[Operator], Coroutine[Any, Any, int]]) -> int:
+    """Does it and returns its exit status; 1 after one sentence on standard error, 0 after Ctrl-C."""
+    logs.configure(replace(settings.log, level="error"))  # what is wrong is said by the sentence
+    keys.use_prefix(settings.redis.prefix, settings.redis.is_prefix_historys_too)
+
+    async def do() -> int:
+        async with operator(settings) as me:
+            return await what(me)
+
+    try:
+        return asyncio.run(do())
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:  # who read the output has gone
+        return 0
+    except (Wrong, StoreError) as wrong:
+        click.echo(f"Error: {str(wrong).rstrip('.')}.", err=True)
+        return 1

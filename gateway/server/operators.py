@@ -1,0 +1,75 @@
+"""What those who run the gateway look at, put together for one worker: the answers to `gateway top` and `gateway room`,
+and the dashboard, where a key with the scope `admin` exists."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from gateway.access.addresses import Addresses
+from gateway.access.api_keys import ApiKey, ApiKeys
+from gateway.admin.looking import Looking
+from gateway.admin.site import Site
+from gateway.api.calls import Calls
+from gateway.background import Background
+from gateway.chat.inspection import INSPECT, Inspection
+from gateway.chat.questions import Questions
+from gateway.chat.room_rates import Recent, RoomRates
+from gateway.server.health import Health
+from gateway.server.words import Words
+from gateway.server.worker_parts import WorkerParts
+from gateway.settings import Settings
+from gateway.state.census import Census
+from gateway.transport.server import EngineServer
+
+
+class _Methods:
+    """The server API for the dashboard."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def call(self, name: str, key: ApiKey, fields: dict[str, Any]) -> Any:
+        """Calls a method for a key; its answer. Raises Refusal."""
+        return orjson.loads(await self._calls.call(self._calls.method(name), key, fields))
+
+
+class Operators:
+    """From before the worker starts."""
+
+    def __init__(
+        self, settings: Settings, keys: ApiKeys, addresses: Addresses, engine: EngineServer, health: Health
+    ) -> None:
+        self._settings = settings
+        self._health = health
+        self._questions: Questions | None = None
+        self.site = Site(settings.server, keys, addresses, engine.client_address)
+
+    def attach(self, app: web.Application) -> None:
+        """Serves the dashboard, if it is on."""
+        self.site.attach(app)
+
+    def start(
+        self, worker: WorkerParts, words: Words, background: Background, census: Census, calls: Calls
+    ) -> None:
+        """The worker's parts are there; `background` keeps what goes on by itself."""
+        recent = None
+        if self.site.is_on:
+            recent = Recent(RoomRates(worker.hub, time.monotonic), worker.sessions.__len__)
+            background.keep(recent.run(), "notes for the dashboard")
+            questions = self._questions = Questions(worker.store, worker.pubsub)
+            self.site.start(Looking(questions, census, worker.store), _Methods(calls))
+        inspection = Inspection(
+            self._health, worker.store, worker.hub, worker.sessions, background, recent
+        )  # fmt: skip
+        words.control.hear(INSPECT, inspection.on_word)
+
+    def take_answer(self, channel: bytes, payload: bytes) -> bool:
+        """Takes what a channel brought, if it is an answer to this worker's questions."""
+        if self._questions is None or channel != self._questions.channel:
+            return False
+        self._questions.take(payload)
+        return True
