@@ -28,8 +28,11 @@ def raw(text: str) -> Html:
 
 def text(value: object) -> Html:
     """Text, escaped; control characters are shown as dots, so that a name cannot turn the line around."""
-    shown = "".join(each if each.isprintable() or each in "\n\t" else "·" for each in str(value))
-    return Html(escape(shown))
+    return Html(escape(_printable(value)))
+
+
+def _printable(value: object) -> str:
+    return "".join(each if each.isprintable() or each in "\n\t" else "·" for each in str(value))
 
 
 def join(*children: Child) -> Html:
@@ -63,4 +66,4 @@ def _attributes(attributes: dict[str, str | int | bool | None]) -> Iterable[str]
         if value is None or value is False:
             continue
         written = name.rstrip("_").replace("_", "-")
-        yield f" {written}" if value is True else f' {written}="{escape(str(value))}"'
+        yield f" {written}" if value is True else f' {written}="{escape(_printable(value))}"'

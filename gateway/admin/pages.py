@@ -119,12 +119,12 @@ def bdi(value: object) -> Html:
 
 def room_link(frame: Frame, name: str) -> Html:
     """A link to a room's page."""
-    return el("a", bdi(name), href=f"{frame.base}/room?name={quote(name, safe='')}")
+    return el("a", bdi(name), href=f"{frame.base}/room?name={quote(name, safe='', errors='replace')}")
 
 
 def user_link(frame: Frame, user: str, shown: str = "") -> Html:
     """A link to a user's page."""
-    return el("a", bdi(shown or user), href=f"{frame.base}/user?id={quote(user, safe='')}")
+    return el("a", bdi(shown or user), href=f"{frame.base}/user?id={quote(user, safe='', errors='replace')}")
 
 
 def table(headings: tuple[str, ...], rows: list[tuple[Child, ...]], empty: str) -> Html:

@@ -29,7 +29,7 @@ from gateway.errors import StoreError
 from gateway.names import normal_form
 from gateway.option_groups import ServerOptions
 from gateway.protocol import ERRORS, Refusal
-from gateway.transport.paths import serve_path
+from gateway.transport.paths import BLAMELESS, serve_path
 
 log = structlog.get_logger("gateway.admin")
 
@@ -204,6 +204,7 @@ class Site:
 
     def _fault(self, signed: Signed, sentence: str, status: int) -> web.Response:
         frame = self._frame(signed)._replace(said=sentence, is_fault=True)
-        return answer(
-            page(frame, "Refused", "", el("p", el("a", "Back to the overview", href=self.base))), status
-        )
+        back = el("p", el("a", "Back to the overview", href=self.base))
+        response = answer(page(frame, "Refused", "", back), status)
+        response[BLAMELESS] = True
+        return response

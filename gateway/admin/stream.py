@@ -62,15 +62,17 @@ class Streams:
 
     async def _go_on(self, response: web.StreamResponse, regions: Regions, ends_s: float) -> None:
         shown: dict[str, Html] = {}
-        while time.time() < ends_s and not await woken_within(self._ending, EVERY_S):
+        is_over = False
+        while not is_over:
             try:
                 found = await regions()
+                new = {name: html for name, html in found.items() if shown.get(name) != html}
+                shown = found
+                event = _event("regions", new)
             except (StoreError, Refusal) as error:
-                await self._write(response, _event("trouble", {"sentence": str(error)}))
-                continue
-            new = {name: html for name, html in found.items() if shown.get(name) != html}
-            shown = found
-            await self._write(response, _event("regions", new))
+                event = _event("trouble", {"sentence": str(error)})
+            await self._write(response, event)
+            is_over = await woken_within(self._ending, EVERY_S) or time.time() >= ends_s
 
     async def _write(self, response: web.StreamResponse, data: bytes) -> None:
         async with asyncio.timeout(WRITE_S):

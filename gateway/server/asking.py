@@ -105,7 +105,7 @@ def _refuse_trouble(redis: Connections) -> None:
 
 
 def run(settings: Settings, what: Callable[[Operator], Coroutine[Any, Any, int]]) -> int:
-    """Does it and returns its exit status; 1 after one sentence on standard error, 0 after Ctrl-C."""
+    """Does it and returns its exit status; 1 after one sentence on standard error. Ctrl-C ends the process."""
     logs.configure(replace(settings.log, level="error"))  # what is wrong is said by the sentence
     keys.use_prefix(settings.redis.prefix, settings.redis.is_prefix_historys_too)
 
@@ -115,8 +115,6 @@ def run(settings: Settings, what: Callable[[Operator], Coroutine[Any, Any, int]]
 
     try:
         return asyncio.run(do())
-    except KeyboardInterrupt:
-        return 0
     except BrokenPipeError:  # who read the output has gone
         return 0
     except (Wrong, StoreError) as wrong:
