@@ -46,7 +46,7 @@ def _facts(seen: RoomView) -> Html:
     position = (
         "no position: nothing was ever said" if seen.facts.position is None else str(seen.facts.position)
     )
-    said = ("Position in the store", el("code", position)), ("Users", f"{seen.facts.users:,}")
+    said = ("Stored up to", el("code", position)), ("Users", f"{seen.facts.users:,}")
     return el("dl", [(el("dt", name), el("dd", value)) for name, value in said], class_="facts")
 
 

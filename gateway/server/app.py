@@ -38,7 +38,7 @@ from gateway.rooms.hub import Hub
 from gateway.rooms.publisher import Publisher
 from gateway.rooms.routes import route_for
 from gateway.rooms.snapshot_source import RedisSnapshots
-from gateway.server import greeting, logs
+from gateway.server import logs
 from gateway.server.backend_api import BackendApi
 from gateway.server.chat_parts import chat_of
 from gateway.server.clients import Clients
@@ -49,6 +49,7 @@ from gateway.server.embedded_folder import state_folder
 from gateway.server.handoff import Handoff
 from gateway.server.health import Health
 from gateway.server.identification import Identification, identification_of
+from gateway.server.last_words import greet
 from gateway.server.newcomers import Newcomers, admission_of
 from gateway.server.preflight import warnings_of
 from gateway.server.readiness import Readiness
@@ -141,9 +142,8 @@ class Gateway:
             self.engine, self.client_manager, self.chat, self.addresses,
             Users(self.settings.rates.user_connections),
         ).listen(self.sio)  # fmt: skip
-        stack.push_async_callback(redis.store.close)
-        stack.push_async_callback(redis.pubsub.close)
-        stack.push_async_callback(self.chat.close_hooks)
+        for close in (redis.store.close, redis.pubsub.close, self.chat.close_hooks):
+            stack.push_async_callback(close)
         await asyncio.gather(redis.store.start(START_S, redis.pubsub), redis.pubsub.start(START_S, self.hub))
         stack.push_async_callback(self.hub.close)
         self.client_manager.serve(redis.store, self.hub, self.chat)
@@ -205,7 +205,7 @@ class Gateway:
         self.hub.start(self)
         self.readiness = Readiness(
             self.health, WriteCheck(store, worker, route.publish_verb), options.heartbeat_s,
-            lambda: greeting.say(settings.server.run_dir),
+            lambda: greet(settings.server.run_dir, self._background),
         )  # fmt: skip
         return redis
 

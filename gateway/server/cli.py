@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -67,6 +68,17 @@ class ServeByDefault(click.Group):
             return {"room": cli_watch.room, "tail": cli_watch.tail, "top": cli_watch.top}[cmd_name]
         return super().get_command(ctx, cmd_name)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that was typed; where there is none, the error names one that looks like it."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = get_close_matches(args[0], self.list_commands(ctx), 1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise click.UsageError(error.message + hint, ctx) from error
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Puts `serve` in front of options that are not the group's own."""
         if not args or (args[0].startswith("-") and args[0] not in ("--help", "--version")):
@@ -89,7 +101,7 @@ def main() -> None:
     gateway explain ROOM                          who may do what there, and why?
     gateway key new --name backend                a key for the server API
     gateway top                                   what all workers do now
-    gateway room ROOM                             does each worker have of it what the store has?
+    gateway room ROOM                             do all workers agree with the store?
     gateway tail ROOM                             what happens there, live
 
     All other options are environment variables: docs/options.md has them.

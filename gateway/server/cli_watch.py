@@ -22,7 +22,7 @@ class Misused(click.ClickException):
     exit_code = 2
 
 
-@click.command(short_help="Looks at one room: the store, and each worker. Exit status 1 when they diverge.")
+@click.command(short_help="Looks at one room: do all workers agree with the store?")
 @click.argument("name")
 @click.option("--watch", "is_watched", is_flag=True, help="Look again every second, until Ctrl-C.")
 @_JSON
@@ -67,7 +67,7 @@ def tail(name: str | None, user: str | None, limit: int | None, as_json: bool, r
     sys.exit(tail_command.tail_user(settings, user or "", as_json, limit))
 
 
-@click.command(short_help="Shows the busiest rooms and the slowest members of all workers, live.")
+@click.command(short_help="Shows the busiest rooms and the slowest members, live.")
 @click.option("--once", "is_once", is_flag=True, help="Look once, over a second.")
 @_JSON
 @_REDIS

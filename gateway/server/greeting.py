@@ -2,13 +2,16 @@
 
 Owns three texts. The master says at once where it listens and where rooms are kept, because both are true then. What to
 try next is left in the workers' folder; the first worker that is ready takes it and says it, for all. So nobody is told
-to try what does not work yet. A gateway that is open to the world says that, too. Never shows a password.
+to try what does not work yet. On a terminal that is the last thing on the screen (`last_words.py`). A gateway that is
+open to the world says that, too. Never shows a password.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,6 +25,8 @@ from gateway.settings import Settings
 
 FILE = "greeting"
 """In the workers' folder."""
+WORKERS = "greeting-workers"
+"""How many workers there are to be; beside it."""
 LISTENING_WITHIN_S = 0.2
 """Longest wait for a Redis of this machine to accept."""
 
@@ -106,9 +111,42 @@ def shown(address: str, is_tls: bool = False) -> str:
     return address.replace("//0.0.0.0:", "//localhost:").replace("//[::]:", "//localhost:")
 
 
+def is_coloured() -> bool:
+    """Whether what is said goes to a terminal that shows colours."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def on_a_terminal(addresses: list[str], paths: ServerOptions, has_page: bool) -> str:
+    """What stands last on the screen of who started it by hand."""
+    bold, plain = ("\x1b[1m", "\x1b[0m") if is_coloured() else ("", "")
+    green = "\x1b[32m" if is_coloured() else ""
+    at = _browsers(addresses) + paths.path_prefix
+    what = (
+        "Open it in two windows, and chat." if has_page else "No page is served there; clients connect to it."
+    )
+    return "\n".join(
+        (
+            "",
+            f"  {green}Ready:{plain} {bold}{at}/{plain}",
+            f"  {what}",
+            "",
+            "  gateway check      is Redis fit? do workers live?",
+            "  gateway top        what all workers do now",
+            "  gateway --help     all else",
+            "",
+            "  Ctrl-C stops it.",
+            "",
+        )
+    )
+
+
+def _browsers(addresses: list[str]) -> str:
+    return next((address for address in addresses if address.startswith("http")), "http://localhost:8006")
+
+
 def to_try(addresses: list[str], paths: ServerOptions) -> str:
-    """What to try once a worker is ready."""
-    page = next((address for address in addresses if address.startswith("http")), "http://localhost:8006")
+    """What to try once a worker is ready, for who reads it in a file."""
+    page = _browsers(addresses)
     return "\n".join(
         (
             f"Ready. Try it: open {page}{paths.path_prefix}/healthz in a browser, press F12, and paste:",
@@ -122,9 +160,14 @@ def to_try(addresses: list[str], paths: ServerOptions) -> str:
     )
 
 
-def leave(folder: str, addresses: list[str], paths: ServerOptions) -> None:
+def leave(
+    folder: str, addresses: list[str], paths: ServerOptions, worker_count: int = 1, has_page: bool = False
+) -> None:
     """Leaves what to try for the first worker that is ready."""
-    (Path(folder) / FILE).write_text(to_try(addresses, paths), encoding="utf-8")
+    is_terminal = sys.stdout.isatty()
+    text = on_a_terminal(addresses, paths, has_page) if is_terminal else to_try(addresses, paths)
+    (Path(folder) / WORKERS).write_text(str(worker_count), encoding="utf-8")
+    (Path(folder) / FILE).write_text(text, encoding="utf-8")
 
 
 def say(folder: str | None) -> None:
@@ -138,3 +181,4 @@ def say(folder: str | None) -> None:
         return
     print(mine.read_text(encoding="utf-8"), flush=True)
     mine.unlink()
+    (Path(folder) / WORKERS).unlink(missing_ok=True)

@@ -138,7 +138,8 @@ def when_ready(server: Any) -> None:
     if (sentence := greeting.open_to_the_world(hosts, _settings)) is not None:
         print(sentence, flush=True)
         _log.warning("open_to_the_world", hosts=hosts, see="docs/security.md")
-    greeting.leave(os.environ[variable_of("server.run_dir")], addresses, _settings.server)
+    folder = os.environ[variable_of("server.run_dir")]
+    greeting.leave(folder, addresses, _settings.server, server.num_workers)
 
 
 def post_fork(server: Any, worker: Any) -> None:

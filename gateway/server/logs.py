@@ -81,12 +81,39 @@ def _last_processors(log_format: str) -> list[Processor]:
     is_terminal = sys.stderr.isatty()
     if log_format == "console" or (log_format == "auto" and is_terminal):
         # Plain tracebacks: richer ones print local variables, and those hold message texts and tokens.
-        return [
-            structlog.dev.ConsoleRenderer(
-                colors=is_terminal, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
-            )
-        ]
+        return [structlog.processors.format_exc_info, ForPeople(is_terminal)]
     return [structlog.processors.format_exc_info, _as_json]
+
+
+_LEVELS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31;1m", "debug": "\x1b[2m"}
+_FIRST = ("timestamp", "level", "event", "exception")
+_ON_NO_TERMINAL = ("pid", "logger")
+"""What a line on a terminal leaves out, so that it fits."""
+
+
+class ForPeople:
+    """Writes a line to be read: on a terminal short, with the time of day; elsewhere with all that JSON has. Colours
+    only on a terminal, and not where NO_COLOR is set."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        self._is_terminal = is_terminal
+        self._is_coloured = is_terminal and not os.environ.get("NO_COLOR")
+
+    def __call__(self, _logger: WrappedLogger, _level: str, line: EventDict) -> str:
+        left_out = (*_FIRST, *(_ON_NO_TERMINAL if self._is_terminal else ()))
+        more = " ".join(f"{name}={_shown(value)}" for name, value in line.items() if name not in left_out)
+        at = datetime.now().strftime("%H:%M:%S") if self._is_terminal else line["timestamp"]
+        level = f"{line['level']:<8}"
+        if self._is_coloured:
+            at, level = f"\x1b[2m{at}\x1b[0m", f"{_LEVELS.get(line['level'], '')}{level}\x1b[0m"
+        exception = f"\n{line['exception']}" if "exception" in line else ""
+        return f"{at} {level} {line['event']}  {more}".rstrip() + exception
+
+
+def _shown(value: object) -> str:
+    """A value as one word, or quoted where it is not; what moves a cursor is escaped."""
+    text = str(value)
+    return text if text and text.isprintable() and not {" ", '"', "="} & set(text) else repr(text)
 
 
 def _as_json(_logger: WrappedLogger, _level: str, line: EventDict) -> str:

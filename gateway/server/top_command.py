@@ -22,6 +22,7 @@ EVERY_S = 2.0
 FIRST_S = 1.0
 """After so long the first look has rates."""
 ROOMS_SHOWN = 20
+HEADINGS = ("WORKER ", "BUSIEST ROOM ", "SLOWEST MEMBER ")
 
 Answer = dict[str, Any]
 
@@ -100,7 +101,7 @@ def lines(answers: dict[str, Answer], silent: list[str]) -> list[str]:
         shown += ["", *table(headings, [_slow(each) for each in slow])]
     else:
         shown += ["", "No member is slow."]
-    return [paint(line, "cyan", bold=True) if line[:4].isupper() else line for line in shown]
+    return [paint(line, "cyan", bold=True) if line.startswith(HEADINGS) else line for line in shown]
 
 
 def _worker(name: str, told: Answer) -> tuple[str, ...]:

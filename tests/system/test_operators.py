@@ -103,6 +103,7 @@ async def test_a_worker_that_stands_still_shows_as_one_that_does_not_answer(
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [
+        (("roomm", "tea"), 2, "Usage: "),
         (("tail",), 2, "Error: Give a room, or a user by --user"),
         (("tail", "tea", "--user", "ada"), 2, "Error: Give a room, or a user by --user"),
         (("top", "--redis", "nonsense"), 2, "Error: --redis"),
