@@ -16,7 +16,7 @@ from tests.support.opener import Opener
 from tests.support.servers import Valkey
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.long]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
