@@ -17,6 +17,7 @@ from tests.support.gateways import Gateway
 from tests.support.opener import Opener
 from tests.support.operators import LIMIT_S, running, typed
 from tests.support.servers import Valkey
+from tests.support.topologies import cluster
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.system
@@ -115,3 +116,16 @@ async def test_what_cannot_be_done_ends_in_a_sentence(
 ) -> None:
     done = await asyncio.to_thread(CliRunner().invoke, main, list(words))
     assert (done.exit_code, done.output[: len(sentence)]) == (status, sentence)
+
+
+@pytest.mark.long
+async def test_a_cluster_is_looked_at_by_sharded_channels(room: str, connect: Opener) -> None:
+    async with cluster() as topology, Gateway(topology.url, workers=2) as gateway:
+        ann, *_ = await members(gateway, room, connect, 4)
+        await ann.send(room, "hello")
+        told = json.loads((await typed(topology.url, "room", room, "--json")).output)
+        tailed = await tail(topology.url, ann, room, room)
+    assert (told["divergences"], told["no_answer"], told["store"]["messages"]) == ([], [], 1)
+    assert sum(each["members"] for each in told["workers"]) == 4
+    assert told["store"]["subscribers"] == len(told["workers"])
+    assert {each["message"] for each in tailed} == {"hello"}
