@@ -21,7 +21,9 @@ def main() -> None:
     before = PROJECT.read_text(encoding="utf-8")
     PROJECT.write_text(with_constraints(before, []), encoding="utf-8")
     try:
-        found = compiled("--all-extras", "--group", "dev", "--group", "load", "--group", "fuzz")
+        found = compiled(
+            "--all-extras", "--group", "dev", "--group", "load", "--group", "fuzz", "--group", "deploy"
+        )
     except subprocess.CalledProcessError:
         PROJECT.write_text(before, encoding="utf-8")
         raise
