@@ -12,12 +12,14 @@ from tests.support.hosts import DistantGateway, DistantValkey, Site, two_hosts
 from tests.support.waiting import until
 from tests.system.faults.repeated import repeated
 from tests.system.faults.scene import Scene, Stage
-from tests.system.faults.traffic import Traffic
+from tests.system.faults.traffic import Shape, Traffic
 
 pytestmark = [pytest.mark.faults, pytest.mark.system]
 
 WORKERS = 2
 CUT_S = 12.0
+CALM = Shape(pace_s=2.0)
+"""Two messages a second in each room: who is held for half a minute misses fewer than 100."""
 LET_GO_WITHIN_S = 25.0
 """HAProxy lets go of a host that says nothing after 15 s (`tcp-ut`), and its members come back within a few more."""
 
@@ -26,7 +28,7 @@ LET_GO_WITHIN_S = 25.0
 async def hosts(stage: Stage) -> AsyncIterator[tuple[Site, Scene[DistantValkey]]]:
     """Both hosts, and people on all of their workers."""
     async with two_hosts(WORKERS, GATEWAY_DRAIN_S="2") as site:
-        async with Traffic([site.url], stage.seed, workers=2 * WORKERS) as traffic:
+        async with Traffic([site.url], stage.seed, CALM, workers=2 * WORKERS) as traffic:
             scene = Scene(site.store, site.gateways[0], traffic, stage.keep)
             yield site, scene
             assert scene.verdicts, "this test never asked for the verdict"
