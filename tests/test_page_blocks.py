@@ -31,6 +31,14 @@ def test_every_block_has_an_entry_and_every_entry_a_block(page: str) -> None:
     assert sorted(used) == sorted(PAGES.get(page, {}))
 
 
+@pytest.mark.parametrize("page", EVERY_PAGE)
+def test_every_page_begins_with_whom_it_is_for(page: str) -> None:
+    """The README's first lines say it in their own way."""
+    head, _, text = (REPOSITORY / page).read_text().partition("\n\n")
+    assert head.startswith("# ")
+    assert page == "README.md" or text.startswith("*For who")
+
+
 def test_every_page_with_an_entry_exists() -> None:
     assert set(PAGES) <= set(EVERY_PAGE)
 

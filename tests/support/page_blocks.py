@@ -43,8 +43,14 @@ PAGES: dict[str, dict[str, How]] = {
     "deploy/README.md": {
         "python3.11 -m venv": SYSTEMD,
         "systemctl restart gateway": SYSTEMD,
+        "docker compose -f": DOCKER,
+        "kubectl create secret": CLUSTER,
     },
     "docs/architecture.md": {"clients (Socket.IO, any language)": PICTURE},
+    "docs/capacity.md": {
+        "uv run python -m loadtest.capacity": Shell(("ends",)),
+        "deliveries    20,000": By("tests/test_capacity.py", "test_the_page_shows_what_its_command_says"),
+    },
     "docs/clients.md": {
         "auth: (show) => show({ join:": Program(
             says="joined true",
@@ -60,6 +66,13 @@ PAGES: dict[str, dict[str, How]] = {
         "// unread": By(TALK, "test_the_recipe_for_unread_counts_marks_and_comes_back"),
         "outside = socketio.RedisManager": Program(says="emitted", after="\nprint('emitted')"),
     },
+    "docs/from-flask-socketio.md": {
+        "# flask_chat.py": Program(
+            says="published",
+            after="\nprint('published', app.test_client().post('/tea/kettle').get_json()['id'])",
+        ),
+    },
+    "docs/from-node.md": {"curl -sS": Shell(("ends",), serves_already=True)},
     "docs/identity.md": {
         "GATEWAY_AUTH=optional uv run gateway": Shell(("serves",), "unset REDIS_URL"),
         "uv run gateway token new --sub 42": Shell(("ends",), SIGNS),
@@ -74,6 +87,12 @@ PAGES: dict[str, dict[str, How]] = {
         "GATEWAY_JWKS_URL=": Data("options"),
         "GATEWAY_CONNECT_HOOK=": Data("options"),
     },
+    "docs/join.md": {
+        "import { io } from": Program(says="Ada: Hello from JavaScript"),
+        "import socketio": Program(says="Ben: Hello from Python"),
+        "import io.socket.client.Ack": Program(says="Cleo: Hello from Java"),
+        "import SocketIO": NotRun("needs Swift, and its client from GitHub"),
+    },
     "docs/limits.md": {
         "async function say(data)": Program(
             says="answered 40",
@@ -86,6 +105,7 @@ PAGES: dict[str, dict[str, How]] = {
         ),
         "GATEWAY_TRUSTED_PROXIES=10.0.0.5": Shell(("serves",)),
     },
+    "docs/many-hosts.md": {"host one    host two": PICTURE},
     "docs/moderation.md": {
         "uv run gateway key new": Shell(("ends",)),
         "GATEWAY_API_KEYS='backend:": NotRun("the hash is to be filled in; test_moderation starts one so"),

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.support.binaries import program
+from tests.support.backends import key_for
+from tests.support.binaries import missing, program
 from tests.support.gateways import LIMITED, Gateway, fetch_json
 from tests.support.page_blocks import PAGES
 from tests.support.pages import REPOSITORY, Block, How, Program, Shell, blocks, commands, found, says
@@ -26,7 +27,12 @@ from tests.support.waiting import until
 FIRST_PAGES = ("README.md", "docs/start.md")
 """Whose programs run by default; the rest takes a minute, and is `long`."""
 ENDS_WITHIN_S, READY_WITHIN_S = 60.0, 60.0
+API_KEY, API_KEYS = key_for()
 SECRET = "2026-11:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+JARS = (
+    "io/socket/socket.io-client/2.*/*.jar", "io/socket/engine.io-client/2.*/*.jar", "org/json/json/*/*.jar",
+    "com/squareup/okhttp3/okhttp/3.*/*.jar", "com/squareup/okio/okio/1.*/*.jar",
+)  # fmt: skip
 UV = 'uv() { shift; "$@"; }\n'
 """The environment that `uv run` would use is there already."""
 SITE = "http://localhost:8006"
@@ -54,6 +60,7 @@ async def gateway(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
         "GATEWAY_AUTH": "optional",
         "GATEWAY_TOKEN_SECRETS_FILE": str(secrets),
         "GATEWAY_GRACE_S": "0.1",
+        "GATEWAY_API_KEYS": API_KEYS,
     }
     async with Gateway(redis_url, workers=1, environment={**LIMITED, **options}) as running:
         yield running
@@ -63,7 +70,7 @@ class Place:
     """A folder for a block, and the environment in which it runs."""
 
     def __init__(self, folder: Path, redis_url: str, port: int) -> None:
-        self.folder, self._redis_url, self.url = folder, redis_url, f"http://127.0.0.1:{port}"
+        self.folder, self._redis_url = folder, redis_url
         programs = Path(sys.executable).parent
         kept = {
             name: value
@@ -73,8 +80,14 @@ class Place:
         self.environment = {
             **kept, "PATH": f"{programs}{os.pathsep}{kept['PATH']}", "HOME": str(folder), "PORT": str(port),
             "REDIS_URL": redis_url, "GATEWAY_HOST": "127.0.0.1", "GATEWAY_DRAIN_S": "0", "WEB_CONCURRENCY": "1",
-            "REPOSITORY": str(REPOSITORY),
+            "REPOSITORY": str(REPOSITORY), "PYTHONPATH": str(REPOSITORY), "CHAT_KEY": API_KEY,
         }  # fmt: skip
+        self.at(f"http://127.0.0.1:{port}")
+
+    def at(self, url: str) -> None:
+        """Commands and programs speak with the gateway there."""
+        self.url = self.environment["CHAT_URL"] = url
+        self.environment["PORT"] = url.rpartition(":")[2]
 
     def here(self, text: str) -> str:
         """The text with this place's addresses for those of the page."""
@@ -118,8 +131,7 @@ async def test_commands_do_what_the_page_says(
     block: Block, how: Shell, place: Place, redis_url: str, gateway: Gateway
 ) -> None:
     if how.serves_already:
-        place.url = gateway.url
-        place.environment["PORT"] = str(gateway.port)
+        place.at(gateway.url)
     shown = commands(block.text)
     assert len(shown) == len(how.ways)
     before = f"{how.before}\n"
@@ -149,17 +161,16 @@ async def _shell(place: Place, command: str, way: str) -> None:
 async def test_programs_do_what_the_page_says(
     block: Block, how: Program, place: Place, gateway: Gateway, javascript: None
 ) -> None:
-    place.url = gateway.url
+    place.at(gateway.url)
     text = place.here("\n".join((how.before, block.text, how.after)))
     if block.language == "python":
         command = [sys.executable, "-u", "program.py"]
         (place.folder / "program.py").write_text(text)
+    elif block.language == "java":
+        command = await _java(place, text)
     else:
         place.environment["TOKEN"] = await _token(place, gateway)
-        text = re.sub(r"'https://cdn\.socket\.io/[^']*'", "'socket.io-client'", text)
-        (place.folder / "program.mjs").write_text(text.replace("io();", f"io('{gateway.url}');"))
-        (place.folder / "node_modules").symlink_to(JS_FOLDER / "node_modules")
-        command = [program("node"), "program.mjs"]
+        command = _javascript(place, text)
     with place.running(command) as process:
         await until(
             lambda: how.says in place.said() or process.poll() is not None,
@@ -168,6 +179,27 @@ async def test_programs_do_what_the_page_says(
         )
         await asyncio.sleep(0)
         assert how.says in place.said(), place.said()
+
+
+def _javascript(place: Place, text: str) -> list[str]:
+    """A program of a page, or of its console, as a module for Node."""
+    text = re.sub(r"'https://cdn\.socket\.io/[^']*'", "'socket.io-client'", text)
+    (place.folder / "program.mjs").write_text(text.replace("io();", f"io('{place.url}');"))
+    (place.folder / "node_modules").symlink_to(JS_FOLDER / "node_modules")
+    return [program("node"), "program.mjs"]
+
+
+async def _java(place: Place, text: str) -> list[str]:
+    """A class, compiled with the client that Maven has fetched."""
+    (name,) = re.findall(r"public class (\w+)", text)
+    (place.folder / f"{name}.java").write_text(text)
+    kept = Path.home() / ".m2/repository"
+    jars = [jar for pattern in JARS for jar in sorted(kept.glob(pattern))[:1]]
+    if len(jars) < len(JARS):
+        missing("io.socket:socket.io-client 2 is not in Maven's repository")
+    path = os.pathsep.join(map(str, (*jars, place.folder)))
+    await _shell(place, f"{program('javac')} -cp '{path}' {name}.java", "ends")
+    return [program("java"), "-cp", path, name]
 
 
 async def _token(place: Place, gateway: Gateway) -> str:

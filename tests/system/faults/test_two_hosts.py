@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.support.hosts import DistantGateway, DistantValkey, Site, two_hosts
-from tests.support.waiting import until
+from tests.support.waiting import Stopwatch, until
 from tests.system.faults.repeated import repeated
 from tests.system.faults.scene import Scene, Stage
 from tests.system.faults.traffic import Shape, Traffic
@@ -41,7 +41,9 @@ async def test_a_cut_between_a_host_and_the_store_loses_nothing(stage: Stage) ->
             gateway = site.gateways[number % 2]
             await scene.traffic.flow()
             with site.network.cut(gateway.host, site.store.host):
-                await until(lambda gateway=gateway: _is_out(gateway), CUT_S, "its host is not ready")
+                async with Stopwatch() as watch:
+                    await until(lambda gateway=gateway: _is_out(gateway), CUT_S, "its host is not ready")
+                scene.worst("not_ready_s", watch.calm_seconds)
                 await asyncio.sleep(CUT_S)  # that is how long it lasts
             await scene.resume(LET_GO_WITHIN_S)
             await gateway.until_ready()
