@@ -17,7 +17,7 @@ from tests.support.binaries import missing, program
 
 FOLDER = Path(__file__).resolve().parents[1] / "deploy/kubernetes"
 OVERLAYS = ("base", "overlays/two", "overlays/growing")
-VERSIONS = ("1.29", "1.33", "1.37")
+VERSIONS = ("1.29", "1.37")
 NAME = {"app.kubernetes.io/name": "chat-gateway"}
 GIVES_UP_AFTER_S = 10
 """How long after the drain gunicorn waits for a worker (docs/operations.md)."""

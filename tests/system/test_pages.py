@@ -24,7 +24,7 @@ from tests.support.ports import Port
 from tests.support.stock_clients import JS_FOLDER
 from tests.support.waiting import until
 
-FIRST_PAGES = ("README.md", "docs/start.md")
+FIRST_PAGES = ("README.md",)
 """Whose programs run by default; the rest takes a minute, and is `long`."""
 ENDS_WITHIN_S, READY_WITHIN_S = 60.0, 60.0
 API_KEY, API_KEYS = key_for()

@@ -24,46 +24,35 @@ class Site(NamedTuple):
     prefix: str
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateways(redis_url: str) -> AsyncIterator[dict[str, list[int]]]:
-    """The ports of two gateways that know the prefix, and of two that know none."""
-    options = {"GATEWAY_TRUSTED_PROXIES": "127.0.0.1", "GATEWAY_GRACE_S": "1"}
-    known = [
-        Gateway(redis_url, 1, environment=options, GATEWAY_PATH_PREFIX=KNOWN, GATEWAY_NAME=name)
-        for name in "12"
-    ]
-    plain = [Gateway(redis_url, 1, environment=options, GATEWAY_NAME=name) for name in "12"]
-    async with known[0], known[1], plain[0], plain[1]:
-        yield {KNOWN: [gateway.port for gateway in known], TAKEN: [gateway.port for gateway in plain]}
+SITES = [
+    pytest.param(("haproxy", KNOWN), id="haproxy-known"),
+    pytest.param(("haproxy", TAKEN), id="haproxy-taken-away", marks=pytest.mark.long),
+    pytest.param(("nginx", KNOWN), id="nginx-known", marks=pytest.mark.long),
+    pytest.param(("nginx", TAKEN), id="nginx-taken-away", marks=pytest.mark.long),
+]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["haproxy", "nginx"])
-async def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest_asyncio.fixture(
-    scope="module", loop_scope="module", params=[KNOWN, TAKEN], ids=["known", "taken-away"]
-)
-async def site(
-    request: pytest.FixtureRequest, kind: str, gateways: dict[str, list[int]]
-) -> AsyncIterator[Site]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=SITES)
+async def site(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Site]:
     """Two gateways behind one balancer, under the prefix."""
-    prefix = request.param
-    async with balancer(kind, gateways[prefix], prefix, takes_away=prefix == TAKEN) as url:
+    kind, prefix = request.param
+    options = {"GATEWAY_TRUSTED_PROXIES": "127.0.0.1", "GATEWAY_GRACE_S": "1"}
+    if prefix == KNOWN:
+        options["GATEWAY_PATH_PREFIX"] = KNOWN
+    one, two = (Gateway(redis_url, 1, environment=options, GATEWAY_NAME=name) for name in "12")
+    async with one, two, balancer(kind, (one.port, two.port), prefix, takes_away=prefix == TAKEN) as url:
         yield Site(url, prefix)
 
 
-@pytest.mark.parametrize(
-    ("client_kind", "way"),
-    [
-        (PythonClient, "polling"),
-        (PythonClient, "websocket"),
-        (JavaScriptClient, "upgrade"),
-        (JavaScriptClient, "polling"),
-    ],
-    ids=["python-polling", "python-websocket", "javascript-upgrade", "javascript-polling"],
-)
+CLIENTS = [
+    pytest.param(PythonClient, "polling", id="python-polling"),
+    pytest.param(PythonClient, "websocket", id="python-websocket", marks=pytest.mark.long),
+    pytest.param(JavaScriptClient, "upgrade", id="javascript-upgrade"),
+    pytest.param(JavaScriptClient, "polling", id="javascript-polling", marks=pytest.mark.long),
+]
+
+
+@pytest.mark.parametrize(("client_kind", "way"), CLIENTS)
 async def test_stock_clients_chat_under_the_prefix(
     site: Site, room: str, client_kind: type[StockClient], way: Way, javascript: None
 ) -> None:
