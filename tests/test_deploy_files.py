@@ -68,6 +68,20 @@ def test_only_what_is_meant_for_others_has_a_port_and_the_view_is_for_this_machi
     assert {name for name, service in services.items() if "outside" in service["networks"]} == set(OUTSIDE)
 
 
+def test_prometheus_reads_both_gateways_and_the_alerts_beside_it() -> None:
+    read = yaml.safe_load(composed()["configs"]["prometheus"]["content"])
+    (job,) = read["scrape_configs"]
+    assert job["job_name"] == "gateway", "the alerts and the board ask for it by that name"
+    targets = [target for each in job["static_configs"] for target in each["targets"]]
+    services = [name for name in composed()["services"] if name.startswith("gateway-")]
+    assert targets == [f"{name}:{Settings.from_environment({}).server.port}" for name in services]
+    (configured,) = composed()["services"]["prometheus"]["configs"]
+    assert f"--config.file={configured['target']}" in composed()["services"]["prometheus"]["command"]
+    (rules,) = read["rule_files"]
+    folder = Path(configured["target"]).parent
+    assert f"./{rules}:{folder}/{rules}:ro" in composed()["services"]["prometheus"]["volumes"]
+
+
 def test_what_grafana_is_given_at_its_start_is_yaml_that_names_prometheus() -> None:
     configs = composed()["configs"]
     (source,) = yaml.safe_load(configs["grafana-prometheus"]["content"])["datasources"]
@@ -79,7 +93,7 @@ def test_what_grafana_is_given_at_its_start_is_yaml_that_names_prometheus() -> N
 
 def test_files_that_containers_are_given_exist() -> None:
     bound = re.findall(r"- \./([a-z.-]+):", COMPOSE)
-    assert set(bound) == {"haproxy.cfg", "prometheus.yaml", "alerts.yaml", "grafana.json"}
+    assert set(bound) == {"haproxy.cfg", "alerts.yaml", "grafana.json"}
     absent = [file for file in bound if not (DEPLOY / file).exists()]
     if absent:
         pytest.skip(f"{', '.join(absent)} not written yet")
@@ -113,3 +127,14 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
 def test_the_unit_gives_a_gateway_time_to_drain() -> None:
     (stop_s,) = re.findall(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)
     assert int(stop_s) > Settings.from_environment({}).server.drain_s + AFTER_THE_DRAIN_S
+
+
+def test_prometheus_takes_what_it_is_given_in_containers_and_on_kubernetes(tmp_path: Path) -> None:
+    (pods,) = yaml.safe_load((DEPLOY / "kubernetes/prometheus-scrape.yaml").read_text())
+    assert pods.pop("kubernetes_sd_configs") == [{"role": "pod"}], "Debian's Prometheus does not know them"
+    (tmp_path / "kubernetes.yaml").write_text(yaml.safe_dump({"scrape_configs": [pods]}))
+    (tmp_path / "compose.yaml").write_text(composed()["configs"]["prometheus"]["content"])
+    for file in ("kubernetes.yaml", "compose.yaml"):
+        command = [program("promtool"), "check", "config", "--syntax-only", str(tmp_path / file)]
+        checked = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert checked.returncode == 0, checked.stderr

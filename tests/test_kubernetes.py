@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from functools import cache
@@ -162,8 +163,19 @@ def test_one_overlay_has_two_gateways_and_in_the_other_an_autoscaler_decides() -
     assert scaler["minReplicas"] >= 2
 
 
+def test_prometheus_finds_the_pods_by_their_label_and_the_name_of_their_port() -> None:
+    (job,) = yaml.safe_load((FOLDER / "prometheus-scrape.yaml").read_text())
+    keep, *given = job["relabel_configs"]
+    (label,) = NAME
+    asked = f"__meta_kubernetes_pod_label_{re.sub('[^a-z]', '_', label)}"
+    assert keep["source_labels"] == [asked, "__meta_kubernetes_pod_container_port_name"]
+    assert re.fullmatch(keep["regex"], f"{NAME[label]};{container()['ports'][0]['name']}")
+    assert job["job_name"] == "gateway"
+    assert {each["target_label"] for each in given} == {"namespace", "pod"}, "the adapter asks by them"
+
+
 def test_every_file_is_used(tmp_path: Path) -> None:
-    named = {"prometheus-adapter.yaml"}
+    named = {"prometheus-adapter.yaml", "prometheus-scrape.yaml"}
     for file in FOLDER.rglob("kustomization.yaml"):
         found = yaml.safe_load(file.read_text())
         for each in (*found.get("resources", ()), *found.get("components", ())):

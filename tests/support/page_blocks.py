@@ -6,6 +6,7 @@ from tests.support.pages import By, Data, How, NotRun, Program, Shell
 
 TALK, MODERATION = "tests/system/test_talk.py", "tests/system/test_moderation.py"
 IDENTITY, WEBHOOKS = "tests/server/test_identity_docs.py", "tests/server/test_webhook_docs.py"
+DJANGO = "tests/system/test_django_docs.py"
 API, BLOCKS = "tests/server/test_server_api_docs.py", "tests/test_page_blocks.py"
 INSTALLS = NotRun("installs from the network; `.ci/run` does it by this line (tests/test_packaging.py)")
 SYSTEMD = NotRun("needs systemd and root; the unit is checked by tests/test_deploy_files.py")
@@ -78,7 +79,7 @@ PAGES: dict[str, dict[str, How]] = {
         "uv run gateway token new --sub 42": Shell(("ends",), SIGNS),
         "umask 077": Shell(("ends", "ends", "serves")),
         "# flask_app.py": By(IDENTITY, "test_the_flask_application_of_the_page_mints_a_token_that_counts"),
-        "# views.py": NotRun("needs Django; the same claims are minted by the Flask application, which is run"),
+        "# views.py": By(DJANGO, "test_the_view_of_the_page_mints_a_token_that_counts"),
         "async function chatToken()": Program(
             says="I am Ada until",
             before=f"{JS}const fetch = async () => ({{ ok: true, json: () => ({{ token: process.env.TOKEN }}) }});",
@@ -159,7 +160,7 @@ PAGES: dict[str, dict[str, How]] = {
         "[[key]]": By(API, "test_the_table_of_the_page_is_a_key"),
         "GATEWAY_API_LISTEN=": Data("options"),
         "# flask_app.py": By(API, "test_the_flask_recipe_says_once_what_is_asked_twice"),
-        "# chat.py of your application": NotRun("needs Django; compiled by tests/server/test_server_api_docs.py"),
+        "# chat.py of your application": By(DJANGO, "test_what_is_said_later_waits_for_the_transaction"),
         "# tasks.py": NotRun("needs Celery; compiled by tests/server/test_server_api_docs.py"),
     },
     "docs/start.md": {
