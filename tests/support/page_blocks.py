@@ -67,13 +67,6 @@ PAGES: dict[str, dict[str, How]] = {
         "// unread": By(TALK, "test_the_recipe_for_unread_counts_marks_and_comes_back"),
         "outside = socketio.RedisManager": Program(says="emitted", after="\nprint('emitted')"),
     },
-    "docs/from-flask-socketio.md": {
-        "# flask_chat.py": Program(
-            says="published",
-            after="\nprint('published', app.test_client().post('/tea/kettle').get_json()['id'])",
-        ),
-    },
-    "docs/from-node.md": {"curl -sS": Shell(("ends",), serves_already=True)},
     "docs/identity.md": {
         "GATEWAY_AUTH=optional uv run gateway": Shell(("serves",), "unset REDIS_URL"),
         "uv run gateway token new --sub 42": Shell(("ends",), SIGNS),
