@@ -13,6 +13,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[1]
 PROJECT = TOP / "pyproject.toml"
 BLOCK = re.compile(r"(?<=^constraint-dependencies = \[\n)(?:    .*\n)*(?=\]$)", re.MULTILINE)
+GROUPS = ("dev", "load", "fuzz", "deploy", "docs")
 COMPILE = ("uv", "pip", "compile", "--quiet", "--universal", "--upgrade", "--no-header", "--no-annotate")
 
 
@@ -21,7 +22,7 @@ def main() -> None:
     before = PROJECT.read_text(encoding="utf-8")
     PROJECT.write_text(with_constraints(before, []), encoding="utf-8")
     try:
-        found = compiled("--all-extras", "--group", "dev", "--group", "load", "--group", "fuzz")
+        found = compiled("--all-extras", *(word for group in GROUPS for word in ("--group", group)))
     except subprocess.CalledProcessError:
         PROJECT.write_text(before, encoding="utf-8")
         raise

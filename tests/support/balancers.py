@@ -22,13 +22,21 @@ STOP_LIMIT_S = 5.0
 
 
 @asynccontextmanager
-async def balancer(kind: str, gateways: Sequence[int]) -> AsyncIterator[str]:
-    """Runs `haproxy` or `nginx` before two gateways, by port; yields its URL when it passes requests."""
+async def balancer(
+    kind: str, gateways: Sequence[int], prefix: str = "", takes_away: bool = False
+) -> AsyncIterator[str]:
+    """Runs `haproxy` or `nginx` before two gateways, by port; yields its URL when it passes requests.
+
+    `prefix` is where clients come in: the gateways know it, or the balancer `takes_away` what they do not know.
+    """
     front, folder = Port(), Path(tempfile.mkdtemp(prefix="lb-"))
     try:
         places = {"LISTEN": f"127.0.0.1:{front.number}"}
         places |= {f"GATEWAY_{n}": f"127.0.0.1:{port}" for n, port in enumerate(gateways, 1)}
-        command = _haproxy() if kind == "haproxy" else _nginx(folder, places)
+        if not takes_away:
+            places["PREFIX"] = prefix
+        taken = prefix if takes_away else ""
+        command = _haproxy(folder, taken) if kind == "haproxy" else _nginx(folder, places, taken)
         url = f"http://127.0.0.1:{front.number}"
         with (folder / "log").open("ab") as log:
             process = subprocess.Popen(
@@ -40,7 +48,7 @@ async def balancer(kind: str, gateways: Sequence[int]) -> AsyncIterator[str]:
                 stderr=log,
             )
         try:
-            await _until_it_passes_requests(url, process, folder / "log")
+            await _until_it_passes_requests(f"{url}{prefix}", process, folder / "log")
             yield url
         finally:
             _stop(process)
@@ -49,13 +57,25 @@ async def balancer(kind: str, gateways: Sequence[int]) -> AsyncIterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _haproxy() -> list[str]:
-    return [program("haproxy"), "-db", "-f", str(DEPLOY / "haproxy.cfg")]
+def _haproxy(folder: Path, taken: str) -> list[str]:
+    (folder / "haproxy.cfg").write_text(_taking_away(taken, (DEPLOY / "haproxy.cfg").read_text()))
+    return [program("haproxy"), "-db", "-f", str(folder / "haproxy.cfg")]
 
 
-def _nginx(folder: Path, places: dict[str, str]) -> list[str]:
+def _taking_away(prefix: str, configuration: str) -> str:
+    """With its line for that, and this prefix in it."""
+    if not prefix:
+        return configuration
+    changed, count = re.subn(
+        r"#((?:http-request replace-path|rewrite) \^?)/chat\(", rf"\1{prefix}(", configuration
+    )
+    assert count == 1, "one line takes a prefix away"
+    return changed
+
+
+def _nginx(folder: Path, places: dict[str, str], taken: str) -> list[str]:
     """Fills in the template as `envsubst` does: the named variables and nothing else."""
-    template = (DEPLOY / "nginx.conf").read_text()
+    template = _taking_away(taken, (DEPLOY / "nginx.conf").read_text())
     filled = re.sub(r"\$\{?(LISTEN|GATEWAY_[12])\b\}?", lambda found: places[found[1]], template)
     (folder / "nginx.conf").write_text(filled)
     return [
