@@ -28,6 +28,7 @@ from gateway.option_groups import (
 )
 from gateway.option_pairs import contradictions
 from gateway.option_types import Option, SettingsError, options_of
+from gateway.page_options import PageOptions
 from gateway.send_hook_options import SendHookOptions
 from gateway.unknown_options import refuse_unknown
 from gateway.webhook_options import WebhookOptions
@@ -51,6 +52,7 @@ class Settings:
     webhooks: WebhookOptions = field(default_factory=WebhookOptions)
     rates: LimitOptions = field(default_factory=LimitOptions)
     send_hook: SendHookOptions = field(default_factory=SendHookOptions)
+    page: PageOptions = field(default_factory=PageOptions)
     log: LogOptions = field(default_factory=LogOptions)
 
     def __post_init__(self) -> None:

@@ -23,6 +23,8 @@ class Proxy:
         self._target_port = target_port
         self._passes = asyncio.Event()
         self._passes.set()
+        self._answers_pass = asyncio.Event()
+        self._answers_pass.set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -36,9 +38,14 @@ class Proxy:
         """Becomes a black hole in both directions; new connections are accepted and hear nothing."""
         self._passes.clear()
 
+    def swallow_answers(self) -> None:
+        """Passes on what is asked, and nothing of what is answered."""
+        self._answers_pass.clear()
+
     def forward(self) -> None:
         """Passes everything on again, first of all what was kept back."""
         self._passes.set()
+        self._answers_pass.set()
 
     def cut(self) -> None:
         """Resets all connections on both sides; new ones are welcome."""
@@ -68,18 +75,23 @@ class Proxy:
             writer.transport.abort()
             return
         self._writers |= {writer, far_writer}
-        for source, sink in ((reader, far_writer), (far_reader, writer)):
-            pump = asyncio.create_task(self._pump(source, sink))
+        for source, sink, passes in (
+            (reader, far_writer, self._passes), (far_reader, writer, self._answers_pass),
+        ):  # fmt: skip
+            pump = asyncio.create_task(self._pump(source, sink, passes))
             self._pumps.add(pump)
             pump.add_done_callback(self._pumps.discard)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, passes: asyncio.Event
+    ) -> None:
         """Carries one direction. Ends with its source, and ends its sink the way the source ended."""
         try:
             while data := await source.read(CHUNK_BYTES):
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)  # the fault itself, not a wait for anything
                 await self._passes.wait()
+                await passes.wait()
                 sink.write(data)
                 await sink.drain()
             await self._passes.wait()
