@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -12,11 +13,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser
 
 from tests.support.browsers import Person, chromium
 from tests.support.clients import Member
-from tests.support.gateways import Gateway
+from tests.support.gateways import REPOSITORY, Gateway
 from tests.support.identified import with_secrets
 from tests.support.stock_clients import JS_FOLDER
 from tests.support.tokens import signed
@@ -282,6 +285,30 @@ async def test_the_page_works_behind_a_prefix_and_asks_for_a_token(
         await ada.is_here()
         await ada.says("named by the token")
         assert [each["name"] for each in await ada.sees(1)] == ["Ada"]
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/chat-js.md"])
+async def test_a_page_of_another_origin_takes_the_module_as_the_documents_say(
+    gateway: Gateway, room: str, browser: Browser, document: str
+) -> None:
+    found = re.search(r"```html\n(.*?)```", (REPOSITORY / document).read_text(), re.DOTALL)
+    assert found is not None
+    snippet = found[1].replace("http://localhost:8006", gateway.url).replace("'lobby'", f"'{room}'")
+    app = web.Application()
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text=snippet, content_type="text/html")
+
+    app.router.add_get("/", answer)
+    async with TestServer(app) as elsewhere:
+        person = Person(await browser.new_page())
+        await person.page.goto(str(elsewhere.make_url("/")))
+        await until(lambda: _holds(gateway.url, room, [("Ada", "Hello")]), what="what it sent is stored")
+    assert [each for each in person.complaints if "favicon" not in each and "404" not in each] == []
+
+
+async def _holds(url: str, room: str, said: list[tuple[str, str]]) -> bool:
+    return [(name, text) for _, name, text in await history(url, room)] == said
 
 
 # -- what breaks

@@ -72,3 +72,15 @@ def test_when_there_is_a_page(said: str, auth: str, redis: str | None, is_there:
     settings = Settings.from_environment({**given, **({"REDIS_URL": redis} if redis else {})})
     assert (settings.page, settings.redis) == (PageOptions(page=said), RedisOptions(url=redis))
     assert has_page(settings) is is_there
+
+
+@pytest.mark.parametrize(("interface", "file"), [("Room", "chat/room.js"), ("Chat", "chat.js")])
+def test_the_types_name_what_there_is(interface: str, file: str) -> None:
+    types, code = (FOLDER / "chat.d.ts").read_text(), (FOLDER / file).read_text()
+    (body,) = re.findall(rf"export interface {interface} \{{\n(.*?)\n\}}", types, re.DOTALL)
+    named = set(re.findall(r"^  (?:readonly )?(\w+)\??[(:]", body, re.MULTILINE)) - {"on"}
+    there = set(re.findall(r"^  (?:get |async )?(\w+)(?:\(| =|;)", code, re.MULTILINE)) - {"constructor"}
+    assert named
+    assert named <= there
+    ours = {"request", "join", "isAsked", "forgetRoom", "say", "options", "stored"}
+    assert there - named <= ours | {name for name in there if re.match(r"on[A-Z]", name)}
