@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from tests.support.chat_js import ChatJs, told
 from tests.support.clients import Member
-from tests.support.gateways import Gateway
+from tests.support.gateways import LIMITED, Gateway
 from tests.support.identified import with_secrets
 from tests.support.opener import Opener
 from tests.support.servers import Valkey
@@ -250,6 +250,27 @@ async def test_a_worker_that_is_killed_while_people_type_loses_nothing(
         for chat in (ada, bob):
             await chat.shows(room, 60)
         await is_the_history(gateway.url, room, ada, bob)
+
+
+@pytest.mark.parametrize("is_stock", [False, True], ids=["own client", "stock client"])
+@pytest.mark.long
+async def test_a_full_queue_keeps_to_the_limits_and_is_not_sent_away(
+    redis_url: str, room: str, ada: ChatJs, is_stock: bool
+) -> None:
+    """100 messages wait, and a connection may send 15 a second: who is refused too often is sent away for good."""
+    async with Gateway(redis_url, workers=1, environment=LIMITED) as gateway, Proxy(gateway.port) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        await ada.connect(url, [room], username="ada", is_stock=is_stock)
+        proxy.swallow()
+        for number in range(100):
+            await ada.send(room, f"text {number}")
+        proxy.cut()
+        proxy.forward()
+        found = await ada.shows(room, 100, 30)
+        assert [each["message"] for each in found] == [f"text {number}" for number in range(100)]
+        look = await ada.look(room)
+        assert "refused" not in look["states"]
+        assert len([each for each in look["errors"] if each["code"] == "rate_limited"]) <= 10
 
 
 async def test_what_waits_outlives_the_page(gateway: Gateway, room: str, tmp_path: Path) -> None:

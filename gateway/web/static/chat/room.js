@@ -231,15 +231,18 @@ export class Room extends Emitter {
   async #flush() {
     if (this.#isFlushing) return;
     this.#isFlushing = true;
+    let paceMs = 0; // once it was too fast, the rest goes slower, and slower still until nothing is refused
     for (let entry, tries = 0; this.state === 'joined' && (entry = this.#messages.next()); tries++) {
       const answer = this.#messages.judgeOld(entry) ?? (await this.#deliver(entry));
       if (answer.ok) this.#stored(entry, answer.id);
       else if (!answer.retryable) Object.assign(entry, { state: 'failed', error: answer });
       else if (answer.code === 'not_joined') this.join();
       else await pause(answer.retry_after_ms ?? Math.min(5_000, 200 * 2 ** Math.min(tries, 5)) * (0.5 + Math.random() / 2));
+      if (answer.code === 'rate_limited') paceMs = Math.max(1.5 * paceMs, 1.1 * (answer.retry_after_ms ?? 50));
       if (answer.ok || !answer.retryable) tries = -1;
       if (!answer.ok && !answer.retryable) entry.heardAs = undefined;
       this.#changed();
+      if (answer.ok && paceMs) await pause(paceMs);
     }
     this.#isFlushing = false;
   }
