@@ -54,7 +54,7 @@ from gateway.server.newcomers import Newcomers, admission_of
 from gateway.server.preflight import warnings_of
 from gateway.server.readiness import Readiness
 from gateway.server.rules import workers_configured
-from gateway.server.web_files import serve_web
+from gateway.server.web_files import application_of
 from gateway.server.words import Words, words_of
 from gateway.server.worker_parts import WorkerParts
 from gateway.settings import Settings
@@ -119,9 +119,8 @@ class Gateway:
         self.engine = self.sio.eio
         self.api = BackendApi(settings, self.configured.api_keys, self.addresses, self.engine, self.health)
         self.handoff: Handoff | None = None  # only where there are other workers: under gunicorn
-        self.drain = Drain(
-            self.engine, self._begin_drain, settings.server.drain_s, settings.server.drain_min_s
-        )
+        times = settings.server
+        self.drain = Drain(self.engine, self._begin_drain, times.drain_s, times.drain_min_s)
         self._background = Background("worker")
         self._stack = AsyncExitStack()  # all lifetimes
 
@@ -291,12 +290,11 @@ async def create_app() -> web.Application:
 def build_app(settings: Settings) -> web.Application:
     """The same from given settings."""
     logs.configure(settings.log)
-    app = web.Application(client_max_size=settings.engine.max_payload_bytes)
+    app = application_of(settings)
     app[GATEWAY] = gateway = Gateway(settings)
     gateway.sio.attach(app, f"{settings.server.path_prefix}{settings.server.path}")
     gateway.health.attach(app, settings.server.path_prefix)
     gateway.api.attach(app)
-    serve_web(app, settings)
     app.cleanup_ctx.append(gateway.life)
     app.on_shutdown.append(gateway.stop)
     return app

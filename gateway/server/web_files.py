@@ -1,4 +1,4 @@
-"""What of `gateway/web/` this gateway serves, by its options."""
+"""The application of one worker, and what of `gateway/web/` it serves, by its options."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from gateway.settings import Settings
 from gateway.web.page import serve_chat_js, serve_page
 
 
-def serve_web(app: web.Application, settings: Settings) -> None:
-    """Serves `chat.js`, and the page where the options want it."""
-    prefix = settings.server.path_prefix
+def application_of(settings: Settings) -> web.Application:
+    """An application that serves `chat.js`, and the page where the options want it; nothing else yet."""
+    app, prefix = (
+        web.Application(client_max_size=settings.engine.max_payload_bytes),
+        settings.server.path_prefix,
+    )
     serve_chat_js(app, prefix)
     if has_page(settings):
         serve_page(app, prefix, settings.server.path, settings.identity.auth)
+    return app
 
 
 def has_page(settings: Settings) -> bool:
