@@ -6,6 +6,7 @@ from tests.support.pages import By, Data, How, NotRun, Program, Shell
 
 TALK, MODERATION = "tests/system/test_talk.py", "tests/system/test_moderation.py"
 IDENTITY, WEBHOOKS = "tests/server/test_identity_docs.py", "tests/server/test_webhook_docs.py"
+PAGE = "tests/system/test_page.py"
 DJANGO = "tests/system/test_django_docs.py"
 API, BLOCKS = "tests/server/test_server_api_docs.py", "tests/test_page_blocks.py"
 INSTALLS = NotRun("installs from the network; `.ci/run` does it by this line (tests/test_packaging.py)")
@@ -32,6 +33,7 @@ GATEWAY_TOML = "sed -n '/^```toml/,/^```$/p' $REPOSITORY/docs/rooms.md | sed '1d
 PAGES: dict[str, dict[str, How]] = {
     "README.md": {
         "python3 -m pip install --target": INSTALLS,
+        '<script type="module">': By(PAGE, "test_a_page_of_another_origin_takes_the_module_as_the_documents_say"),
         "const { io } = await import": CONSOLE,
         "import asyncio, socketio": Program(says="'ok': True, 'id'"),
         "socketio.RedisManager(": NotRun("a line to be filled in; docs/clients.md has it whole"),
@@ -51,6 +53,10 @@ PAGES: dict[str, dict[str, How]] = {
     "docs/capacity.md": {
         "uv run python -m loadtest.capacity": Shell(("ends",)),
         "deliveries    20,000": By("tests/test_capacity.py", "test_the_page_shows_what_its_command_says"),
+    },
+    "docs/chat-js.md": {
+        '<script type="module">': By(PAGE, "test_a_page_of_another_origin_takes_the_module_as_the_documents_say"),
+        "token: async ()": By(PAGE, "test_a_page_shows_the_tokens_of_its_application_as_the_document_says"),
     },
     "docs/clients.md": {
         "auth: (show) => show({ join:": Program(

@@ -307,6 +307,42 @@ async def test_a_page_of_another_origin_takes_the_module_as_the_documents_say(
     assert [each for each in person.complaints if "favicon" not in each and "404" not in each] == []
 
 
+@pytest.mark.long
+async def test_a_page_shows_the_tokens_of_its_application_as_the_document_says(
+    redis_url: str, room: str, browser: Browser, tmp_path: Path
+) -> None:
+    text = (REPOSITORY / "docs/chat-js.md").read_text()
+    (snippet,) = (
+        each for each in re.findall(r"```javascript\n(.*?)```", text, re.DOTALL) if "/chat-token" in each
+    )
+    async with Gateway(redis_url, workers=1, environment=with_secrets(tmp_path)) as gateway:
+        code = (
+            f"import {{ connect }} from '{gateway.url}/chat.js';\n"
+            f"{snippet.replace('https://chat.example.org', gateway.url)}\nchat.room('{room}').send('Hello');\n"
+            f"chat.room('{room}').on('change', (room) => {{ document.title = room.messages[0].user ?? ''; }});"
+        )
+        app = web.Application()
+
+        async def answer(request: web.Request) -> web.Response:
+            return web.Response(text=f'<script type="module">{code}</script>', content_type="text/html")
+
+        async def token(request: web.Request) -> web.Response:
+            return web.json_response({"token": signed(kid="one")})
+
+        app.router.add_get("/", answer)
+        app.router.add_get("/chat-token", token)
+        async with TestServer(app) as elsewhere:
+            page = await browser.new_page()
+            await page.goto(str(elsewhere.make_url("/")))
+            await until(
+                lambda: _is_titled(page, "ada"), what="its message was stored as that of the token's user"
+            )
+
+
+async def _is_titled(page: Any, title: str) -> bool:
+    return bool(await page.title() == title)
+
+
 async def _holds(url: str, room: str, said: list[tuple[str, str]]) -> bool:
     return [(name, text) for _, name, text in await history(url, room)] == said
 
