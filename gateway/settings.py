@@ -60,6 +60,13 @@ class Settings:
             if is_wrong:
                 raise SettingsError(sentence)
 
+    @property
+    def has_page(self) -> bool:
+        """Whether there is a page at `/`: unless told, while nobody is kept out or nothing but a first try can be
+        meant."""
+        is_a_try = self.identity.auth == "off" or self.redis.url is None
+        return self.page.page == "on" or (self.page.page == "auto" and is_a_try)
+
     @classmethod
     def from_environment(
         cls, environment: Mapping[str, str] | None = None, given: Mapping[str, str] | None = None

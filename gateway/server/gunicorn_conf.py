@@ -139,7 +139,7 @@ def when_ready(server: Any) -> None:
         print(sentence, flush=True)
         _log.warning("open_to_the_world", hosts=hosts, see="docs/security.md")
     folder = os.environ[variable_of("server.run_dir")]
-    greeting.leave(folder, addresses, _settings.server, server.num_workers)
+    greeting.leave(folder, addresses, _settings.server, server.num_workers, _settings.has_page)
 
 
 def post_fork(server: Any, worker: Any) -> None:

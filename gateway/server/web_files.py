@@ -15,12 +15,6 @@ def application_of(settings: Settings) -> web.Application:
         settings.server.path_prefix,
     )
     serve_chat_js(app, prefix)
-    if has_page(settings):
+    if settings.has_page:
         serve_page(app, prefix, settings.server.path, settings.identity.auth)
     return app
-
-
-def has_page(settings: Settings) -> bool:
-    """Whether there is a page at `/`: unless told, while nobody is kept out or nothing but a first try can be meant."""
-    is_a_try = settings.identity.auth == "off" or settings.redis.url is None
-    return settings.page.page == "on" or (settings.page.page == "auto" and is_a_try)

@@ -9,7 +9,6 @@ import pytest
 
 from gateway.option_groups import RedisOptions
 from gateway.page_options import PageOptions
-from gateway.server.web_files import has_page
 from gateway.settings import Settings
 from gateway.web.page import FOLDER, MODULES, PARTS, page_of
 
@@ -71,7 +70,7 @@ def test_when_there_is_a_page(said: str, auth: str, redis: str | None, is_there:
     }
     settings = Settings.from_environment({**given, **({"REDIS_URL": redis} if redis else {})})
     assert (settings.page, settings.redis) == (PageOptions(page=said), RedisOptions(url=redis))
-    assert has_page(settings) is is_there
+    assert settings.has_page is is_there
 
 
 @pytest.mark.parametrize(("interface", "file"), [("Room", "chat/room.js"), ("Chat", "chat.js")])
