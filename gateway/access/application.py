@@ -18,6 +18,7 @@ import orjson
 
 from gateway.access.fetching import FetchFailed, body_of
 from gateway.access.standard_webhooks import new_id, signatures
+from gateway.metrics import hook_seconds
 
 IN_FLIGHT_MAX = 100
 """Questions of one hook and worker at one time: an application that is slow gets no more of them for it."""
@@ -78,7 +79,7 @@ class Application:
     async def ask(self, question: dict[str, Any], refusals: Sequence[int] = ()) -> Answered:
         """Puts one question. Raises FetchFailed for an answer that is neither a 200 with JSON nor one of these
         statuses, and for none."""
-        body = orjson.dumps(question)
+        body, begun_s = orjson.dumps(question), time.monotonic()
         try:
             async with asyncio.timeout(self._limit_s):
                 return await self._post(body, refusals)
@@ -88,6 +89,8 @@ class Application:
             raise FetchFailed("its answer is no JSON") from None
         except (aiohttp.ClientError, OSError) as error:
             raise FetchFailed(type(error).__name__) from None
+        finally:
+            hook_seconds.of(question.get("hook", "connect")).observe(time.monotonic() - begun_s)
 
     async def _post(self, body: bytes, refusals: Sequence[int]) -> Answered:
         if self._session is None:

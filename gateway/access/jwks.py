@@ -66,6 +66,11 @@ class JwksKeys:
             f"no keys for tokens: {self._failure}", "waiting helps once the identity provider answers"
         )
 
+    @property
+    def age_s(self) -> float:
+        """For how long the provider has not said what they are; 0 before they were read."""
+        return max(0.0, time.time() - self._at_s) if self._at_s else 0.0
+
     def holds(self, key: VerifyingKey) -> bool:
         """Whether the provider still published it when it was asked last."""
         return self._keys.holds(key) and self._counts()

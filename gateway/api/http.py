@@ -85,8 +85,8 @@ class Api:
             response = refused(refusal, key is not None)
         if self.is_draining:
             response.force_close()
-        api_requests.answered(name, response.status)
-        api_seconds.add_to(name, time.monotonic() - begun_s)
+        api_requests.count(name, str(response.status))
+        api_seconds.of(name).observe(time.monotonic() - begun_s)
         return response
 
     async def _call(

@@ -107,6 +107,7 @@ class Chat:
         session.socket.events = None
         for room, member in session.rooms.items():
             member.room.remove(member)
+            session.counts.left(member)
             self._tracker.drop(room, sid, member.username)
             self._hub.release(member.room)
             log.info("member_disconnected", session=sid, room=room, user=member.username, reason=reason)

@@ -18,12 +18,14 @@ stops the worker.
 from __future__ import annotations
 
 import asyncio
+import time
 
 from gateway.access.rights import MEMBERS
 from gateway.chat.presence_tracker import PresenceTracker
 from gateway.chat.session import Session
 from gateway.client_events import Join
 from gateway.errors import StoreError
+from gateway.metrics import join_seconds, joins
 from gateway.protocol import Refusal
 from gateway.rooms.catching_up import catch_up
 from gateway.rooms.changes import missed_changes
@@ -34,6 +36,8 @@ from gateway.rooms.replays import JoinAnswer, numbered_packets
 from gateway.rooms.room import Room
 from gateway.state.history import Snapshot
 from gateway.state.presence import Change, Claim
+
+_RECOVERED = {None: "none", True: "true", False: "false"}
 
 
 class Joining:
@@ -58,7 +62,7 @@ class Joining:
         """Returns what presence did, once the member is live. Raises a StoreError, or Refusal where `users_max` users
         are there; 0 is no limit."""
         session, member = self._session, self._member
-        room = member.room
+        room, begun_s = member.room, time.monotonic()
         who = Claim(session.claimant, is_named=session.identity.name is not None)
         tracker.enter(room.name, session.sid, member.username, self._on_entered, who, users_max)
         await hub.subscribed(room)
@@ -69,6 +73,7 @@ class Joining:
             if self._live.cancelled() or not self._live.done():
                 raise
             change = self._live.result()  # the time was over in the very turn in which the member went live
+        join_seconds.observe(time.monotonic() - begun_s)
         if session.is_over:
             tracker.drop(room.name, session.sid, member.username)
         return change
@@ -105,6 +110,7 @@ class Joining:
         room = member.room
         entries, recovered = since(self._since, snapshot)
         known = self._since if recovered else None
+        joins.because(_RECOVERED[recovered])
         packets = numbered_packets(room.name_json, entries, snapshot, room.reading.made)
         packets += room.reading.packets_after(snapshot.position)
         if self._is_answered:

@@ -100,6 +100,7 @@ class Memberships:
         except BaseException:
             self._tracker.drop(name, sid, username)
             raise
+        session.counts.joined += 1
         if not session.is_over:
             log.info("member_joined", session=sid, room=name, user=username, count=change.count)
             self._tracker.announce_joined(name, sid, username, change)
@@ -190,6 +191,7 @@ class Memberships:
         room = member.room.name
         del session.rooms[room]
         member.room.remove(member)
+        session.counts.left(member)
         self._hub.release(member.room)
         log.info("member_left", session=session.sid, room=room, user=member.username)
 

@@ -30,7 +30,7 @@ from gateway.errors import KeyReused, Moderated, StoreError, StoreUnavailable, T
 from gateway.protocol import Refusal, acknowledgement_packet, entry_head
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
-from gateway.rooms.publisher import Once, Publisher
+from gateway.rooms.publisher import Once, Publisher, StoredBefore
 from gateway.rooms.room import Room
 
 log = structlog.get_logger("gateway.chat")
@@ -135,7 +135,9 @@ class Sending:
             if not isinstance(result, str):
                 self._answers.leave()  # what was answered before
                 _refuse(session, event, ack, result)
-            elif ack is not None:
+                return
+            session.counts.sent += not isinstance(result, StoredBefore)
+            if ack is not None:
                 answer = b'{"ok":true,"id":"%b"}' % result.encode()
                 self._answers.add(session, acknowledgement_packet(ack, answer))
 

@@ -8,6 +8,7 @@ does nothing more.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ import orjson
 from gateway.access.connection_limits import NOT_ITS_FAULT, Usage
 from gateway.access.identity import Identity
 from gateway.access.users import UserUsage
+from gateway.chat.session_counts import SessionCounts
 from gateway.client_events import Voice
 from gateway.interfaces import ClientSocket
 from gateway.metrics import refusals
@@ -64,11 +66,13 @@ class Session:
     usage       what it has used up of its limits; None until its first event
     user_usage  what all connections of its user have used up; None for a guest
     expiry      rings when something is to be said of its token; None without one
+    opened_s    when it began (monotonic)
+    counts      what it has done, for the line of the log at its end
     """
 
     __slots__ = (
-        "_handler", "address", "expiry", "has_joined", "identity", "is_over", "rooms", "sid", "socket", "unanswered",
-        "usage", "user_usage", "voice",
+        "_handler", "address", "counts", "expiry", "has_joined", "identity", "is_over", "opened_s", "rooms", "sid",
+        "socket", "unanswered", "usage", "user_usage", "voice",
     )  # fmt: skip
 
     def __init__(
@@ -92,6 +96,8 @@ class Session:
         self.usage: Usage | None = None
         self.user_usage: UserUsage | None = None
         self.expiry: asyncio.TimerHandle | None = None
+        self.opened_s = time.monotonic()
+        self.counts = SessionCounts()
 
     @property
     def claimant(self) -> str | None:
@@ -137,7 +143,7 @@ class Session:
 
     def refuse(self, refusal: Refusal, ack: int | None, **about: Any) -> None:
         """Sends the `error` event, and the acknowledgement if one was asked for; `about` is what is known."""
-        refusals.add(1)
+        refusals.count(about.get("event") or "other", refusal.code)
         is_too_often = False
         if refusal.code not in NOT_ITS_FAULT:
             self.socket.charge_refusal()

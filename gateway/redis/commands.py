@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from gateway.errors import StoreUnavailable, Trouble
 from gateway.interfaces import Argument, CommandEvents, OnReply, PrimaryFinder, Reply, ScriptCommand
+from gateway.metrics import store_reconnects
 from gateway.pauses import woken_within
 from gateway.redis.address import Endpoint, open_with_scripts
 from gateway.redis.connection import CommandConnection, CommandOptions, pack, settle
@@ -61,7 +62,7 @@ class PrimaryCommands(CommandCalls):
         self._name = name
         self._options = options
         self._reconnecting: ReconnectingConnection[CommandConnection] = ReconnectingConnection(
-            "commands", self._connect, self._up, self._down
+            "commands", self._connect, self._up, self._down, store_reconnects
         )
         self._first = asyncio.Event()
         self._last: CommandConnection | None = None
@@ -71,6 +72,11 @@ class PrimaryCommands(CommandCalls):
     def is_up(self) -> bool:
         """Whether a connection to the primary stands."""
         return self._reconnecting.connection is not None
+
+    @property
+    def pending(self) -> int:
+        """Commands without an answer."""
+        return self._reconnecting.connection.pending if self._reconnecting.connection is not None else 0
 
     @property
     def trouble(self) -> Trouble | None:

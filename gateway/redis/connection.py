@@ -18,6 +18,7 @@ import hiredis
 
 from gateway.errors import StoreDenied, StoreError, StoreMoved, StoreRefused, StoreUnavailable
 from gateway.interfaces import Argument, OnReply, Reply
+from gateway.metrics import store_rtt_seconds
 from gateway.redis.script import Script
 
 IN_FLIGHT_MAX = 100_000
@@ -135,6 +136,11 @@ class CommandConnection(Connection):
         self._turn_s = 0.0
         self._sweep: asyncio.TimerHandle | None = None
 
+    @property
+    def pending(self) -> int:
+        """Commands without an answer."""
+        return len(self._in_flight) + len(self._timed_out)
+
     def submit(self, command: bytes, on_reply: OnReply) -> None:
         """Sends a packed command; `on_reply` gets the reply, or a StoreError, exactly once, never inside this call
         unless the connection is closed or full."""
@@ -167,6 +173,8 @@ class CommandConnection(Connection):
             self.abort()
             return
         self.heard_at_s = now
+        if self._in_flight and not self._timed_out:
+            store_rtt_seconds.observe(now - self._in_flight[0][1])
         reader = self._reader
         reader.feed(data)
         while (reply := reader.gets()) is not False:

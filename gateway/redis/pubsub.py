@@ -46,6 +46,16 @@ class PrimaryPubSub:
     def unhealthy_reason(self) -> str | None:
         return self._subscriber.unhealthy_reason
 
+    @property
+    def heard_at_s(self) -> float:
+        """When something was last heard (monotonic)."""
+        return self._subscriber.heard_at_s
+
+    @property
+    def channels(self) -> int:
+        """How many this worker wants to hear."""
+        return len(self._subscriber.subscriptions)
+
     def subscribe(self, channel: bytes) -> asyncio.Future[None]:
         return self._subscriber.subscriptions.want(channel)
 

@@ -14,6 +14,7 @@ import structlog
 
 from gateway.background import Background
 from gateway.errors import StoreDenied, StoreRefused, StoreUnavailable
+from gateway.metric_kinds import Counter
 from gateway.pauses import Backoff, woken_within
 from gateway.redis.address import AnyConnection
 
@@ -39,8 +40,11 @@ class ReconnectingConnection(Generic[AnyConnection]):
         connect: Callable[[Callable[[], None]], Awaitable[AnyConnection]],
         on_up: Callable[[AnyConnection], None],
         on_down: Callable[[], None],
+        reconnects: Counter,
     ) -> None:
-        """`connect` opens a connection and is given what to call when that is lost."""
+        """`connect` opens a connection and is given what to call when that is lost. `reconnects` counts those that are
+        opened after the first."""
+        self._reconnects = reconnects
         self._name = name
         self._connect: Callable[[Callable[[], None]], Awaitable[AnyConnection]] = connect
         self._on_up: Callable[[AnyConnection], None] = on_up
@@ -48,6 +52,7 @@ class ReconnectingConnection(Generic[AnyConnection]):
         self._lost = asyncio.Event()
         self._background = Background(f"connection {name}")
         self._retry_now = asyncio.Event()
+        self._was_open = False
         self.connection: AnyConnection | None = None
         self.failure: StoreUnavailable | None = None  # of the last attempt; None when that succeeded
 
@@ -90,7 +95,8 @@ class ReconnectingConnection(Generic[AnyConnection]):
                 attempt += 1
                 continue
             opened_s = time.monotonic()
-            self.connection, self.failure = connection, None
+            self._reconnects.value += self._was_open
+            self.connection, self.failure, self._was_open = connection, None, True
             if not refusal:
                 log.info("store_connected", connection=self._name)
             self._on_up(connection)

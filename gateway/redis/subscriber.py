@@ -16,7 +16,7 @@ import structlog
 from gateway import keys
 from gateway.background import Background
 from gateway.interfaces import Listener, SubscriberEvents
-from gateway.metrics import deaf
+from gateway.metrics import bus_reconnects, deaf
 from gateway.redis.connection import as_store_error
 from gateway.redis.reconnect import ReconnectingConnection
 from gateway.redis.subscriber_connection import SubscriberConnection
@@ -43,6 +43,9 @@ class Subscriptions:
         self._open = 0
         self._ending: dict[bytes, int] = {}
         self.connection: SubscriberConnection | None = None
+
+    def __len__(self) -> int:
+        return len(self._wanted)
 
     def channels(self) -> list[bytes]:
         """All wanted channels."""
@@ -139,7 +142,7 @@ class Subscriber:
         self._probe_s, self._unresponsive_s = probe_s, unresponsive_s
         self.subscriptions = Subscriptions(subscribe_verb)
         self._reconnecting: ReconnectingConnection[SubscriberConnection] = ReconnectingConnection(
-            name, self._connect, self._up, self._down
+            name, self._connect, self._up, self._down, bus_reconnects
         )
         self._events: SubscriberEvents | None = None
         self._on_messages: Listener | None = None

@@ -38,6 +38,7 @@ def catch_up(
     for place, (number, packet) in enumerate([*changes, *missed], 1 - len(changes)):
         if piece_bytes and piece_bytes + len(packet) > PIECE_BYTES:
             member.position, member.changes = Position(room.epoch, seq) if seq else position, change
+            member.count(len(piece), piece_bytes)
             socket.send_texts(piece)
             if socket.is_behind or member.state is not MemberState.LAGGING:
                 return
@@ -48,6 +49,7 @@ def catch_up(
             seq = number
         else:
             change = number
+    member.count(len(piece), piece_bytes)
     room.add(member)
     piece += room.take_answers(member)
     if piece:

@@ -117,6 +117,8 @@ class Hub:
     def _hand_on(self, room: Room, payloads: list[bytes]) -> None:
         try:
             room.receive(payloads)
+            if room.echo is not None:
+                room.echo.heard(room)
         except Exception:
             log.exception("room_delivery_failed", room=room.name)
             room.request_again()

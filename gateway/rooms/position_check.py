@@ -40,6 +40,12 @@ class Missed:
     entries: Sequence[tuple[int, bytes]]
     is_gap: bool
     trusted: Position | None = None
+    is_trimmed: bool = False
+
+    @property
+    def cause(self) -> str:
+        """Of a gap: the room keeps fewer messages than the reader missed, or the store lost some."""
+        return "trimmed" if self.is_trimmed else "lost"
 
 
 def missed(last: Position, snapshot: Snapshot) -> Missed:
@@ -49,7 +55,7 @@ def missed(last: Position, snapshot: Snapshot) -> Missed:
     if last.seq > snapshot.seq:
         return Missed(snapshot.after(0), True, snapshot.position)
     if not snapshot.holds_all_after(last.seq):
-        return Missed(snapshot.after(0), True, last)
+        return Missed(snapshot.after(0), True, last, is_trimmed=True)
     return Missed(snapshot.after(last.seq), False)
 
 

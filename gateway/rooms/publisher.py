@@ -15,10 +15,11 @@ from typing import NamedTuple, Protocol
 from gateway import keys
 from gateway.errors import KeyReused, StoreError, StoreUnavailable, TooSoon
 from gateway.interfaces import CommandStore, Reply
-from gateway.metrics import acknowledged, published, unavailable
+from gateway.metrics import acknowledged, duplicates, publish_seconds, published, unavailable
 from gateway.option_groups import PublishOptions
 from gateway.protocol import whole_entry
 from gateway.redis.connection import pack
+from gateway.rooms.echoes import begin_echo
 from gateway.rooms.payloads import told_head
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
@@ -117,7 +118,9 @@ class Publisher:
         `slow_key` (`keys.slow`) the sender must have waited, or the error is `TooSoon`. `more` are the JSON members
         `user` and `meta`, as members get them behind `id`. Who `is_exempt` need not wait as long as moderators
         have set. What they do not allow is the error `Moderated`."""
-        published.add(1)
+        published.value += 1
+        begun_s = time.monotonic()
+        echo = begin_echo(room, begun_s)
         tail = _per_message(room, head)
         if once is None and not more and not is_exempt:
             command = (room.publish_head or self._head(room)) + tail
@@ -129,15 +132,18 @@ class Publisher:
         outbox = self._outbox if self._outbox is not None and self._outbox.will_publish(room.name) else None
 
         def answered(reply: Reply) -> None:
+            publish_seconds.observe(time.monotonic() - begun_s)
             if outbox is not None:
                 outbox.published(room.name)
+            if echo is not None:
+                echo.answered(room, reply)
             if not isinstance(reply, bytes):
                 unavailable.add(1)
                 on_result(reply)
             elif reply[0] in REFUSALS:
                 on_result(_refusal(reply))
             else:
-                acknowledged.add(1)
+                acknowledged.value += 1
                 self._numbered(room, reply, head, on_result)
 
         submit = self._with_replicas if self._options.wait_replicas else self._store.submit
@@ -170,6 +176,7 @@ class Publisher:
 
     def _numbered(self, room: Room, reply: bytes, head: bytes, on_result: OnPublished) -> None:
         if reply.startswith(b"="):  # stored before, by its idempotency key
+            duplicates.add(1)
             on_result(StoredBefore(reply[1:].decode()))
             return
         found, _, created_ms = reply.partition(b" ")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from gateway.metrics import gaps
+from gateway.metrics import gaps, replayed
 from gateway.protocol import Position, Refusal, acknowledgement_packet, event_packet, receive_json
 from gateway.state.history import Snapshot
 
@@ -29,6 +29,7 @@ def numbered_packets(
     for seq, entry in entries:
         if seq not in made:
             made[seq] = _received(room_json, seq, entry, snapshot)
+    replayed.value += len(entries)
     return [(seq, made[seq]) for seq, _ in entries]
 
 
@@ -37,10 +38,11 @@ def _received(room_json: bytes, seq: int, entry: bytes, snapshot: Snapshot) -> b
     return RECEIVE + receive_json(entry, room_json, Position(snapshot.epoch, seq), more) + b"]"
 
 
-def gap_packet(room: str, trusted: Position | None) -> bytes:
-    """The `error` packet that announces a gap; `id` is the last position that still holds, if one does."""
+def gap_packet(room: str, trusted: Position | None, cause: str) -> bytes:
+    """The `error` packet that announces a gap; `id` is the last position that still holds, if one does. The cause is
+    one that `metrics.gaps` names."""
     known = str(trusted) if trusted is not None and trusted.epoch else None
-    gaps.add(1)
+    gaps.because(cause)
     error = Refusal("gap").as_error(room=room, id=known)
     return event_packet("error", orjson.dumps(error))
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from gateway.errors import StoreError, StoreRefused, StoreUnavailable
-from gateway.metrics import snapshots
+from gateway.metrics import epochs_begun, repairs, snapshots
 from gateway.protocol import Position
 from gateway.rooms import catching_up
 from gateway.rooms.changes import changed_packet, missed_changes
@@ -130,7 +130,7 @@ class Resync:
         failovers = room.reading.failovers
         try:
             async with self._source.turn():
-                snapshots.add(1)
+                snapshots.because("join" if room.reading.waiting else "repair")
                 failovers = room.reading.failovers
                 observed = room.detector.ask(room.position)
                 return failovers, await self._source.read(room, observed, wanted_from(room))
@@ -151,9 +151,21 @@ class Resync:
             room.follow_if_possible()
         if must_go_on:
             room.request()
+        is_settled = isinstance(snapshot, Snapshot) and not room.reading.is_unsure
+        repairs.because(result_of(snapshot, is_settled))
         if isinstance(snapshot, Snapshot) and snapshot.has_begun:
+            epochs_begun.add(1)
             self._on_epoch_begun(room)
-        return isinstance(snapshot, Snapshot) and not room.reading.is_unsure
+        return is_settled
+
+
+def result_of(answer: Snapshot | StoreError, is_settled: bool) -> str:
+    """What came of a reading, as `metrics.repairs` names it."""
+    if isinstance(answer, Snapshot):
+        return "settled" if is_settled else "unsettled"
+    if isinstance(answer, StoreUnavailable):
+        return "unavailable"
+    return "refused" if isinstance(answer, StoreRefused) else "failed"
 
 
 def _wants_snapshot(room: Room) -> bool:
@@ -240,7 +252,7 @@ def _packets_of(room: Room, found: Missed | None, snapshot: Snapshot) -> list[by
     """What live members get of what they missed: changes of messages that they have, then messages."""
     if found is None or not room.members:
         return []
-    packets = [gap_packet(room.name, found.trusted)] if found.is_gap else []
+    packets = [gap_packet(room.name, found.trusted, found.cause)] if found.is_gap else []
     if room.epoch == snapshot.epoch:
         unknown = room.changes.unknown(snapshot, room.seq)
         packets += [changed_packet(room.name_json, snapshot, seq) for seq in unknown]
@@ -267,7 +279,7 @@ def _bring_up(room: Room, member: Member[Room], snapshot: Snapshot) -> None:
         found = missed(position, snapshot)
     if found.is_gap:
         member.answers = [answer.with_gap() for answer in member.answers]
-    first = [gap_packet(room.name, found.trusted)] if found.is_gap else []
+    first = [gap_packet(room.name, found.trusted, found.cause)] if found.is_gap else []
     changes = missed_changes(room.name_json, room.changes, snapshot, position, member.changes)
     packets = numbered_packets(room.name_json, found.entries, snapshot, room.reading.made)
     packets += room.reading.packets_after(Position(room.epoch, after))

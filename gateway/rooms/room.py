@@ -15,9 +15,9 @@ import orjson
 from gateway.metrics import delivered, holes, malformed
 from gateway.protocol import Position, event_packet, receive_json
 from gateway.rooms.changes import Changes
-from gateway.rooms.fanout import Targets
+from gateway.rooms.fanout import MEASURED_IN, Targets
 from gateway.rooms.loss_detector import LossDetector
-from gateway.rooms.member import Member, MemberState
+from gateway.rooms.member import HearsRoom, Member, MemberState, Traffic
 from gateway.rooms.payloads import BEGINS, ENDS, Arrived, Told, channel_epoch, is_utf_8, parse_payload
 from gateway.rooms.position_check import Arrival, judge
 from gateway.rooms.reading import OnSnapshot, Reading, Waiting
@@ -48,13 +48,14 @@ class Room:
     publish_head      the part of the publish command that all messages of the room share; the publisher's
     idle_due_s        when the room, without members, is given up; the hub's
     heard_s           when its channel last brought something else than the next message (monotonic); 0 before
+    traffic, echo     what live members have got; the measurement of a message on its way back, the publisher's
     _targets          the live members as ways to write; None after a change
     """
 
     __slots__ = (
-        "_start_resync", "_targets", "changes", "channel", "channel_epoch", "detector", "epoch", "epoch_bytes",
+        "_start_resync", "_targets", "changes", "channel", "channel_epoch", "detector", "echo", "epoch", "epoch_bytes",
         "heard_s", "idle_due_s", "is_following", "joining", "last_data", "members", "name", "name_json", "origin",
-        "publish_head", "reading", "seq",
+        "publish_head", "reading", "seq", "traffic",
     )  # fmt: skip
 
     def __init__(
@@ -74,7 +75,8 @@ class Room:
         self.joining = 0
         self.is_following = True
         self.publish_head: bytes | None = None
-        self.idle_due_s = self.heard_s = 0.0
+        self.idle_due_s, self.heard_s, self.traffic = 0.0, 0.0, Traffic()
+        self.echo: HearsRoom | None = None
         self._targets: Targets | None = None
         self.changes = Changes()
         self.detector = LossDetector(self.name_json, clock)
@@ -100,13 +102,13 @@ class Room:
 
     def add(self, member: Member[Room]) -> None:
         """Makes a member live from the present position on."""
-        member.state, member.position = MemberState.LIVE, None
+        member.go_live(self.traffic)
         self.members[member.session] = member
         self._targets = None
 
     def hold(self, member: Member[Room], position: Position | None) -> None:
         """A member that has all up to this position (None: nothing yet) gets nothing live until it is brought up."""
-        member.state, member.position = MemberState.LAGGING, position
+        member.stop(MemberState.LAGGING, self.traffic, position)
         self.members[member.session] = member
         self._targets = None
 
@@ -122,7 +124,7 @@ class Room:
         self._forget(member)
 
     def _forget(self, member: Member[Room]) -> None:
-        member.state = MemberState.OUTSIDE
+        member.stop(MemberState.OUTSIDE, self.traffic, member.position)
         if self.members.get(member.session) is member:
             del self.members[member.session]
         self._targets = None
@@ -130,7 +132,7 @@ class Room:
     def pause(self, member: Member[Room]) -> None:
         """A member reads slowly: it gets nothing live until it has been brought up again."""
         if member.state is MemberState.LIVE:
-            member.state, member.position = MemberState.LAGGING, self.position
+            member.stop(MemberState.LAGGING, self.traffic, self.position)
             member.changes = self.changes.number
             self._targets = None
 
@@ -195,7 +197,8 @@ class Room:
             targets = self._targets = Targets(
                 [member.socket for member in self.members.values() if member.state is MemberState.LIVE]
             )
-        delivered.add(len(packets) * targets.write(packets))
+        delivered.value += len(packets) * targets.write(packets, not self.seq % MEASURED_IN)
+        self.traffic.add(packets)
 
     def deliver(self, seq: int, data: bytes) -> None:
         """Writes the message that follows the position."""

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 from aiohttp import web
@@ -44,16 +41,17 @@ from gateway.server.chat_parts import chat_of
 from gateway.server.clients import Clients
 from gateway.server.connections import Connections, connections
 from gateway.server.drain import Drain
-from gateway.server.embedded import EmbeddedValkey
-from gateway.server.embedded_folder import state_folder
-from gateway.server.handoff import Handoff
+from gateway.server.gauges import Looked
+from gateway.server.handoff import Handoff, run_folder_of
 from gateway.server.health import Health
 from gateway.server.identification import Identification, identification_of
 from gateway.server.last_words import greet
 from gateway.server.newcomers import Newcomers, admission_of
+from gateway.server.own_valkey import start_own
 from gateway.server.preflight import warnings_of
 from gateway.server.readiness import Readiness
 from gateway.server.rules import workers_configured
+from gateway.server.scrape import Scrape
 from gateway.server.web_files import application_of
 from gateway.server.words import Words, words_of
 from gateway.server.worker_parts import WorkerParts
@@ -107,6 +105,8 @@ class Gateway:
         keys.use_prefix(settings.redis.prefix, settings.redis.is_prefix_historys_too)
         self.worker = settings.server.name + secrets.token_hex(4)  # its id: the sessions' ids begin with it
         self.health = Health(self.worker)
+        self._background = Background("worker")
+        self.scrape = Scrape(self.health, self._background)
         self.addresses = Addresses(settings.rates)  # how much comes from each
         self.revocations = Revocations()  # who is refused, whatever they show
         self.newcomers = Newcomers(self.health, self.addresses, self.revocations)
@@ -121,7 +121,6 @@ class Gateway:
         self.handoff: Handoff | None = None  # only where there are other workers: under gunicorn
         times = settings.server
         self.drain = Drain(self.engine, self._begin_drain, times.drain_s, times.drain_min_s)
-        self._background = Background("worker")
         self._stack = AsyncExitStack()  # all lifetimes
 
     async def life(self, app: web.Application) -> AsyncIterator[None]:
@@ -139,6 +138,8 @@ class Gateway:
     async def _start(self, stack: AsyncExitStack) -> None:
         redis = self._compose(stack)
         self.health.watch(redis.store, redis.pubsub)
+        looked = Looked(self.engine.sockets, self.chat.sessions, self.hub, redis, self.identified.part)
+        self.scrape.start(looked)
         Clients(
             self.engine, self.client_manager, self.chat, self.addresses,
             Users(self.settings.rates.user_connections),
@@ -177,7 +178,8 @@ class Gateway:
     def _compose(self, stack: AsyncExitStack) -> Connections:
         """Makes everything between Redis and the clients' events, and tells each part who listens to it."""
         settings, worker, timers = self.settings, self.worker, self.engine.times.timers
-        url = settings.redis.url or self._start_embedded(stack)
+        # Without gunicorn (`adev runserver`) and without REDIS_URL the worker has a Valkey of its own.
+        url = settings.redis.url or start_own(settings.embedded, stack, self._background)
         route = route_for(settings.redis.route, is_cluster(url))
         redis = connections(url, worker, route, settings)
         store, pubsub = redis.store, redis.pubsub
@@ -220,23 +222,14 @@ class Gateway:
         self.words = words_of(parts, self.chat, self.revoking)
         self.api.start(parts, self.words, self._background)
 
-    def _start_embedded(self, stack: AsyncExitStack) -> str:
-        """Without gunicorn (`adev runserver`) and without REDIS_URL the worker has a Valkey of its own."""
-        options = self.settings.embedded
-        valkey = EmbeddedValkey.start(state_folder(options.state_dir), options.port, options.max_mib)
-        stack.callback(valkey.stop)
-        stack.push_async_callback(self._background.close)
-        self._background.keep(valkey.keep_running(), "embedded Valkey")
-        return valkey.url
-
-    def adopt_into(self, server: web.Server) -> None:
-        """Lets other workers pass connections to this one's HTTP server, until this worker ends."""
-        folder = self.settings.server.run_dir
-        if folder is None:
-            folder = tempfile.mkdtemp(prefix="gateway-")
-            self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        self.handoff = Handoff(Path(folder), self.worker, self.settings.engine.max_payload_bytes)
-        self.handoff.open(server)
+    def adopt_into(self, server: web.Server, workers: int) -> None:
+        """Lets other workers of the host, `workers` with this one, pass connections to this one's HTTP server and ask
+        it for its metrics, until this worker ends."""
+        folder = run_folder_of(self.settings.server.run_dir, self._stack)
+        self.scrape.join(folder, workers)
+        self._stack.callback(self.scrape.leave)
+        self.handoff = Handoff(folder, self.worker, self.settings.engine.max_payload_bytes)
+        self.handoff.open(server, self.scrape)
         self._stack.push_async_callback(self.handoff.close)
 
     def _begin_drain(self) -> None:
@@ -294,6 +287,7 @@ def build_app(settings: Settings) -> web.Application:
     app[GATEWAY] = gateway = Gateway(settings)
     gateway.sio.attach(app, f"{settings.server.path_prefix}{settings.server.path}")
     gateway.health.attach(app, settings.server.path_prefix)
+    gateway.scrape.attach(app, settings.server.path_prefix)
     gateway.api.attach(app)
     app.cleanup_ctx.append(gateway.life)
     app.on_shutdown.append(gateway.stop)

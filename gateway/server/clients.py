@@ -14,6 +14,7 @@ from gateway.chat.handlers import Chat
 from gateway.metrics import connects, disconnects, rate_limited
 from gateway.socketio.client_manager import ClientManager
 from gateway.socketio.server import SocketServer
+from gateway.transport.measures import close_code
 from gateway.transport.server import EngineServer
 
 log = structlog.get_logger("gateway.server")
@@ -50,16 +51,19 @@ class Clients:
         except NotAdmitted as refused:
             if refused.code == "unauthorized":
                 self._addresses.failed(environ.get("REMOTE_ADDR"), time.monotonic())
+            connects.because("refused")
             raise ConnectionRefusedError(refused.sentence, refused.as_data()) from refused
         except Undecided:
             pass  # it is told below
         socket = self._engine.sockets.get(eio_sid)
         if socket is None or identity is None:
+            if identity is None:
+                connects.because("undecided")
             if socket is not None:
                 socket.end(UNDECIDED)
             self._release(usage)
             return
-        connects.add(1)
+        connects.because("ok")
         self._chat.open(sid, socket, identity, environ.get("REMOTE_ADDR")).user_usage = usage
         log.info(
             "session_connected", session=sid, remote=environ.get("REMOTE_ADDR"), user=identity.user or None
@@ -79,9 +83,15 @@ class Clients:
             self._users.release(usage, time.monotonic())
 
     async def _disconnected(self, sid: str, reason: str) -> None:
-        disconnects.add(1)
+        why = reason.replace(" ", "_")
+        disconnects.because(why if disconnects.knows(why) else "other")
         session = self._chat.sessions.get(sid)
         self._chat.close(sid, reason)
-        if session is not None:
-            self._release(session.user_usage)
-        log.info("session_disconnected", session=sid, reason=reason)
+        if session is None:
+            return
+        self._release(session.user_usage)
+        log.info(
+            "session_disconnected", session=sid, user=session.identity.user or None, reason=reason,
+            code=close_code(session.socket), duration_s=round(time.monotonic() - session.opened_s, 3),
+            **session.counts.fields(),
+        )  # fmt: skip

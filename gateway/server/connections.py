@@ -6,6 +6,7 @@ Owns the choice between one server, Sentinel and a Cluster; nobody above knows w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.interfaces import CommandStore, PrimaryFinder, PubSub
 from gateway.option_groups import RedisOptions
@@ -27,6 +28,30 @@ ANSWERED_WITHIN = 0.95
 after at most as much (see `SWEEPS_PER_TIMEOUT`)."""
 
 
+class HasPending(Protocol):
+    """Commands to a store."""
+
+    @property
+    def pending(self) -> int: ...
+
+
+class HasSilence(Protocol):
+    """Channels of a store."""
+
+    @property
+    def heard_at_s(self) -> float: ...
+    @property
+    def channels(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLoad:
+    """What metrics look up of both."""
+
+    commands: HasPending
+    bus: HasSilence
+
+
 @dataclass(frozen=True, slots=True)
 class Connections:
     """What a worker has of Redis; nothing is connected yet."""
@@ -34,6 +59,7 @@ class Connections:
     store: CommandStore
     pubsub: PubSub
     watch: ServerWatch
+    load: StoreLoad
     finder: PrimaryFinder[Endpoint] | None = None
     """Notices that another primary took over; None where the connections notice by themselves (a Cluster)."""
 
@@ -63,10 +89,10 @@ def connections(url: str, worker: str, route: Route, settings: Settings) -> Conn
     if topology is Topology.CLUSTER:
         cluster = ClusterCommands(url, watch, name, options)
         channels = ClusterPubSub(cluster, watch, worker, redis.probe_s, redis.unresponsive_s)
-        return Connections(cluster, channels, watch)
+        return Connections(cluster, channels, watch, StoreLoad(cluster, channels))
     finder = FixedFinder(endpoint_of(url)) if is_alone else SentinelFinder(url, login_of(redis))
     store = PrimaryCommands(finder, watch, name, options)
     pubsub = PrimaryPubSub(
         finder, store, watch, worker, route.subscribe_verb, redis.probe_s, redis.unresponsive_s
     )
-    return Connections(store, pubsub, watch, finder)
+    return Connections(store, pubsub, watch, StoreLoad(store, pubsub), finder)

@@ -62,7 +62,7 @@ def _fields(request: type) -> str:
 def counters() -> str:
     """Every metric of a worker."""
     rows = (
-        (f"`{each.name}`", each.kind, ", ".join(f"`{label}`" for label in each.labels), each.meaning)
+        (f"`{each.name}`", each.kind, ", ".join(f"`{label}`" for label in each.labels) or "–", each.meaning)
         for each in metrics.ALL
     )
     return _table(("metric", "type", "labels", "counts"), rows)
@@ -72,7 +72,7 @@ BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
     "options": ("options.md", options),
     "errors": ("protocol.md", errors),
     "methods": ("server-api.md", methods),
-    "metrics": ("operations.md", counters),
+    "metrics": ("metrics.md", counters),
 }
 """The name of each block, the page that has it, and what fills it."""
 

@@ -17,8 +17,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import socket
+import tempfile
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 from aiohttp import web
@@ -37,6 +41,22 @@ QUEUE = 1024
 
 SHORT = Backoff(first_s=0.05, most_s=1.0)
 """Pauses of a worker that has too few descriptors to take a connection."""
+
+
+def run_folder_of(given: str | None, stack: AsyncExitStack) -> Path:
+    """The folder of a host's workers; without a master one for this worker alone, until the stack ends."""
+    if given is not None:
+        return Path(given)
+    folder = tempfile.mkdtemp(prefix="gateway-")
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+class Answers(Protocol):
+    """Who answers what other workers of the host ask."""
+
+    def answer(self, question: bytes) -> bytes:
+        """The answer; empty for what it does not know. Raises nothing."""
 
 
 class Handoff:
@@ -61,17 +81,17 @@ class Handoff:
 
     # -- the receiving end
 
-    def open(self, server: web.Server) -> None:
-        """Begins to adopt connections into an aiohttp server."""
+    def open(self, server: web.Server, answers: Answers | None = None) -> None:
+        """Begins to adopt connections into an aiohttp server, and to answer questions of other workers."""
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.setblocking(False)
         listener.bind(str(self._socket_path(self._worker)))
         listener.listen(QUEUE)
         self._listener = listener
         self._ready_path(self._worker).touch()
-        self._background.keep(self._accept(listener, server), "handoff")
+        self._background.keep(self._accept(listener, server, answers), "handoff")
 
-    async def _accept(self, listener: socket.socket, server: web.Server) -> None:
+    async def _accept(self, listener: socket.socket, server: web.Server, answers: Answers | None) -> None:
         """Woken by each connection that another worker passes; ended by `close`. Without a free descriptor it logs
         that once and backs off by `SHORT`; what comes meanwhile waits in the queue."""
         loop, failures = asyncio.get_running_loop(), 0
@@ -85,15 +105,19 @@ class Handoff:
                 failures += 1
                 continue
             failures = 0
-            self._adoptions.run(self._adopt(given, server), "adoption of a connection")
+            self._adoptions.run(self._adopt(given, server, answers), "adoption of a connection")
 
-    async def _adopt(self, given: socket.socket, server: web.Server) -> None:
-        """Serves a connection that another worker passes, as if it had been accepted here."""
+    async def _adopt(self, given: socket.socket, server: web.Server, answers: Answers | None) -> None:
+        """Serves a connection that another worker passes, as if it had been accepted here; or answers its question."""
         loop = asyncio.get_running_loop()
         try:
             with given:
                 async with asyncio.timeout(GIVE_S):
                     received = await passing.receive(given)
+                    if isinstance(received, bytes):
+                        if answers is not None:
+                            await loop.sock_sendall(given, answers.answer(received))
+                        return
             if received is None:
                 log.warning("handoff_failed", reason="no connection came: closed, or too few descriptors")
                 return
@@ -155,16 +179,17 @@ class Handoff:
                 async with asyncio.timeout(GIVE_S):
                     await loop.sock_connect(way, str(path))
                     is_given = await passing.send(way, request, decoded)
-        except FileNotFoundError:
-            return False
-        except ConnectionRefusedError:
-            self._forget(owner)
+        except (FileNotFoundError, ConnectionRefusedError) as gone:
+            if isinstance(gone, ConnectionRefusedError):
+                self._forget(owner)
+            handoffs.because("gone")
             return False
         except (OSError, TimeoutError) as error:
             log.warning("handoff_failed", to=owner, reason=str(error) or type(error).__name__)
+            handoffs.because("failed")
             return False
         if is_given:
-            handoffs.add(1)
+            handoffs.because("passed")
         return is_given
 
     def _forget(self, owner: str) -> None:

@@ -1,4 +1,4 @@
-"""Whether this worker is alive, and whether it should get work. Answers `/healthz`, `/readyz` and `/metrics`.
+"""Whether this worker is alive, and whether it should get work. Answers `/healthz` and `/readyz`.
 
 Ready means: commands reach Redis, its channels are heard, and a write of each kind that messages need has passed; and
 where tokens count, that there are keys for them.
@@ -11,7 +11,6 @@ from typing import Protocol
 
 from aiohttp import web
 
-from gateway import metrics
 from gateway.background import missing_loops
 from gateway.errors import Trouble
 from gateway.interfaces import CommandStore, PubSub
@@ -105,12 +104,8 @@ class Health:
 
     def attach(self, app: web.Application, prefix: str) -> None:
         """Serves what is asked from outside, below `prefix`."""
-        for path, handler in (
-            ("healthz", self.healthz),
-            ("readyz", self.readyz),
-            ("metrics", self.metrics),
-        ):
-            serve_path(app, "GET", f"{prefix}/{path}", handler)
+        serve_path(app, "GET", f"{prefix}/healthz", self.healthz)
+        serve_path(app, "GET", f"{prefix}/readyz", self.readyz)
 
     async def healthz(self, request: web.Request) -> web.Response:
         """200 as long as the event loop turns."""
@@ -122,7 +117,3 @@ class Health:
         reasons = self.reasons()
         body = {"ready": not reasons, "worker": self.worker, "reasons": reasons}
         return web.json_response(body, status=503 if reasons else 200)
-
-    async def metrics(self, request: web.Request) -> web.Response:
-        """This worker's counters in Prometheus' text format."""
-        return web.Response(text=metrics.text(self.worker))

@@ -28,6 +28,11 @@ _REWRITTEN = frozenset((b"content-length", b"transfer-encoding", b"content-encod
 _DONE = frozenset((b"expect",))
 """Headers that this worker has already answered."""
 
+QUESTION = b"?"
+"""Begins a question of another worker, in place of a connection."""
+QUESTION_BYTES = 64
+"""Longest question: one word."""
+
 _PROBE = b"GET /probe HTTP/1.1\r\nHost: probe\r\n\r\n"
 
 
@@ -80,9 +85,11 @@ class Adoption(asyncio.Protocol):
         protocol.data_received(self._read)
 
 
-async def receive(passing: socket.socket) -> tuple[socket.socket, bytes] | None:
-    """The connection and what `send` had read of it; None if no connection came."""
-    descriptor = await _receive_descriptor(passing)
+async def receive(passing: socket.socket) -> tuple[socket.socket, bytes] | bytes | None:
+    """The connection and what `send` had read of it, or a question (`siblings.py`); None if nothing came."""
+    first, descriptor = await _receive_first(passing)
+    if first == QUESTION:
+        return await asyncio.get_running_loop().sock_recv(passing, QUESTION_BYTES)
     if descriptor is None:
         return None
     loop, read = asyncio.get_running_loop(), bytearray()
@@ -136,7 +143,7 @@ def _is_alone(handler: web.RequestHandler) -> bool:
     return [message.path for message, _ in messages] == ["/probe"]
 
 
-async def _receive_descriptor(passing: socket.socket) -> int | None:
+async def _receive_first(passing: socket.socket) -> tuple[bytes, int | None]:
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
     loop.add_reader(passing, readable.set)
@@ -144,5 +151,5 @@ async def _receive_descriptor(passing: socket.socket) -> int | None:
         await readable.wait()
     finally:
         loop.remove_reader(passing)
-    _, descriptors, _, _ = socket.recv_fds(passing, 1, 1)
-    return descriptors[0] if descriptors else None
+    first, descriptors, _, _ = socket.recv_fds(passing, 1, 1)
+    return first, descriptors[0] if descriptors else None

@@ -39,9 +39,10 @@ def spare_the_collector() -> None:
 class GatewayRunner(web.AppRunner):
     """aiohttp's runner, whose server also adopts connections that reached another worker."""
 
-    def __init__(self, app: web.Application, master_pid: int, **how: Any) -> None:
+    def __init__(self, app: web.Application, master_pid: int, workers: int, **how: Any) -> None:
         super().__init__(app, **how)
         self._master_pid = master_pid
+        self._workers = workers  # of the host
 
     async def _make_server(self) -> web.Server:
         engine = self.app[GATEWAY].engine
@@ -51,7 +52,7 @@ class GatewayRunner(web.AppRunner):
         """Starts the application, then lets other workers pass connections to it."""
         await super().setup()
         assert self.server is not None
-        self.app[GATEWAY].adopt_into(self.server)
+        self.app[GATEWAY].adopt_into(self.server, self._workers)
         spare_the_collector()
 
     async def cleanup(self) -> None:
@@ -95,6 +96,7 @@ class GatewayWorker(GunicornWebWorker):
         return GatewayRunner(
             self._app,
             self.ppid,
+            self.cfg.workers,
             logger=self.log,
             keepalive_timeout=self.cfg.keepalive,
             access_log_class=AccessLog,

@@ -264,6 +264,7 @@ class WebSocketConnection(FrameWriter):
         self.release()
         last = text_frame(packet) if packet is not None else b""
         self.transport.write(last + close_frame(code, reason))
+        self.close_code = code
         self._stop_writing()
         if self._is_stopped:
             self._go_on()
@@ -273,7 +274,7 @@ class WebSocketConnection(FrameWriter):
         if self.transport is None:
             return
         if self._state is not _CLOSING:
-            code, _ = parse_close(payload)
+            code = self.close_code = parse_close(payload)[0]
             self.release()
             self.transport.write(close_frame(NORMAL if code == NO_CODE else code))
         self._stop_writing()

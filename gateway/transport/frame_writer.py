@@ -12,6 +12,7 @@ from enum import Enum, auto
 from typing import Any
 
 from gateway.interfaces import WebSocketEvents
+from gateway.metrics import written_bytes
 from gateway.websocket.deflate import COMPRESS_FROM_BYTES, Deflate, compress
 from gateway.websocket.frames import BINARY, TEXT, frame, text_frame
 
@@ -38,6 +39,7 @@ class FrameWriter(asyncio.Protocol):
         "_max_bytes",
         "_state",
         "_writer",
+        "close_code",
         "direct_write",
         "transport",
     )
@@ -58,6 +60,7 @@ class FrameWriter(asyncio.Protocol):
         # a client's messages are handled: what its events cause comes back from the store, in a turn of its own.
         self._held: list[bytes] | None = None
         self._held_bytes = 0
+        self.close_code: int | None = None  # of the close frame, whoever sent one first
 
     def adopt(self, transport: asyncio.Transport, mark_bytes: int) -> None:
         """Begins to use an open transport on which the handshake has been answered; over `mark_bytes` unsent it counts
@@ -133,6 +136,7 @@ class FrameWriter(asyncio.Protocol):
         writer = self._writer
         if writer is None:
             return
+        written_bytes.value += len(data)
         if self._held is None:
             writer.write(data)
         else:
@@ -150,6 +154,11 @@ class FrameWriter(asyncio.Protocol):
         held, self._held, self._held_bytes = self._held, None, 0
         if held and self._writer is not None:
             self._writer.write(b"".join(held))
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the peer has not taken yet."""
+        return self._held_bytes + (self._writer.get_write_buffer_size() if self._writer is not None else 0)
 
     def _stop_writing(self) -> None:
         self._state = ConnectionState.CLOSING

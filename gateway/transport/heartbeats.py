@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 
+from gateway.metrics import pong_seconds
 from gateway.option_groups import EngineOptions
 from gateway.timers import Timers
 from gateway.transport.connection import WebSocketConnection
@@ -18,6 +19,9 @@ from gateway.websocket.close_codes import NORMAL
 
 LINGER_S = 2.0
 """How long a closed WebSocket may take to answer the close frame, and a polling client to fetch its last packets."""
+
+PONGS_IN = 16
+"""One pong in so many is measured: the sixteenth of a connection, after 6 min 40 s, and so on."""
 
 HELD_UP_S = 0.05
 """A ping that leaves later than this after it was due, because the worker stood still, does not shorten the time in
@@ -39,6 +43,7 @@ class Heartbeats:
         """`sockets` are the engine's sessions by id, until their ends; one that lingered is taken out of them."""
         timers = self.timers = Timers()  # the rooms and presence of the worker set theirs on it too
         self._sockets = sockets
+        self._ping_timeout_s = options.ping_timeout_s
         # A ping is due, and the pong to it is late; each with the beat that it belongs to.
         self._pings = timers.queue(
             options.ping_interval_s, self._ping_due, _together_s(options.ping_interval_s)
@@ -78,6 +83,12 @@ class Heartbeats:
     def schedule_ping(self, socket: EngineSocket) -> None:
         """The next heartbeat is one interval from now."""
         self._pings.add((socket.sid, socket.beat))
+
+    def answered(self, socket: EngineSocket) -> None:
+        """A ping was answered; one in `PONGS_IN` is measured. The next is due."""
+        if not socket.beat % PONGS_IN:
+            pong_seconds.observe(time.monotonic() - (socket.deadline_s - self._ping_timeout_s))
+        self.schedule_ping(socket)
 
     def watch_stuck(self, socket: EngineSocket) -> float:
         """Closes the socket if it is still behind at the time that is returned."""

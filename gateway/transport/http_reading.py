@@ -24,7 +24,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from gateway.metrics import cut_off, requests_read
 from gateway.transport.conduct import CUT_OFF, Conduct
-from gateway.transport.refusals import Refusals
+from gateway.transport.refusals import MALFORMED, Refusals
 from gateway.transport.turns import TURN_S, TURNS_IN_A_ROW, Turns, Work
 
 log = structlog.get_logger("gateway.transport")
@@ -34,9 +34,6 @@ READ_BYTES = 4_096
 
 LINGER_S = 2.0
 """How long a connection that was ended stays open and unread: it does not come back at once."""
-
-MALFORMED = "malformed"
-"""Why what is no HTTP is refused."""
 
 
 class HttpConnection(RequestHandler):

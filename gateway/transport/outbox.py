@@ -9,6 +9,8 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 
+from gateway.metrics import written_bytes
+
 Packet = tuple[bytes, bool]
 """A packet's data, and whether it is binary."""
 
@@ -39,7 +41,9 @@ class Outbox:
         packets = self._packets
         number = len(packets) if most is None else min(most, len(packets))
         taken = [packets.popleft() for _ in range(number)]
-        self.unsent_bytes -= sum(len(data) for data, _ in taken)
+        taken_bytes = sum(len(data) for data, _ in taken)
+        self.unsent_bytes -= taken_bytes
+        written_bytes.value += taken_bytes
         return taken
 
     @property

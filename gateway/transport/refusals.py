@@ -8,9 +8,12 @@ from __future__ import annotations
 import structlog
 from aiohttp import web
 
-from gateway.metrics import requests_refused
+from gateway.metrics import handshakes_refused, requests_refused
 
 log = structlog.get_logger("gateway.transport")
+
+MALFORMED = "malformed"
+"""Why what is no HTTP is refused; nobody knows whether it was to be a handshake."""
 
 LINES_PER_S = 10
 """Lines in a second: enough to see every kind; a client that asks as fast as it can must not fill a disk."""
@@ -50,6 +53,8 @@ class Refusals:
         """Counts a refusal, and logs it unless there were many in this second; `now_s` is monotonic. A reason that
         `metrics.requests_refused` does not know is counted as `other`."""
         requests_refused.because(reason if requests_refused.knows(reason) else "other")
+        if "sid" not in request.query and reason != MALFORMED:
+            handshakes_refused.because(reason if handshakes_refused.knows(reason) else "other")
         if (more := self._lines.take(now_s)) is None:
             return
         log.info(

@@ -210,7 +210,7 @@ class EngineSocket(LibrarySocket):
         if self.awaits_pong:
             self.awaits_pong = False
             self.beat += 1
-            self.server.times.schedule_ping(self)
+            self.server.times.answered(self)
         else:
             self.charge(ODD)
 

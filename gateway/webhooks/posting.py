@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import aiohttp
 
 from gateway.access.standard_webhooks import signatures
+from gateway.metrics import hook_seconds
 from gateway.webhooks.webhook import Webhook
 
 LIMIT_S = 5.0
@@ -32,6 +33,7 @@ class Posting:
     async def post(self, events: Sequence[bytes]) -> str:
         """Posts events; returns why they were not taken, empty where they were."""
         body = b'{"time_ms":%d,"events":[%b]}' % (time.time_ns() // 1_000_000, b",".join(events))
+        begun_s = time.monotonic()
         try:
             async with asyncio.timeout(self._limit_s):
                 status = await self._status(body, message_id(self._hook.name, events))
@@ -39,6 +41,8 @@ class Posting:
             return f"no answer within {self._limit_s:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return type(error).__name__
+        finally:
+            hook_seconds.of(self._hook.name).observe(time.monotonic() - begun_s)
         return "" if 200 <= status < 300 else f"it answers {status}"
 
     async def _status(self, body: bytes, sent_as: str) -> int:

@@ -221,7 +221,7 @@ def test_every_refusal_is_counted_by_its_limit() -> None:
     refused(of_all, usage, SEND, 23, BEGUN_S)
     after = dict(rate_limited.samples())
     assert {label: after[label] - before[label] for label in after if after[label] != before[label]} == {
-        ',limit="sends"': 3
+        ("sends",): 3
     }
 
 

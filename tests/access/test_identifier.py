@@ -65,7 +65,7 @@ async def test_refusals_are_counted_and_a_few_of_them_logged_without_the_token(t
         await asyncio.sleep(1.05)  # another line may be written
         with pytest.raises(NotAdmitted):
             await identifier.identify(bad)
-    assert dict(auth.samples())[',result="signature"'] - before[',result="signature"'] == 101
+    assert dict(auth.samples())["signature",] - before["signature",] == 101
     assert LINES_PER_S < len(lines) < 50
     assert sum(line.get("unlogged_before", 0) for line in lines) + len(lines) == 101
     assert bad[:30] not in str(lines)

@@ -87,7 +87,7 @@ def of(number: int, kid: str) -> str:
 
 def fetches_failed() -> int:
     """How often a provider was asked in vain, in this process."""
-    return dict(jwks_fetches.samples())[',result="failed"']
+    return int(dict(jwks_fetches.samples())["failed",])
 
 
 OLD, NEW = 0, 1

@@ -12,10 +12,10 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from gateway import metrics
 from gateway.api import http
 from gateway.api.load import BODY_BYTES_MAX
 from gateway.api.methods import METHODS
+from gateway.server import exposition
 from gateway.server.app import GATEWAY, Gateway, build_app
 from tests.support.backends import Backend, backend, key_for, key_table
 from tests.support.serving import serving, settings
@@ -197,10 +197,10 @@ async def test_requests_of_one_connection_are_answered_in_their_order(served: Se
 async def test_each_answer_is_counted_by_method_and_status(served: Served) -> None:
     await served.all.call("stats")
     await served.all.call("what a caller says")
-    text = metrics.text("w")
-    assert 'gateway_api_requests_total{worker="w",method="stats",code="200"}' in text
-    assert 'gateway_api_requests_total{worker="w",method="unknown",code="404"}' in text
-    assert 'gateway_api_seconds_total{worker="w",method="stats"}' in text
+    text = exposition.text("w").decode()
+    assert 'gateway_api_requests_total{code="200",method="stats",worker="w"}' in text
+    assert 'gateway_api_requests_total{code="404",method="unknown",worker="w"}' in text
+    assert 'gateway_api_seconds_count{method="stats",worker="w"}' in text
     assert "what a caller says" not in text
 
 

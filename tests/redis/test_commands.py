@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from gateway.errors import StoreUnavailable
+from gateway.metric_kinds import Counter
 from gateway.pauses import Backoff
 from gateway.redis.address import FixedFinder, endpoint_of, open_connection
 from gateway.redis.commands import PrimaryCommands
@@ -136,7 +137,7 @@ async def test_links_that_break_as_soon_as_they_are_open_are_not_opened_without_
         )
 
     reconnecting: ReconnectingConnection[CommandConnection] = ReconnectingConnection(
-        "test", connect, on_up, lambda: None
+        "test", connect, on_up, lambda: None, Counter("gateway_x_total", "X.")
     )
     reconnecting.start()
     await until(lambda: opened >= 3, 3, "it is tried again")

@@ -50,7 +50,7 @@ async def test_a_token_lets_its_user_in_and_anything_else_is_told_why(
         async with aiohttp.ClientSession() as session, session.get(f"{gateway.url}/metrics") as answer:
             numbers = await answer.text()
     for result, count in (("ok", 1), ("missing", 2), ("not_a_token", 2), ("signature", 1), ("expired", 1)):
-        assert f'result="{result}"}} {count}\n' in numbers, result
+        assert f'auth_total{{result="{result}",worker="0"}} {count}\n' in numbers, result
 
 
 @pytest.mark.long

@@ -140,9 +140,9 @@ async def test_a_refused_handshake_is_logged_and_counted(two: Two) -> None:
     ]  # fmt: skip
     assert (lines[0]["protocol_version"], lines[0]["agent"]) == ("3", "socket.io-client 2.5")
     assert (lines[0]["remote"], lines[0]["level"]) == ("127.0.0.1", "info")
-    assert 'reason="unsupported_protocol_version"} 1\n' in metrics
-    assert 'reason="origin_not_allowed"} 2\n' in metrics
-    assert 'reason="draining"} 0\n' in metrics
+    assert 'requests_refused_total{reason="unsupported_protocol_version",worker="0"} 1\n' in metrics
+    assert 'requests_refused_total{reason="origin_not_allowed",worker="0"} 2\n' in metrics
+    assert 'requests_refused_total{reason="draining",worker="0"} 0\n' in metrics
 
 
 async def test_readiness_is_told_at_the_prefix(two: Two) -> None:

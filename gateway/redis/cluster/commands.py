@@ -20,6 +20,7 @@ from redis.crc import key_slot
 from gateway.background import Background
 from gateway.errors import StoreMoved, StoreUnavailable, Trouble
 from gateway.interfaces import CommandEvents, OnReply, Reply
+from gateway.metrics import store_reconnects
 from gateway.pauses import woken_within
 from gateway.redis.address import Endpoint, open_with_scripts, with_address
 from gateway.redis.cluster.node import Node, read_map
@@ -78,6 +79,12 @@ class ClusterCommands(CommandCalls):
         return bool(self._nodes) and all(
             node.reconnecting.connection is not None for node in self._nodes.values()
         )
+
+    @property
+    def pending(self) -> int:
+        """Commands without an answer."""
+        found = (node.reconnecting.connection for node in self._nodes.values())
+        return sum(connection.pending for connection in found if connection is not None)
 
     @property
     def trouble(self) -> Trouble | None:
@@ -269,6 +276,7 @@ class ClusterCommands(CommandCalls):
                 lambda lost: self._connect(address, lost),
                 lambda connection: self._up(address, connection),
                 self._down,
+                store_reconnects,
             )
             node = self._nodes[address] = Node(address, reconnecting)
             reconnecting.start()

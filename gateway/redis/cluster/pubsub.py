@@ -52,6 +52,16 @@ class ClusterPubSub:
         reasons = (primary.subscriber.unhealthy_reason for primary in self._primaries.values())
         return next((reason for reason in reasons if reason is not None), None)
 
+    @property
+    def heard_at_s(self) -> float:
+        """When the primary was last heard that has been silent for longest (monotonic)."""
+        return min((one.subscriber.heard_at_s for one in self._primaries.values()), default=self._left_at_s)
+
+    @property
+    def channels(self) -> int:
+        """How many this worker wants to hear."""
+        return len(self._wanted)
+
     def subscribe(self, channel: bytes) -> asyncio.Future[None]:
         if (place := self._places.get(channel)) is not None and place in self._primaries:
             return self._primaries[place].subscriber.subscriptions.want(channel)

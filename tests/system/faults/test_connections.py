@@ -177,4 +177,4 @@ async def _snapshots(gateway: Gateway) -> int:
     """How many histories the gateway's one worker has read for joins and repairs."""
     async with aiohttp.ClientSession() as session, session.get(f"{gateway.url}/metrics") as response:
         lines = (await response.text()).splitlines()
-    return int(next(line for line in lines if line.startswith("gateway_snapshots_total")).split()[-1])
+    return sum(int(line.split()[-1]) for line in lines if line.startswith("gateway_snapshots_total"))

@@ -1,0 +1,132 @@
+"""`/metrics`: the metrics of all workers of the host, whichever of them was asked.
+
+Owns this worker's number, and what it answers to the others. Promises one answer with every worker that turns, within
+`ASK_S` and a little; one that does not shows as `gateway_worker_up` 0. However often it is asked, a worker writes its
+lines at most ten times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import time
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from gateway.background import Background
+from gateway.metrics import loop_lag_seconds
+from gateway.server import exposition, slots
+from gateway.server.exposition import Form
+from gateway.server.gauges import Looked, look
+from gateway.server.health import Health
+from gateway.server.siblings import NoAnswer, ask
+from gateway.transport.paths import serve_path
+
+log = structlog.get_logger("gateway.metrics")
+
+FRESH_S = 0.1
+"""What was written so lately is told again: who asks as fast as it can must not hold up the clients."""
+
+LAG_EVERY_S = 0.25
+"""Time between two looks at how late the event loop is."""
+
+
+class Scrape:
+    """One worker's part of `/metrics`."""
+
+    def __init__(self, health: Health, background: Background) -> None:
+        self._health = health
+        self._background = background
+        self._looked: Looked | None = None
+        self._slot: slots.Slot | None = None
+        self._folder: Path | None = None  # of the host's workers; None where there is one
+        self._workers = 1
+        self._written: dict[Form, tuple[float, bytes]] = {}
+        self._flights: dict[Form, asyncio.Task[bytes]] = {}
+
+    def attach(self, app: web.Application, prefix: str) -> None:
+        """Serves it."""
+        serve_path(app, "GET", f"{prefix}/metrics", self.metrics)
+
+    def start(self, looked: Looked) -> None:
+        """The worker has what gauges look at."""
+        self._looked = looked
+        self._background.keep(_measure_lag(), "lag of the event loop")
+
+    def join(self, folder: Path, workers: int) -> None:
+        """There are `workers` on this host, which share a folder. Without a number the worker serves all the same."""
+        self._folder, self._workers = folder, workers
+        try:
+            self._slot = slots.take(folder, self._health.worker)
+        except OSError as error:
+            log.error("slot_not_taken", reason=str(error))
+
+    def leave(self) -> None:
+        """The worker ends: its number is free."""
+        if self._slot is not None:
+            self._slot.leave()
+
+    def answer(self, question: bytes) -> bytes:
+        """This worker's lines, for another worker that asks for a form of them."""
+        try:
+            return self.own(Form(question))
+        except ValueError:
+            return b""
+
+    def own(self, form: Form) -> bytes:
+        """This worker's lines, as they are now or were a moment ago."""
+        written_s, text = self._written.get(form, (float("-inf"), b""))
+        now_s = time.monotonic()
+        if now_s - written_s >= FRESH_S:
+            look(self._health, self._looked)
+            text = exposition.text(str(self._slot.number if self._slot is not None else 0), form)
+            self._written[form] = now_s, text
+        return text
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """The metrics of all workers, in the form that the client reads, compressed if it likes."""
+        form = exposition.form_for(request.headers.get("Accept", ""))
+        text = await self._gathered(form)
+        headers = {"Content-Type": form.content_type, "Vary": "Accept, Accept-Encoding"}
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            text = await asyncio.to_thread(gzip.compress, text, 1)
+        return web.Response(body=text, headers=headers)
+
+    async def _gathered(self, form: Form) -> bytes:
+        """All who ask at once share one answer."""
+        flight = self._flights.get(form)
+        if flight is None:
+            flight = self._flights[form] = self._background.run(self._gather(form), "metrics of all workers")
+            flight.add_done_callback(lambda _: self._flights.pop(form, None))
+        return await asyncio.shield(flight)
+
+    async def _gather(self, form: Form) -> bytes:
+        if self._folder is None or self._slot is None:
+            return exposition.merged([self.own(form)], form)
+        folder, own = self._folder, self._slot.number
+        others = {number: worker for number, worker in slots.holders(folder).items() if number != own}
+        answers = await asyncio.gather(*(ask(folder, worker, form.value) for worker in others.values()))
+        told: dict[int, bytes | NoAnswer] = {own: self.own(form), **dict(zip(others, answers, strict=True))}
+        texts = [text for _, text in sorted(told.items()) if isinstance(text, bytes)]
+        return exposition.merged(texts, form, missing(told, self._workers))
+
+
+def missing(told: dict[int, bytes | NoAnswer], workers: int) -> list[int]:
+    """The numbers that should be there and did not answer: those of workers that are silent, and, where fewer than
+    `workers` live, the lowest that nobody has."""
+    silent = [number for number, one in told.items() if one is NoAnswer.SILENT]
+    living = [number for number, one in told.items() if one is not NoAnswer.GONE]
+    free = [number for number in range(max([*told, workers]) + 1) if number not in living]
+    return sorted(silent + free[: max(0, workers - len(living))])
+
+
+async def _measure_lag() -> None:
+    """Woken four times a second; ended by cancellation."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due_s = loop.time() + LAG_EVERY_S
+        await asyncio.sleep(LAG_EVERY_S)
+        loop_lag_seconds.observe(max(0.0, loop.time() - due_s))
