@@ -12,7 +12,7 @@ class SessionCounts:
 
     joined    rooms that it came into
     sent      messages of it that were stored
-    received  events of its rooms that were written to it, history among them
+    received  messages of its rooms that were written to it, history among them
     bytes     those in bytes, before framing and compression
     """
 
