@@ -70,7 +70,7 @@ publish_seconds = Histogram(
 )
 echo_seconds = Histogram(
     "gateway_echo_seconds",
-    "From handing a message to the store to hearing it on the room's channel; one in eight is measured.",
+    "From handing a message to the store to hearing it on the room's channel; one in sixteen is measured.",
     ANSWERS_S,
 )
 written_bytes = Counter("gateway_written_bytes_total", "Bytes of messages written to clients.")

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import time
+from bisect import bisect_left
 from collections.abc import Callable
+from time import monotonic
 from typing import NamedTuple, Protocol
 
 from gateway import keys
 from gateway.errors import KeyReused, StoreError, StoreUnavailable, TooSoon
 from gateway.interfaces import CommandStore, Reply
-from gateway.metrics import acknowledged, duplicates, publish_seconds, published, unavailable
+from gateway.metrics import ANSWERS_S, acknowledged, duplicates, publish_seconds, published, unavailable
 from gateway.option_groups import PublishOptions
 from gateway.protocol import whole_entry
 from gateway.redis.connection import pack
-from gateway.rooms.echoes import begin_echo
+from gateway.rooms.echoes import ONE_IN, begin_echo
 from gateway.rooms.payloads import told_head
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
@@ -43,6 +45,9 @@ KEY_REUSED = b"!"
 
 REFUSALS = b"!~%"
 """With what its answers begin to messages that it has not stored."""
+
+
+_took = publish_seconds.counts
 
 
 class Once(NamedTuple):
@@ -119,8 +124,8 @@ class Publisher:
         `user` and `meta`, as members get them behind `id`. Who `is_exempt` need not wait as long as moderators
         have set. What they do not allow is the error `Moderated`."""
         published.value += 1
-        begun_s = time.monotonic()
-        echo = begin_echo(room, begun_s)
+        begun_s = monotonic()
+        echo = None if published.value % ONE_IN else begin_echo(room, begun_s)
         tail = _per_message(room, head)
         if once is None and not more and not is_exempt:
             command = (room.publish_head or self._head(room)) + tail
@@ -132,7 +137,11 @@ class Publisher:
         outbox = self._outbox if self._outbox is not None and self._outbox.will_publish(room.name) else None
 
         def answered(reply: Reply) -> None:
-            publish_seconds.observe(time.monotonic() - begun_s)
+            took_s = monotonic() - begun_s
+            _took[bisect_left(ANSWERS_S, took_s)] += (
+                1  # as `Histogram.observe`, a third cheaper: for each message
+            )
+            publish_seconds.sum += took_s
             if outbox is not None:
                 outbox.published(room.name)
             if echo is not None:

@@ -211,6 +211,7 @@ async def talk(members: list[Member], room: str, for_s: float) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)
 async def test_each_query_of_the_board_has_data_after_some_traffic(
     redis_url: str, connect: Opener, room: str
 ) -> None:
@@ -226,11 +227,19 @@ async def test_each_query_of_the_board_has_data_after_some_traffic(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)
 async def test_a_worker_that_stands_still_fires_after_a_minute(redis_url: str) -> None:
-    async with Gateway(redis_url, workers=2) as gateway, Prometheus(gateway.url) as prometheus:
+    patient = (
+        "--timeout",
+        "300",
+    )  # else gunicorn ends a worker that stands still after 30 s, and starts another
+    async with (
+        Gateway(redis_url, workers=2, arguments=patient) as gateway,
+        Prometheus(gateway.url) as prometheus,
+    ):
         await until(lambda: _has(prometheus, "gateway_worker_up == 1"), 20, "it is scraped")
         pid = gateway.worker_pids()[0]
-        os.kill(pid, signal.SIGSTOP)  # gunicorn's master ends it after 30 s; it is stopped again each time
+        os.kill(pid, signal.SIGSTOP)
         try:
             await until(lambda: _fires(prometheus, "GatewayWorkerDown", "GatewayDown"), 200, "it fires")
         finally:
@@ -238,6 +247,7 @@ async def test_a_worker_that_stands_still_fires_after_a_minute(redis_url: str) -
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)
 async def test_a_store_that_stands_still_fires_not_ready_deaf_and_unavailable(
     connect: Opener, room: str
 ) -> None:

@@ -18,7 +18,7 @@ from tests.support.opener import Opener
 from tests.support.scraping import scrape
 from tests.support.waiting import until
 
-WITH_MEASURED = 8
+WITH_MEASURED = 16
 """One message in so many is measured where that says so."""
 
 
