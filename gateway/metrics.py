@@ -47,7 +47,7 @@ gaps = ReasonCounter(
     "lost", "trimmed", label="cause",
 )  # fmt: skip
 epochs_begun = Counter(
-    "gateway_epochs_begun_total", "Epochs that this worker began because the store had lost messages."
+    "gateway_epochs_begun_total", "Epochs that this worker began when it read a room that had lost messages."
 )
 joins = ReasonCounter(
     "gateway_joins_total",

@@ -125,7 +125,7 @@ class Publisher:
         have set. What they do not allow is the error `Moderated`."""
         published.value += 1
         begun_s = monotonic()
-        echo = None if published.value % ONE_IN else begin_echo(room, begun_s)
+        echo = begin_echo(room, begun_s) if published.value % ONE_IN == 1 else None
         tail = _per_message(room, head)
         if once is None and not more and not is_exempt:
             command = (room.publish_head or self._head(room)) + tail

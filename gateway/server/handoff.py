@@ -55,7 +55,7 @@ def run_folder_of(given: str | None, stack: AsyncExitStack) -> Path:
 class Answers(Protocol):
     """Who answers what other workers of the host ask."""
 
-    def answer(self, question: bytes) -> bytes:
+    async def answer(self, question: bytes) -> bytes:
         """The answer; empty for what it does not know. Raises nothing."""
 
 
@@ -116,7 +116,7 @@ class Handoff:
                     received = await passing.receive(given)
                     if isinstance(received, bytes):
                         if answers is not None:
-                            await loop.sock_sendall(given, answers.answer(received))
+                            await loop.sock_sendall(given, await answers.answer(received))
                         return
             if received is None:
                 log.warning("handoff_failed", reason="no connection came: closed, or too few descriptors")

@@ -2,7 +2,7 @@
 
 Owns this worker's number, and what it answers to the others. Promises one answer with every worker that turns, within
 `ASK_S` and a little; one that does not shows as `gateway_worker_up` 0. However often it is asked, a worker writes its
-lines at most ten times a second.
+lines at most ten times a second: who asks sooner waits for that.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
@@ -26,11 +27,34 @@ from gateway.transport.paths import serve_path
 
 log = structlog.get_logger("gateway.metrics")
 
-FRESH_S = 0.1
-"""What was written so lately is told again: who asks as fast as it can must not hold up the clients."""
+BETWEEN_S = 0.1
+"""Least time between two writings: who asks as fast as it can must not hold up the clients."""
 
 LAG_EVERY_S = 0.25
 """Time between two looks at how late the event loop is."""
+
+
+class Shared:
+    """An answer that all who ask share. Whoever asks gets one that was begun after that, so it is never an old one; one
+    is made at a time, and one more waits."""
+
+    def __init__(self, make: Callable[[Form], Awaitable[bytes]], background: Background) -> None:
+        self._make = make
+        self._background = background
+        self._turn = asyncio.Lock()
+        self._waiting: dict[Form, asyncio.Task[bytes]] = {}
+
+    async def get(self, form: Form) -> bytes:
+        """The answer in that form."""
+        waiting = self._waiting.get(form)
+        if waiting is None:
+            waiting = self._waiting[form] = self._background.run(self._next(form), "metrics")
+        return await asyncio.shield(waiting)
+
+    async def _next(self, form: Form) -> bytes:
+        async with self._turn:
+            del self._waiting[form]
+            return await self._make(form)
 
 
 class Scrape:
@@ -43,8 +67,9 @@ class Scrape:
         self._slot: slots.Slot | None = None
         self._folder: Path | None = None  # of the host's workers; None where there is one
         self._workers = 1
-        self._written: dict[Form, tuple[float, bytes]] = {}
-        self._flights: dict[Form, asyncio.Task[bytes]] = {}
+        self._written_s = float("-inf")
+        self._own = Shared(self._write, background)
+        self._whole = Shared(self._gather, background)
 
     def attach(self, app: web.Application, prefix: str) -> None:
         """Serves it."""
@@ -68,48 +93,38 @@ class Scrape:
         if self._slot is not None:
             self._slot.leave()
 
-    def answer(self, question: bytes) -> bytes:
+    async def answer(self, question: bytes) -> bytes:
         """This worker's lines, for another worker that asks for a form of them."""
         try:
-            return self.own(Form(question))
+            return await self._own.get(Form(question))
         except ValueError:
             return b""
 
-    def own(self, form: Form) -> bytes:
-        """This worker's lines, as they are now or were a moment ago."""
-        written_s, text = self._written.get(form, (float("-inf"), b""))
-        now_s = time.monotonic()
-        if now_s - written_s >= FRESH_S:
-            look(self._health, self._looked)
-            text = exposition.text(str(self._slot.number if self._slot is not None else 0), form)
-            self._written[form] = now_s, text
-        return text
+    async def _write(self, form: Form) -> bytes:
+        """This worker's lines; not sooner than `BETWEEN_S` after the last ones."""
+        await asyncio.sleep(max(0.0, self._written_s + BETWEEN_S - time.monotonic()))
+        self._written_s = time.monotonic()
+        look(self._health, self._looked)
+        return exposition.text(str(self._slot.number if self._slot is not None else 0), form)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """The metrics of all workers, in the form that the client reads, compressed if it likes."""
         form = exposition.form_for(request.headers.get("Accept", ""))
-        text = await self._gathered(form)
+        text = await self._whole.get(form)
         headers = {"Content-Type": form.content_type, "Vary": "Accept, Accept-Encoding"}
         if "gzip" in request.headers.get("Accept-Encoding", ""):
             headers["Content-Encoding"] = "gzip"
             text = await asyncio.to_thread(gzip.compress, text, 1)
         return web.Response(body=text, headers=headers)
 
-    async def _gathered(self, form: Form) -> bytes:
-        """All who ask at once share one answer."""
-        flight = self._flights.get(form)
-        if flight is None:
-            flight = self._flights[form] = self._background.run(self._gather(form), "metrics of all workers")
-            flight.add_done_callback(lambda _: self._flights.pop(form, None))
-        return await asyncio.shield(flight)
-
     async def _gather(self, form: Form) -> bytes:
         if self._folder is None or self._slot is None:
-            return exposition.merged([self.own(form)], form)
+            return exposition.merged([await self._own.get(form)], form)
         folder, own = self._folder, self._slot.number
         others = {number: worker for number, worker in slots.holders(folder).items() if number != own}
-        answers = await asyncio.gather(*(ask(folder, worker, form.value) for worker in others.values()))
-        told: dict[int, bytes | NoAnswer] = {own: self.own(form), **dict(zip(others, answers, strict=True))}
+        asked = (ask(folder, worker, form.value) for worker in others.values())
+        ours, *answers = await asyncio.gather(self._own.get(form), *asked)
+        told: dict[int, bytes | NoAnswer] = {own: ours, **dict(zip(others, answers, strict=True))}
         texts = [text for _, text in sorted(told.items()) if isinstance(text, bytes)]
         return exposition.merged(texts, form, missing(told, self._workers))
 

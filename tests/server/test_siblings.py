@@ -14,16 +14,18 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from gateway.background import Background
 from gateway.server import slots
+from gateway.server.exposition import Form
 from gateway.server.handoff import Handoff
-from gateway.server.scrape import missing
+from gateway.server.scrape import Shared, missing
 from gateway.server.siblings import ASK_S, NoAnswer, ask
 
 
 class Told:
     """What a worker answers."""
 
-    def answer(self, question: bytes) -> bytes:
+    async def answer(self, question: bytes) -> bytes:
         return b"x" * 1_000_000 if question == b"much" else b"told " + question
 
 
@@ -102,3 +104,32 @@ def test_a_worker_that_should_be_there_is_shown_as_down_and_a_number_of_before_i
     told: dict[int, bytes | NoAnswer], workers: int, shown: list[int]
 ) -> None:
     assert missing(told, workers) == shown
+
+
+async def test_an_answer_that_is_shared_was_begun_after_each_question_for_it_and_one_is_made_at_a_time() -> (
+    None
+):
+    begun: list[float] = []
+    running = 0
+
+    async def make(form: Form) -> bytes:
+        nonlocal running
+        running += 1
+        assert running == 1
+        begun.append(time.monotonic())
+        await asyncio.sleep(0.02)
+        running -= 1
+        return b"%d" % len(begun)
+
+    background = Background("test")
+    shared = Shared(make, background)
+
+    async def asked(after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        asked_s = time.monotonic()
+        number = int(await shared.get(Form.TEXT))
+        assert begun[number - 1] >= asked_s
+
+    await asyncio.gather(*(asked(number * 0.001) for number in range(100)))
+    assert len(begun) < 12
+    await background.close()

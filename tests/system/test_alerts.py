@@ -267,11 +267,13 @@ async def test_a_store_that_forgets_fires_gaps(connect: Opener, room: str) -> No
         async with Gateway(store.url, workers=2) as gateway, Prometheus(gateway.url) as prometheus:
             member = await connect(gateway.url)
             await member.join("ada", room)
+            await until(lambda: _has(prometheus, "sum(gateway_gaps_total) == 0"), 20, "it is scraped")
             await talk([member], room, 5)
             async with redis.asyncio.Redis.from_url(store.url) as hand:
                 await hand.delete(f"chat_history_{room}", f"{{chat_history_{room}}}:meta")
             await talk([member], room, 5)
             await until(lambda: _fires(prometheus, "GatewayGaps"), 60, "it fires")
+            assert member.errors[0]["code"] == "gap"
 
 
 async def _has(prometheus: Prometheus, expression: str) -> bool:
