@@ -19,7 +19,7 @@ from aiohttp import web
 from gateway.background import Background
 from gateway.metrics import loop_lag_seconds
 from gateway.server import exposition, slots
-from gateway.server.exposition import Form
+from gateway.server.exposition import Exposition, Form
 from gateway.server.gauges import Looked, look
 from gateway.server.health import Health
 from gateway.server.siblings import NoAnswer, ask
@@ -67,6 +67,7 @@ class Scrape:
         self._slot: slots.Slot | None = None
         self._folder: Path | None = None  # of the host's workers; None where there is one
         self._workers = 1
+        self._exposition = Exposition("0")  # a worker without a number is the only one
         self._written_s = float("-inf")
         self._own = Shared(self._write, background)
         self._whole = Shared(self._gather, background)
@@ -85,6 +86,7 @@ class Scrape:
         self._folder, self._workers = folder, workers
         try:
             self._slot = slots.take(folder, self._health.worker)
+            self._exposition = Exposition(str(self._slot.number))
         except OSError as error:
             log.error("slot_not_taken", reason=str(error))
 
@@ -105,7 +107,7 @@ class Scrape:
         await asyncio.sleep(max(0.0, self._written_s + BETWEEN_S - time.monotonic()))
         self._written_s = time.monotonic()
         look(self._health, self._looked)
-        return exposition.text(str(self._slot.number if self._slot is not None else 0), form)
+        return self._exposition.text(form)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """The metrics of all workers, in the form that the client reads, compressed if it likes."""

@@ -20,8 +20,8 @@ from gateway.websocket.close_codes import NORMAL
 LINGER_S = 2.0
 """How long a closed WebSocket may take to answer the close frame, and a polling client to fetch its last packets."""
 
-PONGS_IN = 16
-"""One pong in so many is measured: the sixteenth of a connection, after 6 min 40 s, and so on."""
+PINGS_IN = 16
+"""Of so many pings of the worker one is measured."""
 
 HELD_UP_S = 0.05
 """A ping that leaves later than this after it was due, because the worker stood still, does not shorten the time in
@@ -43,7 +43,10 @@ class Heartbeats:
         """`sockets` are the engine's sessions by id, until their ends; one that lingered is taken out of them."""
         timers = self.timers = Timers()  # the rooms and presence of the worker set theirs on it too
         self._sockets = sockets
-        self._ping_timeout_s = options.ping_timeout_s
+        self._pings_sent = 0
+        self._measured: dict[
+            str, float
+        ] = {}  # when pings left whose pongs are measured, until these are late
         # A ping is due, and the pong to it is late; each with the beat that it belongs to.
         self._pings = timers.queue(
             options.ping_interval_s, self._ping_due, _together_s(options.ping_interval_s)
@@ -85,9 +88,9 @@ class Heartbeats:
         self._pings.add((socket.sid, socket.beat))
 
     def answered(self, socket: EngineSocket) -> None:
-        """A ping was answered; one in `PONGS_IN` is measured. The next is due."""
-        if not socket.beat % PONGS_IN:
-            pong_seconds.observe(time.monotonic() - (socket.deadline_s - self._ping_timeout_s))
+        """A ping was answered. The next one is due."""
+        if (left_s := self._measured.pop(socket.sid, None)) is not None:
+            pong_seconds.observe(time.monotonic() - left_s)
         self.schedule_ping(socket)
 
     def watch_stuck(self, socket: EngineSocket) -> float:
@@ -105,10 +108,14 @@ class Heartbeats:
             return
         socket.awaits_pong = True
         socket.deadline_s = self._pongs.add(item, max(due_s, time.monotonic() - HELD_UP_S))
+        self._pings_sent += 1
+        if self._pings_sent % PINGS_IN == 1:
+            self._measured[sid] = time.monotonic()
         socket.send_text(PING)
 
     def _pong_due(self, item: tuple[str, int], due_s: float) -> None:
         sid, beat = item
+        self._measured.pop(sid, None)
         socket = self._living(sid)
         if socket is not None and socket.awaits_pong and socket.beat == beat:
             socket.end(Reason.PING_TIMEOUT, packet=None)

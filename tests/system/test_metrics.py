@@ -129,6 +129,7 @@ async def test_eight_workers_have_delivered_exactly_what_the_ledger_has_in_one_s
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 async def test_the_number_of_series_stays_over_twenty_kills_and_twenty_reloads(redis_url: str) -> None:
     async with Gateway(redis_url, workers=4) as gateway:
         before, ever = await scrape(gateway.url), set[str]()
