@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes one gateway every second, with the rules of `deploy/alerts.yaml`."""
+"""A real Prometheus that scrapes one gateway every two seconds, with the rules of `deploy/alerts.yaml`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Prometheus:
 
     async def __aenter__(self) -> Self:
         configuration = {
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s", "scrape_timeout": "1s"},
+            "global": {"scrape_interval": "2s", "evaluation_interval": "1s", "scrape_timeout": "2s"},
             "rule_files": [str(DEPLOY / "alerts.yaml")],
             "scrape_configs": [{"job_name": "gateway", "static_configs": [{"targets": [self._target]}]}],
         }
