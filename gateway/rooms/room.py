@@ -72,8 +72,7 @@ class Room:
         self.enter("", "")
         self.last_data: bytes | None = None
         self.members: dict[str, Member[Room]] = {}
-        self.joining = 0
-        self.is_following = True
+        self.joining, self.is_following = 0, True
         self.publish_head: bytes | None = None
         self.idle_due_s, self.heard_s, self.traffic = 0.0, 0.0, Traffic()
         self.echo: HearsRoom | None = None
@@ -289,8 +288,7 @@ class Room:
         self.reading.before_loss = self.position
 
     def server_left(self, last_heard_s: float) -> None:
-        """Failover: commands or channel lead to another server than that, last heard at `last_heard_s`. The caller asks
-        for a snapshot."""
+        """Failover: commands or channel left a server, last heard at `last_heard_s`. The caller asks for a snapshot."""
         self.detector.server_left(self.position, self.last_data, last_heard_s)
         self.reading.is_unsure = bool(self.epoch)
         self.reading.failovers += 1

@@ -12,7 +12,6 @@ from gateway.chat.sessions import Sessions
 from gateway.rooms.hub import Hub
 from gateway.server.connections import Connections
 from gateway.server.health import Health
-from gateway.transport.measures import unsent_bytes
 from gateway.transport.socket import EngineSocket
 
 
@@ -54,7 +53,7 @@ def look(health: Health, looked: Looked | None) -> None:
 
 def _look_at_clients(looked: Looked) -> None:
     sockets = looked.sockets.values()
-    waiting = [unsent_bytes(socket) for socket in sockets]
+    waiting = [socket.unsent_bytes for socket in sockets]
     metrics.outbound_bytes.set(sum(waiting))
     metrics.outbound_bytes_max.set(max(waiting, default=0))
     websockets = sum(socket.websocket is not None for socket in sockets)

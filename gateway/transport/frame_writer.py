@@ -155,11 +155,6 @@ class FrameWriter(asyncio.Protocol):
         if held and self._writer is not None:
             self._writer.write(b"".join(held))
 
-    @property
-    def unsent_bytes(self) -> int:
-        """What the peer has not taken yet."""
-        return self._held_bytes + (self._writer.get_write_buffer_size() if self._writer is not None else 0)
-
     def _stop_writing(self) -> None:
         self._state = ConnectionState.CLOSING
         self._writer = self.direct_write = self._held = None
