@@ -25,6 +25,9 @@ Floors; a module imports from lower floors and its own, no circle; import-linter
     backend/      the client of that API for other programs, which imports nothing else of this package
     settings, option_types, identity_options, api_key_options, webhook_options, page_options, protocol, names, keys,
     metrics, errors, background, pauses, timers, admission, interfaces
+    client/       the chat client for Python programs, which imports nothing else of it but pauses
+    settings, option_types, identity_options, api_key_options, webhook_options, protocol, names, keys, metrics, errors,
+    background, pauses, timers, admission, interfaces
 
 Redis orders: a message has a position because the script gave it one, and everybody, the sender's worker too, delivers
 what comes back. Workers hold no truth: kill any of them. `docs/architecture.md` follows one message and one failover;

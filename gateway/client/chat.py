@@ -202,8 +202,7 @@ class Chat:
     def _start_jobs(self, line: Line, jobs: Jobs) -> None:
         for room in self.rooms:
             jobs.start(room.talking.run(line), f"room {room.name}")
-        if self.user is not None:
-            jobs.start(self._marks.run(line), "marks")
+        jobs.start(self._marks.run(line), "marks")
         if self._token is not None:
             jobs.start(self._refresh(line, self._token), "tokens")
         self._feed.publish(Connected())
@@ -260,7 +259,8 @@ class Chat:
 
     def mark_soon(self) -> None:
         """A room has a mark that the gateway does not know, or the other way round."""
-        self._marks.woken.set()
+        if self.user is not None:  # a guest's marks stay here
+            self._marks.woken.set()
 
     def forget(self, room: str) -> None:
         """The program has left the room."""
@@ -276,6 +276,7 @@ class Chat:
                 room.on_event(name, data)
             elif name == "welcome":
                 self.user, self.username = data["user"], data["username"]
+                self.mark_soon()
             elif name == "expiring":
                 self._expiring.set()
             elif name == "error" and "event" not in data:

@@ -77,11 +77,11 @@ class Marks:
     async def run(self, line: Line) -> None:
         """Once in a while, whatever is to be asked and told. Ends with the connection only."""
         while True:
+            await self.woken.wait()
             self.woken.clear()
             await self._ask(line, [name for name, mark in self._rooms.items() if not mark.is_asked_for])
             await self._tell(line, [name for name, mark in self._rooms.items() if not mark.is_told])
             await asyncio.sleep(TOLD_EVERY_S)
-            await self.woken.wait()
 
     async def _ask(self, line: Line, names: list[str]) -> None:
         for begin in range(0, len(names), ASKED_AT_ONCE):

@@ -105,9 +105,9 @@ class Talking:
 
     async def _join(self, line: Line, attempt: int) -> bool:
         """Joins once, and pauses before another attempt. Returns whether it is settled."""
-        named, self._named = self._named, None
-        if named is not None:
-            answer = await _within(named, JOIN_LIMIT_S)
+        if self._named is not None:
+            answer = await _within(self._named, JOIN_LIMIT_S)
+            self._named = None
         else:
             answer = await line.ask("join", self._join_request(), JOIN_LIMIT_S, at_once=self._on_join_answer)
         if answer.get("ok"):
