@@ -11,6 +11,7 @@ Floors; a module imports from lower floors and its own, no circle; import-linter
 
     server/       one process's life: the composition root, gunicorn, handoff, drain, health, command line
     webhooks/     what the application is told: messages, with the history as outbox, and who is there
+    web/          what browsers load: the stock client
     api/          what the application's backend does, over HTTP: one table of methods; knows no Redis
     admin/        what operators see and press in a browser; acts by the API's methods
     web/          what browsers load: the page at `/`, and `chat.js`
@@ -23,11 +24,9 @@ Floors; a module imports from lower floors and its own, no circle; import-linter
     redis/        bytes to and from Redis: one server, Sentinel, Cluster
     websocket/    RFC 6455 and 7692 as functions of bytes
     backend/      the client of that API for other programs, which imports nothing else of this package
+    client/       the chat client for Python programs, which imports nothing else of it but pauses
     settings, option_types, identity_options, api_key_options, webhook_options, page_options, protocol, names, keys,
     metrics, errors, background, pauses, timers, admission, interfaces
-    client/       the chat client for Python programs, which imports nothing else of it but pauses
-    settings, option_types, identity_options, api_key_options, webhook_options, protocol, names, keys, metrics, errors,
-    background, pauses, timers, admission, interfaces
 
 Redis orders: a message has a position because the script gave it one, and everybody, the sender's worker too, delivers
 what comes back. Workers hold no truth: kill any of them. `docs/architecture.md` follows one message and one failover;
