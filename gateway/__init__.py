@@ -11,10 +11,9 @@ Floors; a module imports from lower floors and its own, no circle; import-linter
 
     server/       one process's life: the composition root, gunicorn, handoff, drain, health, command line
     webhooks/     what the application is told: messages, with the history as outbox, and who is there
-    web/          what browsers load: the stock client
     api/          what the application's backend does, over HTTP: one table of methods; knows no Redis
     admin/        what operators see and press in a browser; acts by the API's methods
-    web/          what browsers load: the page at `/`, and `chat.js`
+    web/          what browsers load: the page at `/`, `chat.js`, and the stock client
     chat/         what people do: sessions, events, joining, presence, signals, marks; knows no Redis
     access/       who somebody is (tokens, keys), who may do what (rules, grants), and how much is too much
     socketio/     python-socketio on top of the engine, and its channel between processes

@@ -32,7 +32,7 @@ from gateway.client.feed import (
 )
 from gateway.client.messages import Message
 from gateway.client.outbox import Pending
-from gateway.client.room import Room
+from gateway.client.room import Members, Room
 
 __all__ = [
     "Changed",
@@ -41,6 +41,7 @@ __all__ = [
     "Connected",
     "Disconnected",
     "Event",
+    "Members",
     "Message",
     "Noticed",
     "Pending",

@@ -10,7 +10,7 @@ from gateway.web.page import serve_chat_js, serve_page
 
 
 def application_of(settings: Settings) -> web.Application:
-    """An application that serves `chat.js`, and where the options want it the stock client and the page; nothing else yet."""
+    """An application that serves `chat.js`, and, where the options want it, the stock client and the page."""
     app, prefix = (
         web.Application(client_max_size=settings.engine.max_payload_bytes),
         settings.server.path_prefix,
