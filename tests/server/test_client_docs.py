@@ -1,4 +1,4 @@
-"""The pages about clients: their programs compile or run, and their links lead somewhere."""
+"""docs/python-client.md and the other pages about clients: programs compile or run, and links lead somewhere."""
 
 from __future__ import annotations
 

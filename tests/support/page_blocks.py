@@ -71,7 +71,7 @@ PAGES: dict[str, dict[str, How]] = {
         "import asyncio": Program(says="'ok': True, 'id'"),
         "// typing": By(TALK, "test_the_recipe_for_typing_shows_who_types_and_takes_it_away"),
         "// unread": By(TALK, "test_the_recipe_for_unread_counts_marks_and_comes_back"),
-        "gateway client-bundle": NotRun("fetches from the network; tests/system/test_client_bundle.py tries what it does"),
+        "gateway client-bundle": NotRun("fetches from the network; tests/system/test_client_bundle.py is about it"),
         "outside = socketio.RedisManager": Program(says="emitted", after="\nprint('emitted')"),
     },
     "docs/from-node.md": {
