@@ -13,7 +13,7 @@ Floors; a module imports from lower floors and its own, no circle; import-linter
     webhooks/     what the application is told: messages, with the history as outbox, and who is there
     api/          what the application's backend does, over HTTP: one table of methods; knows no Redis
     admin/        what operators see and press in a browser; acts by the API's methods
-    web/          what browsers load: the page at `/`, and `chat.js`
+    web/          what browsers load: the page at `/`, `chat.js`, and the stock client
     chat/         what people do: sessions, events, joining, presence, signals, marks; knows no Redis
     access/       who somebody is (tokens, keys), who may do what (rules, grants), and how much is too much
     socketio/     python-socketio on top of the engine, and its channel between processes
@@ -23,6 +23,7 @@ Floors; a module imports from lower floors and its own, no circle; import-linter
     redis/        bytes to and from Redis: one server, Sentinel, Cluster
     websocket/    RFC 6455 and 7692 as functions of bytes
     backend/      the client of that API for other programs, which imports nothing else of this package
+    client/       the chat client for Python programs, which imports nothing else of it but pauses
     settings, option_types, identity_options, api_key_options, webhook_options, page_options, protocol, names, keys,
     metric_kinds, metrics, errors, background, pauses, timers, admission, interfaces
 

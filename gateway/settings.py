@@ -13,6 +13,7 @@ from typing import Any
 
 from gateway.api_key_options import ApiKeyOptions
 from gateway.api_options import ApiOptions
+from gateway.client_bundle_options import ClientBundleOptions
 from gateway.identity_options import IdentityOptions
 from gateway.limit_options import LimitOptions
 from gateway.option_groups import (
@@ -53,6 +54,7 @@ class Settings:
     rates: LimitOptions = field(default_factory=LimitOptions)
     send_hook: SendHookOptions = field(default_factory=SendHookOptions)
     page: PageOptions = field(default_factory=PageOptions)
+    client_bundle: ClientBundleOptions = field(default_factory=ClientBundleOptions)
     log: LogOptions = field(default_factory=LogOptions)
 
     def __post_init__(self) -> None:

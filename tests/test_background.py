@@ -18,6 +18,9 @@ STARTERS = {"create_task", "ensure_future", "TaskGroup", "run_coroutine_threadsa
 NOT_BACKGROUND = {
     ("server/check.py", "create_task"): "awaited by the function that starts them",
     ("redis/sentinel.py", "create_task"): "awaited by the function that starts them",
+    ("client/chat.py", "create_task"): "awaited by `close`; no worker runs it",
+    ("client/line.py", "create_task"): "awaited by `close`; no worker runs it",
+    ("client/jobs.py", "create_task"): "awaited by `close`, which sees a fault; no worker runs it",
     ("transport/connection.py", "ensure_future"): "its end is handled by `_resume`: the connection closes",
 }
 

@@ -50,7 +50,7 @@ class ServeByDefault(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All of them."""
-        return sorted([*super().list_commands(ctx), "token", "key", *WATCH])
+        return sorted([*super().list_commands(ctx), "token", "key", "client-bundle", *WATCH])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name."""
@@ -66,6 +66,10 @@ class ServeByDefault(click.Group):
             from gateway.server import cli_watch
 
             return {"room": cli_watch.room, "tail": cli_watch.tail, "top": cli_watch.top}[cmd_name]
+        if cmd_name == "client-bundle":
+            from gateway.server.cli_client_bundle import client_bundle
+
+            return client_bundle
         return super().get_command(ctx, cmd_name)
 
     def resolve_command(

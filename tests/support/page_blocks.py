@@ -71,7 +71,15 @@ PAGES: dict[str, dict[str, How]] = {
         "import asyncio": Program(says="'ok': True, 'id'"),
         "// typing": By(TALK, "test_the_recipe_for_typing_shows_who_types_and_takes_it_away"),
         "// unread": By(TALK, "test_the_recipe_for_unread_counts_marks_and_comes_back"),
+        "gateway client-bundle": NotRun("fetches from the network; tests/system/test_client_bundle.py is about it"),
         "outside = socketio.RedisManager": Program(says="emitted", after="\nprint('emitted')"),
+    },
+    "docs/from-node.md": {
+        "let lastId;": Program(
+            says="joined true",
+            before=f"{JS}const url = 'http://localhost:8006';",
+            after="\nsocket.on('joined', (answer) => console.log('joined', answer.ok));",
+        ),
     },
     "docs/identity.md": {
         "GATEWAY_AUTH=optional uv run gateway": Shell(("serves",), "unset REDIS_URL"),
@@ -130,6 +138,9 @@ PAGES: dict[str, dict[str, How]] = {
         '{"room": "lobby", "kind": "typing"': Data("json"),
         '{"room": "lobby", "id"': Data("json"),
         '{"message": "Join the room first."': Data("json"),
+    },
+    "docs/python-client.md": {
+        "import asyncio": By("tests/server/test_client_docs.py", "test_the_first_program_says_hello"),
     },
     "docs/revocation.md": {
         "GATEWAY_AUTH=optional uv run gateway": Shell(("serves",), "unset REDIS_URL"),
