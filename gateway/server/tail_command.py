@@ -18,6 +18,7 @@ import orjson
 
 from gateway import keys
 from gateway.names import normal_form
+from gateway.pauses import woken_within
 from gateway.rooms.payloads import Arrived, Told, parse_payload
 from gateway.server.asking import Operator, run
 from gateway.server.terminal import paint, safe
@@ -51,7 +52,7 @@ def tail_user(settings: Settings, user: str, as_json: bool, limit: int | None) -
         while not tail.is_over.is_set():
             tail.tell_sessions(await me.questions.ask("user", await me.census.living(), user=user))
             await tail.follow(sorted(tail.rooms)[:ROOMS_MAX])
-            await asyncio.wait([asyncio.ensure_future(tail.is_over.wait())], timeout=ASK_S)
+            await woken_within(tail.is_over, ASK_S)
         return 0
 
     return run(settings, tell)

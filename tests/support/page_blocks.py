@@ -13,6 +13,7 @@ INSTALLS = NotRun("installs from the network; `.ci/run` does it by this line (te
 SYSTEMD = NotRun("needs systemd and root; the unit is checked by tests/test_deploy_files.py")
 CLUSTER = NotRun("needs a Kubernetes cluster; what is applied is checked by tests/test_kubernetes.py")
 DOCKER = NotRun("needs a Docker engine; the files are checked by tests/test_deploy_files.py")
+WATCHING = NotRun("shows what hosts of the page say; tests/system/test_operators.py runs the command")
 PICTURE = NotRun("a picture")
 REQUEST = NotRun("shows a request; that this is sent is tested where the hook is")
 JS = "import { io } from 'socket.io-client';\n"
@@ -49,6 +50,7 @@ PAGES: dict[str, dict[str, How]] = {
         "docker compose -f": DOCKER,
         "kubectl create secret": CLUSTER,
     },
+    "docs/admin.md": {"gateway key new --name me": Shell(("ends",))},
     "docs/architecture.md": {"clients (Socket.IO, any language)": PICTURE},
     "docs/capacity.md": {
         "uv run python -m loadtest.capacity": Shell(("ends",)),
@@ -114,6 +116,11 @@ PAGES: dict[str, dict[str, How]] = {
         "GATEWAY_TRUSTED_PROXIES=10.0.0.5": Shell(("serves",)),
     },
     "docs/many-hosts.md": {"host one    host two": PICTURE},
+    "docs/metrics.md": {
+        "prometheus --config.file": NotRun(
+            "runs for ever; tests/system/test_alerts.py has the file checked, and scrapes by it"
+        )
+    },
     "docs/moderation.md": {
         "uv run gateway key new": Shell(("ends",)),
         "GATEWAY_API_KEYS='backend:": NotRun("the hash is to be filled in; test_moderation starts one so"),
@@ -190,6 +197,11 @@ PAGES: dict[str, dict[str, How]] = {
             ),
             after="\nprint('renamed', old.lpop('chat_history_caf\\u00e9-of-a-test'))",
         )
+    },
+    "docs/watching.md": {
+        "gateway top": WATCHING,
+        "gateway room lobby": WATCHING,
+        "gateway tail lobby": WATCHING,
     },
     "docs/webhooks.md": {
         "[[webhook]]": NotRun("needs the secret's file; tests/support/webhook_receiver.py writes such ones"),

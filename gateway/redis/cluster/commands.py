@@ -3,8 +3,7 @@
 Owns the map of slots and one connection for commands per primary. Promises what `CommandStore` promises, and that
 commands for one slot keep their order while the slot moves:
 
-- a node turns some away (MOVED, ASK, TRYAGAIN); they wait;
-- what is submitted meanwhile for that slot waits behind them;
+- a node turns some away (MOVED, ASK, TRYAGAIN); they wait, and what is submitted meanwhile for that slot behind them;
 - once nothing of the slot is under way, all go on in their order.
 """
 
@@ -76,15 +75,14 @@ class ClusterCommands(CommandCalls):
     @property
     def is_up(self) -> bool:
         """Whether every slot has a primary that is connected."""
-        return bool(self._nodes) and all(
-            node.reconnecting.connection is not None for node in self._nodes.values()
-        )
+        nodes = self._nodes.values()
+        return bool(nodes) and all(node.reconnecting.connection is not None for node in nodes)
 
     @property
     def pending(self) -> int:
         """Commands without an answer."""
-        found = (node.reconnecting.connection for node in self._nodes.values())
-        return sum(connection.pending for connection in found if connection is not None)
+        found = [node.reconnecting.connection for node in self._nodes.values()]
+        return sum(each.pending for each in found if each is not None)
 
     @property
     def trouble(self) -> Trouble | None:
@@ -95,10 +93,8 @@ class ClusterCommands(CommandCalls):
         if not self._has_map:
             return no_connection(self._failure)
         if None in self._owners:
-            return Trouble(
-                "The Cluster is down: some slots have no primary",
-                "waiting helps when every slot has one again",
-            )
+            down = "The Cluster is down: some slots have no primary"
+            return Trouble(down, "waiting helps when every slot has one again")
         return None
 
     @property
@@ -125,9 +121,8 @@ class ClusterCommands(CommandCalls):
     def server(self, key: bytes) -> str:
         """Which server process holds a key; empty while there is no connection to it."""
         owner = self.owner(key)
-        connection = (
-            self._nodes[owner].reconnecting.connection if owner is not None and owner in self._nodes else None
-        )
+        node = self._nodes.get(owner) if owner is not None else None
+        connection = node.reconnecting.connection if node is not None else None
         return connection.server if connection is not None else ""
 
     @property
