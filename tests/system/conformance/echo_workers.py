@@ -45,7 +45,7 @@ class EchoGateway:
         """Passes a request to another worker."""
         return self._handoff is not None and await self._handoff.pass_on(request, sid)
 
-    def adopt_into(self, server: web.Server) -> None:
+    def adopt_into(self, server: web.Server, workers: int) -> None:
         """Lets other workers pass connections to this one's HTTP server."""
         options = self.engine.options
         self._handoff = Handoff(self._folder, options.worker, options.max_payload_bytes)
