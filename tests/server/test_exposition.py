@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.openmetrics import parser as openmetrics_parser
@@ -10,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway import metrics
 from gateway.api.methods import METHODS
 from gateway.client_events import EVENTS_WITH_TOKENS
-from gateway.metric_kinds import Counter, HistogramFamily, NamedCounter, TableCounter
+from gateway.metric_kinds import Counter
 from gateway.protocol import ERRORS
 from gateway.server import exposition
 from gateway.server.exposition import Form, form_for, merged
@@ -93,20 +96,8 @@ def test_the_form_is_what_the_client_reads(accept: str, form: Form) -> None:
     assert form.content_type.startswith("text/plain" if form is Form.TEXT else "application/openmetrics-text")
 
 
-def test_a_worker_of_which_all_is_used_has_at_most_400_series(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, metric in vars(metrics).copy().items():
-        if isinstance(metric, TableCounter):
-            fresh: object = TableCounter(metric.name, metric.meaning, metric.labels, metric.most)
-        elif isinstance(metric, HistogramFamily):
-            fresh = HistogramFamily(metric.name, metric.meaning, metric.labels[0], metric.bounds, metric.most)
-        elif isinstance(metric, NamedCounter):
-            fresh = type(metric)(metric.name, metric.meaning, *metric.labels)
-        else:
-            continue
-        monkeypatch.setattr(metrics, name, fresh)
-        monkeypatch.setattr(
-            metrics, "ALL", tuple(fresh if each.name == metric.name else each for each in metrics.ALL)
-        )
+def use_all() -> None:
+    """Counts all that a worker can count, and prints how many series there are."""
     for method in METHODS:
         metrics.api_seconds.of(method).observe(1)
         metrics.api_requests.count(method, "200")
@@ -123,8 +114,11 @@ def test_a_worker_of_which_all_is_used_has_at_most_400_series(monkeypatch: pytes
     ):
         named.count("a-webhook")
     lines = exposition.text("0").splitlines()
-    series = [line for line in lines if line and not line.startswith(b"#")]
-    by_metric: dict[bytes, int] = {}
-    for line in series:
-        by_metric[line.partition(b"{")[0]] = by_metric.get(line.partition(b"{")[0], 0) + 1
-    assert len(series) <= SERIES_MAX, (len(series), sorted(by_metric.items(), key=lambda one: -one[1])[:12])
+    print(sum(1 for line in lines if line and not line.startswith(b"#")))
+
+
+def test_a_worker_of_which_all_is_used_has_at_most_400_series() -> None:
+    """In a process of its own: what other tests have counted is there, too."""
+    ask = "from tests.server.test_exposition import use_all; use_all()"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=60, check=True)
+    assert 250 < int(done.stdout) <= SERIES_MAX
