@@ -124,7 +124,7 @@ async def test_an_application_gives_tokens_and_posts_once(
             "CHAT_SECRETS": given["GATEWAY_TOKEN_SECRETS_FILE"],
         }.items():  # fmt: skip
             monkeypatch.setenv(name, value)
-        monkeypatch.syspath_prepend(str(EXAMPLES))
+        monkeypatch.setattr(sys, "path", [str(EXAMPLES), *sys.path])
         names = vars(import_module(f"{framework}_app"))
         token, ids = await asyncio.to_thread(visit, names)
         names["chat"].close()
