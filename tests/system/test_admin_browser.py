@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Page
 
 from tests.support.backends import key_for
-from tests.support.binaries import program
+from tests.support.browsers import chromium
 from tests.support.gateways import Gateway
 from tests.support.opener import Opener
 from tests.support.servers import Valkey
@@ -18,25 +14,8 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.long]
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 LIMIT_MS = 20_000
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>"
-
-
-@asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """A browser without a window."""
-    found = program(next(filter(shutil.which, BROWSERS), BROWSERS[0]))
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=found, args=list(FLAGS))
-        try:
-            yield browser
-        finally:
-            await browser.close()
 
 
 class Seen:
