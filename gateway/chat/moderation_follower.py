@@ -61,9 +61,8 @@ class ModerationFollower:
         self._sessions = sessions
         self._memberships = memberships
         self._look_s = look_s
-        self._seen: dict[
-            str, int
-        ] = {}  # room → when something was decided about it, as the last looks found it
+        # Room → when something was decided about it, as the last looks found it.
+        self._seen: dict[str, int] = {}
         self._newest_ms = 0
         self._looked_s = time.monotonic()
         self._failure = ""  # of the last turn; logged when it changes
