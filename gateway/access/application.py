@@ -17,7 +17,8 @@ import aiohttp
 import orjson
 
 from gateway.access.fetching import FetchFailed, body_of
-from gateway.access.standard_webhooks import new_id, signatures
+from gateway.access.signed_posts import SignedPosts
+from gateway.access.standard_webhooks import new_id
 from gateway.metrics import hook_seconds
 
 IN_FLIGHT_MAX = 100
@@ -69,12 +70,8 @@ class Application:
     def __init__(self, url: str, limit_s: float, secrets: Sequence[bytes]) -> None:
         """An answer may take `limit_s`. `secrets` sign what is asked, each with a signature of its own, so that the
         application can change them; without any there is no signature."""
-        self._url = url
         self._limit_s = limit_s
-        self._secrets = secrets
-        self._session: aiohttp.ClientSession | None = (
-            None  # opened by the first question: it needs the event loop
-        )
+        self._posts = SignedPosts(url, secrets, IN_FLIGHT_MAX)
 
     async def ask(self, question: dict[str, Any], refusals: Sequence[int] = ()) -> Answered:
         """Puts one question. Raises FetchFailed for an answer that is neither a 200 with JSON nor one of these
@@ -93,16 +90,7 @@ class Application:
             hook_seconds.of(question.get("hook", "connect")).observe(time.monotonic() - begun_s)
 
     async def _post(self, body: bytes, refusals: Sequence[int]) -> Answered:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(), trust_env=False,
-                connector=aiohttp.TCPConnector(limit=IN_FLIGHT_MAX),
-            )  # fmt: skip
-        headers = {
-            "Content-Type": "application/json",
-            **signatures(self._secrets, new_id(), int(time.time()), body),
-        }
-        async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
+        async with self._posts.post(body, new_id()) as answer:
             if answer.status in refusals:
                 return Answered(answer.status, None)
             if answer.status != 200:
@@ -111,5 +99,4 @@ class Application:
 
     async def close(self) -> None:
         """Closes the connections."""
-        if self._session is not None:
-            await self._session.close()
+        await self._posts.close()

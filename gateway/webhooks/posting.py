@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import aiohttp
 
-from gateway.access.standard_webhooks import signatures
+from gateway.access.signed_posts import SignedPosts
 from gateway.metrics import hook_seconds
 from gateway.webhooks.webhook import Webhook
 
@@ -26,9 +26,7 @@ class Posting:
     def __init__(self, hook: Webhook, limit_s: float = LIMIT_S) -> None:
         self._hook = hook
         self._limit_s = limit_s
-        self._session: aiohttp.ClientSession | None = (
-            None  # opened by the first POST: it needs the event loop
-        )
+        self._posts = SignedPosts(hook.url, hook.secrets, IN_FLIGHT)
 
     async def post(self, events: Sequence[bytes]) -> str:
         """Posts events; returns why they were not taken, empty where they were."""
@@ -36,7 +34,8 @@ class Posting:
         begun_s = time.monotonic()
         try:
             async with asyncio.timeout(self._limit_s):
-                status = await self._status(body, message_id(self._hook.name, events))
+                async with self._posts.post(body, message_id(self._hook.name, events)) as answer:
+                    status = answer.status
         except TimeoutError:
             return f"no answer within {self._limit_s:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -45,25 +44,9 @@ class Posting:
             hook_seconds.of(self._hook.name).observe(time.monotonic() - begun_s)
         return "" if 200 <= status < 300 else f"it answers {status}"
 
-    async def _status(self, body: bytes, sent_as: str) -> int:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(), trust_env=False,
-                connector=aiohttp.TCPConnector(limit=IN_FLIGHT),
-            )  # fmt: skip
-        headers = {
-            "Content-Type": "application/json",
-            **signatures(self._hook.secrets, sent_as, int(time.time()), body),
-        }
-        async with self._session.post(
-            self._hook.url, data=body, headers=headers, allow_redirects=False
-        ) as answer:
-            return answer.status
-
     async def close(self) -> None:
         """Closes the connections."""
-        if self._session is not None:
-            await self._session.close()
+        await self._posts.close()
 
 
 def message_id(hook: str, events: Sequence[bytes]) -> str:
