@@ -81,8 +81,8 @@ class Outbox(Protocol):
         """A message of that room is submitted next, in the same write as what this submits. Returns whether to say when
         the answer has come."""
 
-    def published(self, room: str) -> None:
-        """The answer to one has come, or none will."""
+    def published(self, room: str, took_s: float) -> None:
+        """The answer to one has come, or none will; so long after it was submitted."""
 
 
 class Publisher:
@@ -141,7 +141,7 @@ class Publisher:
             _took[bisect_left(ANSWERS_S, took_s)] += 1
             publish_seconds.sum += took_s
             if outbox is not None:
-                outbox.published(room.name)
+                outbox.published(room.name, took_s)
             if echo is not None:
                 echo.answered(room, reply)
             self._finish(room, reply, head, on_result)

@@ -92,9 +92,10 @@ class HookQueue:
 
     # -- by everybody
 
-    def mark(self, prepared: Prepared, on_result: Callable[[Reply], None]) -> None:
-        """Leaves a mark, without waiting. On one server it is there before what is submitted afterwards is done."""
-        self._store.submit(*prepared, on_result)
+    def mark(self, key: bytes, command: bytes, on_result: Callable[[Reply], None]) -> None:
+        """Leaves a mark (`prepared`), without waiting. On one server it is there before what is submitted afterwards is
+        done."""
+        self._store.submit(key, command, on_result)
 
     async def mark_all(self, marks: Sequence[Mark]) -> None:
         """Leaves many."""

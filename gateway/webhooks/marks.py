@@ -26,7 +26,7 @@ from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import Reply
 from gateway.rooms.room import Room
 from gateway.state.batches import BATCH, batched
-from gateway.state.hook_queue import MEMBER, MESSAGES, OCCUPIED, HookQueue, Mark, Prepared, prepared
+from gateway.state.hook_queue import MEMBER, MESSAGES, OCCUPIED, HookQueue, Mark, prepared
 from gateway.webhooks.webhook import Webhook
 
 log = structlog.get_logger("gateway.webhooks")
@@ -53,8 +53,18 @@ SWEEP_S = 60.0
 
 NEVER_S = float("-inf")
 
-Left = tuple[Prepared, Callable[[Reply], None]]
-"""A mark as it is left, and who takes the answer."""
+
+class MessageMark:
+    """The mark of a room's messages, which is left again and again: what is sent, who takes the answer, and when it was
+    left last. Each message asks for it, so that it is made once, and found by one look."""
+
+    __slots__ = ("at_s", "command", "is_wanted", "key", "on_reply")
+
+    def __init__(self, mark: Mark, is_wanted: bool, on_reply: Callable[[Reply], None]) -> None:
+        self.at_s = NEVER_S
+        self.is_wanted = is_wanted
+        self.key, self.command = prepared(mark)
+        self.on_reply = on_reply
 
 
 class RoomsHere(Protocol):
@@ -74,10 +84,7 @@ class HookMarks:
         self._clock = clock
         self._wanted: dict[tuple[str, str], bool] = {}  # by kind and room
         self._marked: dict[Mark, float] = {}  # when each was left last
-        self._of_messages: dict[
-            str, float
-        ] = {}  # the same for messages, by room, as it is asked with each of them
-        self._prepared: dict[str, Left | None] = {}  # for messages, by room; None where nobody wants them
+        self._of_messages: dict[str, MessageMark] = {}  # the same for messages, by room
         self._again: set[Mark] = set()  # what Redis has not taken, or may have lost
 
     # -- from the publisher (`rooms/publisher.Outbox`)
@@ -85,32 +92,24 @@ class HookMarks:
     def will_publish(self, room: str) -> bool:
         """A message of that room is submitted next; returns whether it has left a mark. Those that are submitted soon
         after it are answered soon after it."""
+        mark = self._of_messages.get(room) or self._message_mark(room)
         now_s = self._clock()
-        if now_s - self._of_messages.get(room, NEVER_S) < COALESCED_S:
+        if not mark.is_wanted or now_s - mark.at_s < COALESCED_S:
             return False
-        try:
-            left = self._prepared[room]
-        except KeyError:
-            left = self._prepare(room)
-        if left is None:
-            return False
-        self._of_messages[room] = now_s
-        self._queue.mark(*left)
+        mark.at_s = now_s
+        self._queue.mark(mark.key, mark.command, mark.on_reply)
         return True
 
-    def _prepare(self, room: str) -> Left | None:
-        if len(self._prepared) >= KNOWN_MAX:
-            self._prepared.clear()
-        mark = Mark(MESSAGES, room)
-        wanted = (prepared(mark), partial(self._on_marked, mark)) if self._wants(MESSAGES, room) else None
-        self._prepared[room] = wanted
-        return wanted
+    def published(self, room: str, took_s: float) -> None:
+        """The answer to one that left a mark has come, after that time."""
+        if took_s > LATE_S:
+            self._leave(Mark(MESSAGES, room), self._clock())
 
-    def published(self, room: str) -> None:
-        """The answer to one has come."""
-        now_s = self._clock()
-        if now_s - self._of_messages.get(room, now_s) > LATE_S:
-            self._leave(Mark(MESSAGES, room), now_s)
+    def _message_mark(self, room: str) -> MessageMark:
+        mark = Mark(MESSAGES, room)
+        left = MessageMark(mark, self._wants(MESSAGES, room), partial(self._on_marked, mark))
+        self._of_messages[room] = left
+        return left
 
     # -- from presence (`interfaces.PresenceEvents`)
 
@@ -126,7 +125,8 @@ class HookMarks:
     def on_restored(self) -> None:
         """Redis was away, or another server has taken over."""
         since_s = self._clock() - LATELY_S
-        recent = {Mark(MESSAGES, room): at_s for room, at_s in self._of_messages.items()} | self._marked
+        of_messages = {Mark(MESSAGES, room): mark.at_s for room, mark in self._of_messages.items()}
+        recent = of_messages | self._marked
         for mark, at_s in recent.items():
             if at_s >= since_s:
                 self._mark_again(mark)
@@ -169,10 +169,10 @@ class HookMarks:
 
     def _leave(self, mark: Mark, now_s: float) -> None:
         if mark.kind == MESSAGES:
-            self._of_messages[mark.room] = now_s
+            self._message_mark(mark.room).at_s = now_s
         else:
             self._marked[mark] = now_s
-        self._queue.mark(prepared(mark), partial(self._on_marked, mark))
+        self._queue.mark(*prepared(mark), partial(self._on_marked, mark))
 
     def _on_marked(self, mark: Mark, reply: Reply) -> None:
         if isinstance(reply, StoreError):
@@ -189,12 +189,9 @@ class HookMarks:
     def _forget(self) -> None:
         """What was marked long ago; and the rest, where it is too much."""
         since_s = self._clock() - LATELY_S
-        for marked in (self._of_messages, self._marked):
-            if len(marked) > BATCH:
-                _keep_younger(marked, since_s)
-
-
-def _keep_younger(marked: dict[str, float] | dict[Mark, float], since_s: float) -> None:
-    kept = {} if len(marked) > KNOWN_MAX else {key: at_s for key, at_s in marked.items() if at_s >= since_s}
-    marked.clear()
-    marked.update(kept)  # type: ignore[arg-type]
+        if len(self._of_messages) > KNOWN_MAX:
+            young = {room: mark for room, mark in self._of_messages.items() if mark.at_s >= since_s}
+            self._of_messages = young if len(young) <= KNOWN_MAX else {}
+        if len(self._marked) > BATCH:
+            recent = {mark: at_s for mark, at_s in self._marked.items() if at_s >= since_s}
+            self._marked = recent if len(recent) <= KNOWN_MAX else {}

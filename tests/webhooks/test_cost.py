@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 import pytest
 import redis.asyncio as redis
@@ -100,7 +101,9 @@ async def test_a_publish_costs_at_most_a_twentieth_more(
     for each in all_rooms:
         await client.delete(keys.history(each.name), keys.meta(each.name))
     await client.aclose()
-    assert ratio <= (1.05 if rooms <= 100 else 1.3)
+    # Where each message goes to another room each leaves a mark. That is a twentieth of a whole publish, but more of
+    # what is measured here (tests/system/test_webhooks_cost.py measures the whole).
+    assert ratio <= (1.05 if rooms <= 100 else 1.2)
 
 
 async def publish_all(by: Publisher, rooms: list[Room], messages: int) -> None:
@@ -109,12 +112,15 @@ async def publish_all(by: Publisher, rooms: list[Room], messages: int) -> None:
     for at in range(0, messages, BATCH):
         done, left = asyncio.Event(), [BATCH]
 
-        def on_result(result: object, done: asyncio.Event = done, left: list[int] = left) -> None:
+        def on_result(room: Room, done: asyncio.Event, left: list[int], result: object) -> None:
             assert isinstance(result, str)
+            if not room.epoch:  # as it would have heard: a room whose epoch is unknown costs more
+                room.epoch = result.partition(":")[0]
             left[0] -= 1
             if not left[0]:
                 done.set()
 
         for number in range(at, at + BATCH):
-            by.publish(rooms[number % len(rooms)], head, None, on_result)
+            room = rooms[number % len(rooms)]
+            by.publish(room, head, None, partial(on_result, room, done, left))
         await done.wait()

@@ -11,7 +11,7 @@ import pytest
 from gateway.errors import StoreRefused, StoreUnavailable
 from gateway.interfaces import Reply
 from gateway.rooms.room import Room
-from gateway.state.hook_queue import MEMBER, MESSAGES, OCCUPIED, HookQueue, Mark, Prepared
+from gateway.state.hook_queue import MEMBER, MESSAGES, OCCUPIED, HookQueue, Mark
 from gateway.webhooks import marks as module
 from gateway.webhooks.marks import COALESCED_S, LATE_S, LATELY_S, SWEEP_S, SWEPT_A_TURN, HookMarks
 from gateway.webhooks.webhook import Webhook
@@ -34,9 +34,9 @@ class Written(HookQueue):
         self.again: list[Mark] = []
         self.reply: Reply = 1
 
-    def mark(self, prepared: Prepared, on_result: Callable[[Reply], None]) -> None:
+    def mark(self, key: bytes, command: bytes, on_result: Callable[[Reply], None]) -> None:
         reader = hiredis.Reader()
-        reader.feed(prepared[1])
+        reader.feed(command)
         mark = Mark.read(reader.gets()[-1])
         assert mark is not None
         self.left.append(mark)
@@ -82,21 +82,16 @@ def test_a_room_is_marked_with_its_first_message_and_then_now_and_then(
 
 
 def test_a_room_that_no_webhook_is_about_is_not_marked(marks: HookMarks, written: Written) -> None:
-    marks.will_publish("coffee")
-    marks.published("coffee")
+    assert not marks.will_publish("coffee")
     marks.on_presence("coffee", "ann", True, 1)
     assert written.left == []
 
 
-def test_a_message_that_was_answered_late_is_marked_again(
-    marks: HookMarks, written: Written, clock: Clock
-) -> None:
-    marks.will_publish("tea")
-    clock.now_s += LATE_S * 0.9
-    marks.published("tea")
+def test_a_message_that_was_answered_late_is_marked_again(marks: HookMarks, written: Written) -> None:
+    assert marks.will_publish("tea")
+    marks.published("tea", LATE_S * 0.9)
     assert len(written.left) == 1
-    clock.now_s += LATE_S * 0.2
-    marks.published("tea")
+    marks.published("tea", LATE_S * 1.1)
     assert len(written.left) == 2
 
 
@@ -172,7 +167,6 @@ def test_what_is_remembered_is_bounded(
     marks._forget()
     sizes = [
         len(marks._wanted),
-        len(marks._prepared),
         len(marks._marked),
         len(marks._of_messages),
         len(marks._again),
