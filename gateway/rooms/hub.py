@@ -58,10 +58,14 @@ class Hub:
         room = self.rooms.get(name)
         if room is None:
             room = self.rooms[name] = Room(name, self._route.channel(name), self._resync.start)
-            self._by_channel[keys.live(name)] = room
+            self._by_channel[self._key(room)] = room
             if self._route.is_per_room:
                 self._pubsub.subscribe(room.channel)
         return room
+
+    def _key(self, room: Room) -> bytes:
+        """What the room's messages are addressed to."""
+        return room.channel if self._route.is_per_room else keys.live(room.name)
 
     async def subscribed(self, room: Room) -> None:
         """Returns once the room's channel is confirmed; raises StoreUnavailable if that cannot be."""
@@ -82,7 +86,7 @@ class Hub:
     def _idle_due(self, room: Room, due_s: float) -> None:
         if not room.is_idle or room.idle_due_s != due_s or self.rooms.get(room.name) is not room:
             return
-        del self.rooms[room.name], self._by_channel[keys.live(room.name)]
+        del self.rooms[room.name], self._by_channel[self._key(room)]
         if self._route.is_per_room:
             self._pubsub.unsubscribe(room.channel)
         if self._events is not None:

@@ -66,7 +66,7 @@ class Room:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self.name_json = orjson.dumps(name)
+        self.name_json = b"%b" % orjson.dumps(name)  # a copy: what orjson returns holds a buffer of 4 KB
         self.channel = channel
         self.seq = 0
         self.enter("", "")

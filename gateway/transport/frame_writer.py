@@ -28,6 +28,9 @@ class ConnectionState(Enum):
     """The close frame was sent, or the connection is gone: nothing more is sent, and only a close frame is taken."""
 
 
+_OPEN = ConnectionState.OPEN  # a global name is found faster than a member of an Enum
+
+
 class FrameWriter(asyncio.Protocol):
     """What is sent on one WebSocket."""
 
@@ -40,7 +43,6 @@ class FrameWriter(asyncio.Protocol):
         "_state",
         "_writer",
         "close_code",
-        "direct_write",
         "transport",
     )
 
@@ -54,8 +56,6 @@ class FrameWriter(asyncio.Protocol):
         # None before `adopt` and after the end; and the same to write on, None from the close frame on.
         self.transport: asyncio.Transport | None = None
         self._writer: asyncio.Transport | None = None
-        # Writes ready frames; None where frames may have to be compressed, or nothing may be written.
-        self.direct_write: Callable[[bytes], None] | None = None
         # What was sent since `hold`; None while everything is written at once. Rooms write directly, but never while
         # a client's messages are handled: what its events cause comes back from the store, in a turn of its own.
         self._held: list[bytes] | None = None
@@ -79,8 +79,13 @@ class FrameWriter(asyncio.Protocol):
         if self._state is ConnectionState.CLOSING:
             return
         self._state = ConnectionState.OPEN
-        if self.transport is not None and self._deflate is None:
-            self.direct_write = self.transport.write
+
+    @property
+    def direct_write(self) -> Callable[[bytes], None] | None:
+        """Writes ready frames; None where frames may have to be compressed, or nothing may be written."""
+        if self._state is not _OPEN or self._deflate is not None or self._writer is None:
+            return None
+        return self._writer.write
 
     @property
     def unsent_bytes(self) -> int:
@@ -157,5 +162,5 @@ class FrameWriter(asyncio.Protocol):
 
     def _stop_writing(self) -> None:
         self._state = ConnectionState.CLOSING
-        self._writer = self.direct_write = self._held = None
+        self._writer = self._held = None
         self._held_bytes = 0

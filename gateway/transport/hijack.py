@@ -22,6 +22,25 @@ class Hijacked(web.Response):
         raise ConnectionResetError("the connection left aiohttp")
 
 
+class _Nobody(asyncio.BufferedProtocol):
+    """What a connection is given to on its way from one protocol to another.
+
+    uvloop keeps the methods of the last protocol that had a buffer (`HttpReader`), and with them all that aiohttp knew
+    of the connection: 2 KB for as long as the WebSocket lives. These are the same for all connections.
+    """
+
+    @staticmethod
+    def get_buffer(sizehint: int) -> bytearray:
+        raise AssertionError("nobody reads")
+
+    @staticmethod
+    def buffer_updated(nbytes: int) -> None:
+        raise AssertionError("nobody reads")
+
+
+_NOBODY = _Nobody()
+
+
 def hijack(request: web.Request, protocol: asyncio.Protocol) -> asyncio.Transport | None:
     """Gives a request's connection to another protocol; aiohttp is told that it is lost. None if it already was.
 
@@ -31,6 +50,7 @@ def hijack(request: web.Request, protocol: asyncio.Protocol) -> asyncio.Transpor
     transport = handler.transport
     if transport is None or transport.is_closing():
         return None
+    transport.set_protocol(_NOBODY)
     transport.set_protocol(protocol)
     handler.transport = None
     return transport

@@ -184,6 +184,9 @@ def read_in_turns(server: web.Server, turns: Turns, refusals: Refusals) -> HttpS
     assert isinstance(server, HttpServer)
     server.turns, server.refusals = turns, refusals
     server.buffer = memoryview(bytearray(READ_BYTES))
+    # The kernel's probes begin after two hours: pings and time-outs are there before. Each costs a system call, and an
+    # object for as long as the connection lives.
+    server._kwargs["tcp_keepalive"] = False
     return server
 
 

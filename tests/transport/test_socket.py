@@ -11,6 +11,7 @@ import pytest
 from gateway.option_groups import EngineOptions
 from gateway.rooms.fanout import Targets
 from gateway.transport.codec import MalformedPacket, encode_payload, open_packet
+from gateway.transport.frame_writer import ConnectionState
 from gateway.transport.polling import next_payload, receive_payload
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
@@ -169,7 +170,7 @@ async def test_posting_stops_at_the_end_of_the_session(socket: EngineSocket) -> 
 def onto(socket: EngineSocket, pair: Pair) -> None:
     """The probe came over this WebSocket."""
     socket.websocket = pair.websocket
-    pair.websocket.direct_write = None
+    pair.websocket._state = ConnectionState.PROBING
     socket.begin_upgrade()
 
 
