@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from gateway.admin_ui_options import AdminUiOptions
 from gateway.api_key_options import ApiKeyOptions
 from gateway.api_options import ApiOptions
 from gateway.client_bundle_options import ClientBundleOptions
@@ -55,6 +56,7 @@ class Settings:
     send_hook: SendHookOptions = field(default_factory=SendHookOptions)
     page: PageOptions = field(default_factory=PageOptions)
     client_bundle: ClientBundleOptions = field(default_factory=ClientBundleOptions)
+    admin_ui: AdminUiOptions = field(default_factory=AdminUiOptions)
     log: LogOptions = field(default_factory=LogOptions)
 
     def __post_init__(self) -> None:

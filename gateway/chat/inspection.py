@@ -16,7 +16,7 @@ import heapq
 import re
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 import orjson
@@ -47,6 +47,9 @@ LOOK_S = 0.9
 """Who asks again sooner gets what was found before."""
 PIECE = 1000
 """Sessions that are looked at in one turn of the event loop."""
+
+Answer = Callable[[Word], Awaitable[dict[str, Any]]]
+"""Finds the answer to a question."""
 
 _ASKER = re.compile(r"[0-9a-f]{8,64}")
 
@@ -86,6 +89,13 @@ class Inspection:
         self._looking = asyncio.Lock()
         self._bucket = Bucket(QUESTIONS)
         self._under_way = 0
+        self._answers: dict[Any, Answer] = {
+            "room": self._room, "worker": self._of_worker, "user": self._user
+        }  # fmt: skip
+
+    def answer(self, what: str, answer: Answer) -> None:
+        """From now on questions about `what` are answered, too."""
+        self._answers[what] = answer
 
     def on_word(self, word: Word) -> None:
         """A question came. Raises KeyError or ValueError for one that is malformed."""
@@ -94,10 +104,7 @@ class Inspection:
             raise ValueError("no asker")
         if not all(isinstance(word.get(about, ""), str) for about in ("room", "user")):
             raise ValueError("no name")
-        answers: dict[Any, Callable[[Word], Any]] = {
-            "room": self._room, "worker": self._of_worker, "user": self._user
-        }  # fmt: skip
-        answer = answers.get(what)
+        answer = self._answers.get(what)
         if answer is None or self._under_way >= UNDER_WAY_MAX or self._bucket.take(time.monotonic()):
             return
         self._under_way += 1
@@ -105,7 +112,7 @@ class Inspection:
             self._answer(keys.answers(asker), number, answer, word), f"answer about a {what}"
         )
 
-    async def _answer(self, channel: bytes, number: int, answer: Callable[[Word], Any], word: Word) -> None:
+    async def _answer(self, channel: bytes, number: int, answer: Answer, word: Word) -> None:
         try:
             told = await answer(word)
             head = {"number": number, "worker": self._health.worker, "host": self._host}

@@ -117,7 +117,7 @@ class Gateway:
             admission=admission_of(settings.access.handshakes_per_s),
         )  # fmt: skip
         self.engine = self.sio.eio
-        self.api = BackendApi(settings, self.configured.api_keys, self.addresses, self.engine, self.health)
+        self.api = BackendApi(settings, self.configured.api_keys, self.addresses, self.sio, self.health)
         self.handoff: Handoff | None = None  # only where there are other workers: under gunicorn
         times = settings.server
         self.drain = Drain(self.engine, self._begin_drain, times.drain_s, times.drain_min_s)

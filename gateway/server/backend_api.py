@@ -19,22 +19,22 @@ from gateway.server.operators import Operators
 from gateway.server.words import Words
 from gateway.server.worker_parts import WorkerParts
 from gateway.settings import Settings
+from gateway.socketio.server import SocketServer
 from gateway.state.census import Census, WorkerState
 from gateway.state.revocations import RevocationStore
-from gateway.transport.server import EngineServer
 
 
 class BackendApi:
     """The server API, from before the worker starts."""
 
     def __init__(
-        self, settings: Settings, keys: ApiKeys, addresses: Addresses, engine: EngineServer, health: Health
+        self, settings: Settings, keys: ApiKeys, addresses: Addresses, sio: SocketServer, health: Health
     ) -> None:
         self._settings = settings
-        self._engine = engine
+        self._engine = sio.eio
         self._health = health
-        self.http = Api(keys, addresses, engine.client_address)
-        self._operators = Operators(settings, keys, addresses, engine, health)
+        self.http = Api(keys, addresses, self._engine.client_address)
+        self._operators = Operators(settings, keys, addresses, sio, health)
 
     def attach(self, app: web.Application) -> None:
         """Serves it: at its own address, if it has one."""

@@ -28,6 +28,7 @@ from gateway.redis.address import is_cluster
 from gateway.redis.sentinel import SentinelFinder
 from gateway.rooms.routes import route_for
 from gateway.server import greeting, logs
+from gateway.server.admin_ui import ui_lines
 from gateway.server.api_findings import api_lines
 from gateway.server.api_key_lines import key_lines
 from gateway.server.check_connections import WAIT_S, Server, Store, open_store
@@ -79,6 +80,7 @@ def check(settings: Settings) -> int:
             *rule_lines(found.rules, do_tokens_count),
             *key_lines(found.api_keys),
             *api_lines(settings, found.api_keys),
+            *ui_lines(settings, found.api_keys),
             *webhook_lines(found.webhooks),
         ):
             click.echo(_line(heading, text))

@@ -6,7 +6,7 @@ Owns what is decided before python-socketio sees a packet: whether it is whole, 
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, Protocol
 
 import socketio
 from socketio import packet as socketio_packet
@@ -20,6 +20,13 @@ from gateway.transport.conduct import ODD
 from gateway.transport.connection import WebSocketConnection
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
+
+
+class NamespaceEvents(Protocol):
+    """Who listens in a namespace beside `/`, whose clients python-socketio's `connect` handler lets in."""
+
+    def on_connected(self, sid: str) -> None:
+        """CONNECT of a client was answered: what is sent to it now, it hears."""
 
 
 class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
@@ -38,8 +45,13 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     ) -> None:
         """`gate` and `admission` are the engine's, `kwargs` python-socketio's; `sessions` is told of all sessions."""
         self._sessions = sessions
+        self._beside: dict[str, NamespaceEvents] = {}
         kwargs.update(options=options, gate=gate, admission=admission)
         super().__init__(serializer=StrictPacket, **kwargs)
+
+    def listen_beside(self, namespace: str, listener: NamespaceEvents) -> None:
+        """`listener` hears of a namespace that is not `/`."""
+        self._beside[namespace] = listener
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
@@ -171,7 +183,10 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     def _connected(self, eio_sid: str, namespace: str, data: Any) -> Awaitable[None] | None:
         """CONNECT was answered; what is returned must end before the client's first event."""
         socket = self.eio.sockets.get(eio_sid)
-        if socket is None or self.manager.sid_from_eio_sid(eio_sid, namespace) is None:
+        sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
+        if socket is None or sid is None:
             return None
         socket.connects += 1
+        if (listener := self._beside.get(namespace)) is not None:
+            listener.on_connected(sid)
         return socket.events.on_connected(data) if socket.events is not None and namespace == "/" else None
