@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import structlog
@@ -23,7 +22,7 @@ from gateway.access.addresses import Addresses
 from gateway.admin.signing import Signed
 from gateway.admin.ui_credentials import UiCredentials, shows_password
 from gateway.admin.ui_packets import NAMESPACE, greeting, packet
-from gateway.admin.ui_stats import NewEvents, Told
+from gateway.admin.ui_stats import Look, Servers, Told
 from gateway.background import Background
 from gateway.errors import StoreError
 from gateway.socketio.server import SocketServer
@@ -42,11 +41,11 @@ OVER = "the session of the Admin UI is over"
 """Why a connection ended, for the log."""
 
 
-class Servers(Protocol):
+class Workers(Protocol):
     """Who knows what workers say of themselves."""
 
-    async def of_all(self) -> Mapping[str, Told]:
-        """What the workers that live answered, by their ids. Raises a StoreError."""
+    async def of_all(self) -> Look:
+        """What the workers that live answered. Raises a StoreError."""
 
     async def own(self) -> tuple[str, Told]:
         """This worker's id, and what it says, whether Redis is there or not."""
@@ -70,12 +69,12 @@ class AdminUi:
         self._is_telling = False
         self._latest: list[bytes] = []  # what all were told last; for who comes
         self._sio: SocketServer
-        self._servers: Servers
+        self._workers: Workers
         self._background: Background
 
-    def start(self, sio: SocketServer, servers: Servers, background: Background) -> None:
+    def start(self, sio: SocketServer, workers: Workers, background: Background) -> None:
         """From now on there is the namespace; `background` runs what goes on while somebody is there."""
-        self._sio, self._servers, self._background = sio, servers, background
+        self._sio, self._workers, self._background = sio, workers, background
         sio.on("connect", self._connect, namespace=NAMESPACE)
         sio.on("disconnect", self._disconnect, namespace=NAMESPACE)
         sio.listen_beside(NAMESPACE, self)
@@ -116,21 +115,22 @@ class AdminUi:
 
     async def _tell_while_connected(self) -> None:
         """Woken every `EVERY_S`; ends once nobody is connected."""
-        events = NewEvents()
+        servers = Servers()
         try:
             while self.sessions:
-                self._tell(list(events.tell(await self._ask(), time.time())))
+                self._tell(list(servers.tell(await self._ask(), time.time())))
                 await asyncio.sleep(self._every_s)
         finally:
             self._is_telling, self._latest = False, []
 
-    async def _ask(self) -> dict[str, Told]:
+    async def _ask(self) -> Look:
         """What all workers say; while Redis is away, what this one does."""
-        worker, own = await self._servers.own()
+        worker, own = await self._workers.own()
         try:
-            return {**await self._servers.of_all(), worker: own}
+            look = await self._workers.of_all()
         except StoreError:
-            return {worker: own}
+            return Look((worker,), {worker: own})
+        return look._replace(told={**look.told, worker: own})
 
     def _tell(self, stats: list[dict[str, Any]]) -> None:
         self._latest = packets = [packet("server_stats", each) for each in stats]

@@ -7,11 +7,16 @@ among it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
+
+from gateway.admin.ui_packets import NAMESPACE
 
 Told = Mapping[str, Any]
 """What a worker answers (`ui_facts.py`)."""
+
+SILENT = 3
+"""The UI calls a server unhealthy of which it has heard nothing for 10 s: this is sooner, so that it changes once."""
 
 Counts = dict[tuple[str, str | None], int]
 """What was counted since the worker's start, by the UI's type and sub-type."""
@@ -24,22 +29,37 @@ class ServerStats(NamedTuple):
     counts: Counts
 
 
-class NewEvents:
-    """Remembers what workers had counted when the UI was told last; of those that are gone it remembers nothing."""
+class Look(NamedTuple):
+    """What was found: the ids of the workers that live, and what those said that answered."""
+
+    living: Collection[str]
+    told: Mapping[str, Told]
+
+
+class Servers:
+    """Remembers what was told of each worker last, until it is gone."""
 
     def __init__(self) -> None:
-        self._before: dict[str, Counts] = {}
+        self._known: dict[str, ServerStats] = {}
+        self._silent: dict[str, int] = {}  # how many times in a row a worker has not answered
 
-    def tell(self, told: Mapping[str, Told], now_s: float) -> Iterator[dict[str, Any]]:
-        """Each worker's `server_stats`. The first time there is nothing new."""
-        counts: dict[str, Counts] = {}
-        for worker, answer in sorted(told.items()):
-            if (found := read(worker, answer)) is None:
-                continue
-            counts[worker] = found.counts
-            before = self._before.get(worker, found.counts)
-            yield {**found.head, "aggregatedEvents": list(_new(before, found.counts, int(now_s) * 1000))}
-        self._before = counts
+    def tell(self, look: Look, now_s: float) -> Iterator[dict[str, Any]]:
+        """Each worker's `server_stats`. The first time there is nothing new. A worker that has not answered `SILENT`
+        times is told of once more, without clients: the UI would count them for as long as it shows the server."""
+        for worker, told in sorted(look.told.items()):
+            if (found := read(worker, told)) is not None:
+                before = self._known.get(worker, found).counts
+                self._known[worker] = found
+                self._silent.pop(worker, None)
+                yield {**found.head, "aggregatedEvents": list(_new(before, found.counts, int(now_s) * 1000))}
+        for worker in sorted({*self._known, *look.living} - set(look.told)):
+            self._silent[worker] = self._silent.get(worker, 0) + 1
+            if self._silent[worker] == SILENT:
+                yield _without_clients(worker, self._known.get(worker))
+        for worker in [each for each in self._silent if self._silent[each] >= SILENT]:
+            self._known.pop(worker, None)
+            if worker not in look.living:
+                del self._silent[worker]
 
 
 def read(worker: str, told: Told) -> ServerStats | None:
@@ -60,6 +80,12 @@ def read(worker: str, told: Told) -> ServerStats | None:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
     return ServerStats(head, counts)
+
+
+def _without_clients(worker: str, known: ServerStats | None) -> dict[str, Any]:
+    head = known.head if known is not None else {"serverId": worker}
+    nobody = [{"name": name, "socketsCount": 0} for name in ("/", NAMESPACE)]
+    return {**head, "clientsCount": 0, "pollingClientsCount": 0, "namespaces": nobody, "aggregatedEvents": []}
 
 
 def _new(before: Counts, after: Counts, timestamp_ms: int) -> Iterator[dict[str, Any]]:

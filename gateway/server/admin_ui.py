@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from gateway.access.addresses import Addresses
 from gateway.access.api_keys import ApiKeys
@@ -10,7 +10,7 @@ from gateway.admin.signing import may_sign_in, shared_secret
 from gateway.admin.ui import AdminUi
 from gateway.admin.ui_credentials import UiCredentials
 from gateway.admin.ui_facts import SERVER, Facts
-from gateway.admin.ui_stats import Told
+from gateway.admin.ui_stats import Look, Told
 from gateway.chat.inspection import HasState
 from gateway.chat.questions import Questions
 from gateway.settings import Settings
@@ -24,7 +24,7 @@ def admin_ui_of(settings: Settings, keys: ApiKeys, addresses: Addresses) -> Admi
     return AdminUi(UiCredentials(keys, shared_secret(settings.server.run_dir)), addresses)
 
 
-class AllServers:
+class AllWorkers:
     """What workers say of themselves, asked by the channel that the dashboard asks by."""
 
     def __init__(self, questions: Questions, census: Census, facts: Facts, me: HasState) -> None:
@@ -33,11 +33,11 @@ class AllServers:
         self._facts = facts  # this worker's own
         self._me = me
 
-    async def of_all(self) -> Mapping[str, Told]:
-        """What the workers that live answered, by their ids. Raises a StoreError."""
+    async def of_all(self) -> Look:
+        """What the workers that live answered. Raises a StoreError."""
         living = await self._census.living()
         answers = await self._questions.ask(SERVER, living)
-        return {worker: answers[worker] for worker in living if worker in answers}
+        return Look(living, {worker: answers[worker] for worker in living if worker in answers})
 
     async def own(self) -> tuple[str, Told]:
         """This worker's id, and what it says, whether Redis is there or not."""

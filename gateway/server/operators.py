@@ -21,7 +21,7 @@ from gateway.background import Background
 from gateway.chat.inspection import INSPECT, Inspection
 from gateway.chat.questions import Questions
 from gateway.chat.room_rates import Recent, RoomRates
-from gateway.server.admin_ui import AllServers, admin_ui_of
+from gateway.server.admin_ui import AllWorkers, admin_ui_of
 from gateway.server.health import Health
 from gateway.server.words import Words
 from gateway.server.worker_parts import WorkerParts
@@ -73,7 +73,7 @@ class Operators:
             self.site.start(Looking(questions, census, worker.store), _Methods(calls))
             if self._ui is not None:
                 sizes[NAMESPACE] = self._ui.sessions
-                self._ui.start(self._sio, AllServers(questions, census, facts, self._health), background)
+                self._ui.start(self._sio, AllWorkers(questions, census, facts, self._health), background)
         inspection = Inspection(
             self._health, worker.store, worker.hub, worker.sessions, background, recent
         )  # fmt: skip

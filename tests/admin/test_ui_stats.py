@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 
 from gateway.admin.ui_facts import counted
-from gateway.admin.ui_stats import NewEvents, read
+from gateway.admin.ui_stats import SILENT, Look, Servers, read
 
 NOW_S = 1_000_000.9
 
@@ -23,8 +24,12 @@ def events(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     return [each["aggregatedEvents"] for each in found]
 
 
+def tell(servers: Servers, living: Collection[str] | None = None, **answers: Any) -> list[dict[str, Any]]:
+    return list(servers.tell(Look(answers if living is None else living, answers), NOW_S))
+
+
 def test_a_server_is_told_in_the_words_of_the_ui() -> None:
-    (stats,) = NewEvents().tell({"w1": told(5)}, NOW_S)
+    (stats,) = tell(Servers(), w1=told(5))
     assert stats == {
         "serverId": "w1", "hostname": "a", "pid": 7, "uptime": 1.5, "clientsCount": 3, "pollingClientsCount": 1,
         "namespaces": [{"name": "/", "socketsCount": 2}, {"name": "/admin", "socketsCount": 1}],
@@ -33,20 +38,38 @@ def test_a_server_is_told_in_the_words_of_the_ui() -> None:
 
 
 def test_events_are_what_is_new_since_the_last_time_by_worker() -> None:
-    new = NewEvents()
-    assert events(list(new.tell({"w1": told(5), "w2": told(50)}, NOW_S))) == [[], []]
+    servers = Servers()
+    assert events(tell(servers, w1=told(5), w2=told(50))) == [[], []]
     in_ms = {"timestamp": 1_000_000_000, "count": 2}
-    assert events(list(new.tell({"w1": told(7), "w2": told(50)}, NOW_S))) == [
+    assert events(tell(servers, w1=told(7), w2=told(50))) == [
         [{"type": "packetsIn", **in_ms}, {"type": "rawDisconnection", "subType": "ping timeout", **in_ms}],
         [],
     ]
 
 
-def test_a_worker_that_comes_later_brings_nothing_from_before_and_one_that_is_gone_is_forgotten() -> None:
-    new = NewEvents()
-    list(new.tell({"w1": told(5)}, NOW_S))
-    assert events(list(new.tell({"w2": told(9)}, NOW_S))) == [[]]
-    assert events(list(new.tell({"w1": told(8), "w2": told(9)}, NOW_S))) == [[], []]
+def test_a_worker_that_missed_a_question_brings_what_happened_meanwhile() -> None:
+    servers = Servers()
+    tell(servers, w1=told(5))
+    assert tell(servers, ["w1"]) == []
+    assert [each["count"] for each in events(tell(servers, w1=told(8)))[0]] == [3, 3]
+
+
+def test_a_worker_that_is_silent_is_told_of_once_more_without_clients_and_then_forgotten() -> None:
+    for living in (["w1"], []):
+        servers = Servers()
+        tell(servers, w1=told(5))
+        rounds = [tell(servers, living) for _ in range(SILENT + 3)]
+        assert [len(each) for each in rounds] == [0] * (SILENT - 1) + [1] + [0] * 3
+        (last,) = rounds[SILENT - 1]
+        assert (last["serverId"], last["hostname"], last["clientsCount"]) == ("w1", "a", 0)
+        assert {each["socketsCount"] for each in last["namespaces"]} == {0}
+        assert events(tell(servers, w1=told(9))) == [[]]
+
+
+def test_a_worker_that_never_answers_is_told_of_by_its_id() -> None:
+    servers = Servers()
+    (last,) = [each for _ in range(SILENT + 3) for each in tell(servers, ["w1"])]
+    assert (last["serverId"], last["clientsCount"]) == ("w1", 0)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +81,7 @@ def test_a_worker_that_comes_later_brings_nothing_from_before_and_one_that_is_go
     ids=lambda wrong: str(next(iter(wrong.items())))[:30],
 )  # fmt: skip
 def test_an_answer_that_nobody_can_read_is_left_out(wrong: dict[str, Any]) -> None:
-    assert list(NewEvents().tell({"w1": told(**wrong)}, NOW_S)) == []
+    assert tell(Servers(), w1=told(**wrong)) == []
 
 
 def test_what_a_worker_answers_can_be_read() -> None:

@@ -114,6 +114,7 @@ async def test_the_ui_comes_back_when_its_worker_is_killed_and_shows_who_is_gone
             os.kill(pid, signal.SIGKILL)
         await row_says(page, "Servers", "Unhealthy", 3, 40_000)
         await row_says(page, "Servers", "Healthy", 3)
+        await row_says(page, "Clients", "WebSocket", 1)
         await picture(page, "admin-ui-killed")
 
 
