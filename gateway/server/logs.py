@@ -11,7 +11,8 @@ import logging
 import os
 import re
 import sys
-from datetime import UTC, datetime
+import time
+from datetime import datetime
 from typing import Any, cast
 
 import orjson
@@ -42,9 +43,9 @@ def get_logger(name: str) -> FilteringBoundLogger:
 def configure(options: LogOptions) -> None:
     """Sets up all logging of this process; may be called again."""
     level = logging.getLevelNamesMapping()[options.level.upper()]
-    last = _last_processors(options.format)
+    *others, last = _last_processors(options.format)
     structlog.configure(
-        processors=[_with_name, stamp, *last],
+        processors=[_with_name, stamp, *others, _as_json_bytes if last is _as_json else last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=_StandardError,
         cache_logger_on_first_use=True,
@@ -68,8 +69,27 @@ def formatter(log_format: str) -> logging.Formatter:
 
 def stamp(_logger: WrappedLogger, level: str, line: EventDict) -> EventDict:
     """Puts time, level, event and process id first."""
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {"timestamp": now, "level": level, "event": line.pop("event"), "pid": _process["pid"], **line}
+    first = {"timestamp": _now(), "level": level, "event": line.pop("event"), "pid": _process["pid"]}
+    first.update(line)
+    return first
+
+
+def _now() -> str:
+    """The time in UTC, with milliseconds. Its seconds are written once a second: a client that connects makes two
+    lines, and `datetime` takes 5 µs for each."""
+    second, ms = divmod(time.time_ns() // 1_000_000, 1000)
+    if second != _second.number:
+        _second.number, _second.text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+    return f"{_second.text}.{ms:03d}Z"
+
+
+class _Second:
+    """The second that was written last."""
+
+    number, text = -1, ""
+
+
+_second = _Second()
 
 
 def _with_name(logger: WrappedLogger, _level: str, line: EventDict) -> EventDict:
@@ -116,8 +136,12 @@ def _shown(value: object) -> str:
     return text if text and text.isprintable() and not {" ", '"', "="} & set(text) else repr(text)
 
 
-def _as_json(_logger: WrappedLogger, _level: str, line: EventDict) -> str:
-    return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+def _as_json(logger: WrappedLogger, level: str, line: EventDict) -> str:
+    return _as_json_bytes(logger, level, line).decode()
+
+
+def _as_json_bytes(_logger: WrappedLogger, _level: str, line: EventDict) -> bytes:
+    return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS)
 
 
 class _CurrentStandardError:
@@ -136,10 +160,14 @@ class _StandardError:
     def __init__(self, name: str = "") -> None:
         self.name = name
 
-    def write_line(self, line: str) -> None:
+    def write_line(self, line: str | bytes) -> None:
         """Writes one line."""
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+        error = sys.stderr
+        if isinstance(line, bytes):
+            error.buffer.write(line + b"\n")
+        else:
+            error.write(line + "\n")
+        error.flush()
 
     debug = info = warning = error = critical = write_line
 
