@@ -27,7 +27,9 @@ def main() -> None:
         PROJECT.write_text(before, encoding="utf-8")
         raise
     PROJECT.write_text(with_constraints(before, found.splitlines()), encoding="utf-8")
-    (TOP / "deploy/requirements.txt").write_text(compiled("--generate-hashes"), encoding="utf-8")
+    (TOP / "deploy/requirements.txt").write_text(
+        compiled("--extra", "brotli", "--generate-hashes"), encoding="utf-8"
+    )
 
 
 def compiled(*options: str) -> str:

@@ -12,12 +12,17 @@ from pathlib import Path
 
 from aiohttp import web
 
-from gateway.web.static_files import StaticFile, read_file
+from gateway.web.assets import Assets
+from gateway.web.static_files import TYPES, StaticFile, read_file
 
 FOLDER = Path(__file__).parent / "static"
 MODULES = ("chat.js", "chat.d.ts", "chat/room.js", "chat/messages.js", "chat/socket.js")
 """For any page, of any origin: they are the same for everybody, and hold nothing of anybody."""
-PARTS = ("style.css", "icon.svg", "main.js", "timeline.js", "rooms.js", "people.js", "dom.js")
+ASSETS = (
+    "page/style.css", "page/icon.svg", "chat/messages.js", "chat/socket.js", "chat/room.js", "chat.js", "page/dom.js",
+    "page/timeline.js", "page/rooms.js", "page/people.js", "page/main.js",
+)  # fmt: skip
+"""The page's own, named by their content; of what `chat.js` is, a page of this gateway has its own copy."""
 FOR_ANY_PAGE = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
 FOR_OUR_PAGE = {
     "Content-Security-Policy": (
@@ -37,18 +42,22 @@ def serve_chat_js(app: web.Application, prefix: str) -> None:
 
 def serve_page(app: web.Application, prefix: str, path: str, auth: str) -> None:
     """Serves the page. `path` is that of the sessions below `prefix`; `auth` says whether a token is asked for."""
-    _serve(app, f"{prefix}/", page_of(path, auth))
+    assets = Assets(FOLDER, ASSETS, FOR_OUR_PAGE)
+    _serve(app, f"{prefix}/", page_of(path, auth, assets))
+    assets.attach(app, prefix)
     if prefix:
         app.router.add_get(prefix, _to_the_folder)
-    for name in PARTS:
-        _serve(app, f"{prefix}/page/{name}", read_file(FOLDER / "page" / name, FOR_OUR_PAGE))
 
 
-def page_of(path: str, auth: str) -> StaticFile:
-    """The page of a gateway with these two options, which stand in its head."""
-    template = (FOLDER / "page" / "index.html").read_text(encoding="utf-8")
-    said = template.replace("{path}", html.escape(path)).replace("{auth}", html.escape(auth))
-    return StaticFile(said.encode(), "text/html; charset=utf-8", FOR_OUR_PAGE)
+def page_of(path: str, auth: str, assets: Assets) -> StaticFile:
+    """The page of a gateway with these two options, which stand in its head. Its style is named before the page itself,
+    so that a browser asks for it before it has read the page."""
+    text = (FOLDER / "page" / "index.html").read_text(encoding="utf-8")
+    for name, at in assets.paths.items():
+        text = text.replace(f'="{name}"', f'="{at}"')
+    said = text.replace("{path}", html.escape(path)).replace("{auth}", html.escape(auth))
+    early = {"Link": f"<{assets.paths['page/style.css']}>; rel=preload; as=style"}
+    return StaticFile(said.encode(), TYPES[".html"], {**FOR_OUR_PAGE, **early})
 
 
 def _serve(app: web.Application, path: str, file: StaticFile) -> None:

@@ -10,7 +10,8 @@ import pytest
 from gateway.option_groups import RedisOptions
 from gateway.page_options import PageOptions
 from gateway.settings import Settings
-from gateway.web.page import FOLDER, MODULES, PARTS, page_of
+from gateway.web.assets import Assets
+from gateway.web.page import ASSETS, FOLDER, MODULES, page_of
 
 FILES = [path for path in sorted(FOLDER.rglob("*")) if path.is_file()]
 LINES_MAX = 400
@@ -43,12 +44,12 @@ def test_the_page_has_no_script_and_no_style_of_its_own() -> None:
 
 
 def test_every_file_is_served() -> None:
-    served = {*MODULES, "page/index.html", *(f"page/{name}" for name in PARTS)}
+    served = {*MODULES, *ASSETS, "page/index.html"}
     assert {str(path.relative_to(FOLDER)) for path in FILES} == served
 
 
 def test_the_options_stand_in_the_page_as_text() -> None:
-    page = page_of('/a"b<c>', "required").body.decode()
+    page = page_of('/a"b<c>', "required", Assets(FOLDER, ASSETS, {})).body.decode()
     assert '<meta name="gateway-path" content="/a&quot;b&lt;c&gt;" />' in page
     assert '<meta name="gateway-auth" content="required" />' in page
     assert "{" not in page

@@ -1,20 +1,27 @@
-"""What is served from memory: types, tags, gzip, HEAD, 304."""
+"""What is served from memory: types, tags, names by content, what it is compressed to, HEAD, 304."""
 
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import AsyncIterator
 
 import aiohttp
+import brotli
 import pytest
+import yarl
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from gateway.web.page import MODULES, PARTS, serve_chat_js, serve_page
-from gateway.web.static_files import has_tag, takes_gzip
+from gateway.web.assets import Assets
+from gateway.web.page import ASSETS, FOLDER, serve_chat_js, serve_page
+from gateway.web.static_files import StaticFile, best_coding, has_tag
 
 BUDGET_BYTES = 40 * 1024
-FILES = [*(f"/{name}" for name in MODULES if name.endswith(".js")), *(f"/page/{name}" for name in PARTS), "/"]
+BEFORE_IT_PAINTS_BYTES = 6 * 1024
+FILES = ["/", *(f"/{path}" for path in Assets(FOLDER, ASSETS, {}).paths.values())]
+STYLE, ICON, *_ = FILES[1:]
+NAMED = re.compile(r"""(?:\bfrom '|\b(?:src|href)=")([^'"]+)""")
 
 
 @pytest.fixture(params=["", "/apps/chat"])
@@ -43,13 +50,14 @@ async def test_every_file_is_there_and_all_of_them_fit_the_budget(
             assert response.headers["X-Content-Type-Options"] == "nosniff"
             sizes[path] = len(await response.read())
     assert sum(sizes.values()) <= BUDGET_BYTES, sizes
+    assert sizes["/"] + sizes[STYLE] <= BEFORE_IT_PAINTS_BYTES, sizes
 
 
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
         ("/", "text/html"), ("/chat.js", "text/javascript"), ("/chat.d.ts", "text/plain"),
-        ("/page/style.css", "text/css"), ("/page/icon.svg", "image/svg+xml"),
+        (STYLE, "text/css"), (ICON, "image/svg+xml"), (FILES[-1], "text/javascript"),
     ],
 )  # fmt: skip
 async def test_types_are_right(served: str, client: aiohttp.ClientSession, path: str, kind: str) -> None:
@@ -58,7 +66,7 @@ async def test_types_are_right(served: str, client: aiohttp.ClientSession, path:
 
 
 async def test_what_the_browser_has_is_not_sent_again(served: str, client: aiohttp.ClientSession) -> None:
-    for coding in ("gzip", "identity"):
+    for coding in ("br, gzip", "gzip", "identity"):
         async with client.get(f"{served}/chat.js", headers={"Accept-Encoding": coding}) as response:
             tag, body = response.headers["ETag"], await response.read()
             assert response.headers["Cache-Control"] == "max-age=0, must-revalidate"
@@ -69,7 +77,7 @@ async def test_what_the_browser_has_is_not_sent_again(served: str, client: aioht
         async with client.head(f"{served}/chat.js", headers={"Accept-Encoding": coding}) as response:
             assert (response.status, int(response.headers["Content-Length"])) == (200, len(body))
             assert response.headers["ETag"] == tag
-        plain = gzip.decompress(body) if coding == "gzip" else body
+        plain = {"gzip": gzip.decompress, "br, gzip": brotli.decompress}.get(coding, bytes)(body)
         assert b"export function connect" in plain
 
 
@@ -79,7 +87,7 @@ async def test_other_pages_may_import_the_module_and_nothing_else(
     async with client.get(f"{served}/chat.js") as response:
         assert response.headers["Access-Control-Allow-Origin"] == "*"
         assert "Content-Security-Policy" not in response.headers
-    for path in ("/", "/page/main.js"):
+    for path in ("/", FILES[-1]):
         async with client.get(f"{served}{path}") as response:
             assert "Access-Control-Allow-Origin" not in response.headers
             policy = response.headers["Content-Security-Policy"]
@@ -104,14 +112,15 @@ async def test_no_other_method_is_served(served: str, client: aiohttp.ClientSess
 
 
 @pytest.mark.parametrize(
-    ("accepted", "is_taken"),
+    ("accepted", "coding"),
     [
-        ("gzip", True), ("br, GZIP;q=0.5", True), ("*", True), ("", False), ("br", False), ("gzip;q=0", False),
-        ("gzip; q=0.0", False), ("x-gzip-not", False), (",;,", False),
+        ("gzip", "gzip"), ("br, GZIP;q=0.5", "br"), ("gzip, deflate, br, zstd", "br"), ("*", "br"), ("", None),
+        ("br", "br"), ("br;q=0, gzip", "gzip"), ("gzip;q=0", None), ("gzip; q=0.0, *", "br"),
+        ("br;q=0, gzip;q=0, *", None), ("x-gzip-not", None), (",;,", None),
     ],
 )  # fmt: skip
-def test_who_takes_gzip(accepted: str, is_taken: bool) -> None:
-    assert takes_gzip(accepted) is is_taken
+def test_what_a_browser_takes_best(accepted: str, coding: str | None) -> None:
+    assert best_coding(accepted, ("br", "gzip")) == coding
 
 
 @pytest.mark.parametrize(
@@ -128,3 +137,61 @@ def test_who_takes_gzip(accepted: str, is_taken: bool) -> None:
 )
 def test_tags_are_compared_as_a_browser_sends_them(asked: str, is_there: bool) -> None:
     assert has_tag(asked, '"a"') is is_there
+
+
+async def test_what_is_named_by_its_content_is_kept_for_ever(
+    served: str, client: aiohttp.ClientSession
+) -> None:
+    for path in FILES[1:]:
+        for coding, encoding in (("gzip, br", "br"), ("gzip", "gzip"), ("identity", None)):
+            headers = {"Accept-Encoding": coding}
+            async with client.get(f"{served}{path}", headers=headers) as response:
+                assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+                assert response.headers.get("Content-Encoding") == encoding or path == ICON
+                tag, body = response.headers["ETag"], await response.read()
+            async with client.head(f"{served}{path}", headers=headers) as response:
+                assert (response.status, int(response.headers["Content-Length"])) == (200, len(body))
+            async with client.get(f"{served}{path}", headers={**headers, "If-None-Match": tag}) as response:
+                assert (response.status, response.headers["ETag"]) == (304, tag)
+
+
+async def test_the_page_and_its_modules_name_nothing_by_another_address(
+    served: str, client: aiohttp.ClientSession
+) -> None:
+    named: set[str] = set()
+    for path in FILES:
+        async with client.get(f"{served}{path}", headers={"Accept-Encoding": "identity"}) as response:
+            text = await response.text()
+            base = yarl.URL(f"/{'assets/' if path != '/' else ''}")
+            named |= {str(base.join(yarl.URL(each))) for each in NAMED.findall(text)}
+            if path == "/":
+                assert response.headers["Link"] == f"<{STYLE[1:]}>; rel=preload; as=style"
+    assert named == set(FILES[1:])
+
+
+async def test_a_name_of_another_release_gets_the_file_of_this_one_to_be_asked_for_again(
+    served: str, client: aiohttp.ClientSession
+) -> None:
+    for path in FILES[1:]:
+        stem, _, kind = path.split(".")
+        async with client.get(f"{served}{stem}.{'0' * 12}.{kind}") as response:
+            assert (response.status, response.headers["Cache-Control"]) == (200, "max-age=0, must-revalidate")
+    for path in (
+        "/assets/main.js",
+        "/assets/other.000000000000.js",
+        "/assets/main.000000000000.css",
+        "/assets/",
+    ):
+        async with client.get(f"{served}{path}") as response:
+            assert response.status == 404
+
+
+async def test_without_its_package_there_is_no_brotli_and_all_else_is_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_it = StaticFile(b"x" * 1000, "text/plain")
+    monkeypatch.setattr("gateway.web.static_files.BROTLI", None)
+    without = StaticFile(b"x" * 1000, "text/plain")
+    assert [*with_it.bodies] == ["br", "gzip"]
+    assert without.bodies == {"gzip": with_it.bodies["gzip"]}
+    assert StaticFile(b"x", "text/plain").bodies == {}, "what gets larger is sent as it is"
