@@ -24,6 +24,12 @@ READ = """() => [...document.querySelectorAll('#log > .message')].map((row) => (
   state: row.querySelector('.state').textContent,
 }))"""
 
+SIZES = """(log) => {
+  const whole = document.documentElement;
+  return [whole.scrollWidth, whole.scrollHeight, log.scrollWidth - log.clientWidth];
+}"""
+"""Of the whole page, and how much wider the messages are than their place."""
+
 
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:

@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser
 
-from tests.support.browsers import Person, chromium
+from tests.support.browsers import SIZES, Person, chromium
 from tests.support.clients import Member
 from tests.support.gateways import REPOSITORY, Gateway
 from tests.support.identified import with_secrets
@@ -254,7 +254,7 @@ async def test_a_reload_fetches_nothing_anew(gateway: Gateway, room: str, browse
 @pytest.mark.parametrize(
     "width", [320, *(pytest.param(width, marks=pytest.mark.long) for width in (768, 1440))]
 )
-async def test_nothing_is_wider_than_the_screen(
+async def test_nothing_is_larger_than_the_screen(
     gateway: Gateway, room: str, browser: Browser, width: int
 ) -> None:
     ada = await Person.comes(
@@ -262,8 +262,11 @@ async def test_nothing_is_wider_than_the_screen(
     )
     await ada.says("w" * 500)
     await ada.sees(1)
-    wide = "each => [document.documentElement.scrollWidth, each.scrollWidth - each.clientWidth]"
-    assert await ada.page.locator("#scroll").evaluate(wide) == [width, 0]
+    await ada.says("\n".join(30 * "tall "))
+    await ada.sees(2)
+    assert await ada.page.locator("#scroll").evaluate(SIZES) == [width, 700, 0], (
+        "it scrolls nowhere but there"
+    )
 
 
 @pytest.mark.long

@@ -10,6 +10,7 @@ const NOTHING_MS = 400; // a break that is over by then is not worth a word
 const meta = (name) => document.querySelector(`meta[name="gateway-${name}"]`).content;
 const root = new URL('..', import.meta.url);
 const auth = meta('auth');
+const wide = matchMedia('(min-width: 1100px)'); // there is room for the people beside the messages
 
 byId('token-field').hidden = auth === 'off';
 byId('name').required = auth === 'off';
@@ -77,7 +78,7 @@ class Page {
   start(first) {
     byId('start').hidden = true;
     byId('chat').hidden = false;
-    this.#showPeople(matchMedia('(min-width: 1100px)').matches);
+    this.#showPeople(wide.matches);
     this.#listen();
     const rooms = [first, ...(remember.get('rooms') ?? [])].filter((name, place, all) => all.indexOf(name) === place);
     for (const name of rooms.slice(0, ROOMS_MAX)) this.#add(name);
@@ -103,6 +104,7 @@ class Page {
     byId('show-people').addEventListener('click', () => this.#showPeople(!byId('chat').classList.contains('has-people')));
     byId('hide-people').addEventListener('click', () => this.#showPeople(false));
     document.addEventListener('keydown', (event) => this.#onAnyKey(event));
+    wide.addEventListener('change', () => this.#showPeople(wide.matches));
     addEventListener('hashchange', () => roomInAddress() && this.open(this.#add(roomInAddress())));
   }
 
@@ -113,7 +115,7 @@ class Page {
     history.replaceState(null, '', `#${encodeURIComponent(room.name)}`);
     byId('title').textContent = room.name;
     byId('text').value = this.#drafts.get(room) ?? '';
-    byId('text').placeholder = `Write to ${room.name}`;
+    byId('text').placeholder = room.name.length > 24 ? 'Write a message' : `Write to ${room.name}`;
     this.#view('room');
     this.#timeline.open(room);
     this.#people.open(room);
