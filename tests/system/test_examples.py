@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -142,12 +141,3 @@ async def test_an_application_gives_tokens_and_posts_once(
 def test_every_example_can_be_compiled() -> None:
     for file in EXAMPLES.glob("*.py"):
         compile(file.read_text(), file.name, "exec")
-
-
-def test_the_react_component_can_be_compiled(tmp_path: Path) -> None:
-    tool = shutil.which("esbuild") or Path(__file__).parent / "js/node_modules/.bin/esbuild"
-    if not Path(tool).exists():
-        pytest.skip("esbuild is not installed")
-    out = tmp_path / "out.js"
-    subprocess.run([str(tool), str(EXAMPLES / "react.jsx"), f"--outfile={out}"], check=True, timeout=60)
-    assert "useSyncExternalStore" in out.read_text()

@@ -31,12 +31,14 @@ export interface Answer {
 /** `sending` until it is known to be stored, then `sent`; `failed` when it was refused or nobody knows. */
 export type State = 'sending' | 'sent' | 'failed';
 
-export interface Message {
+/** An own entry that is on its way, or failed, has its key; what failed says why. */
+export type Message = Entry & ({ state: 'sent' } | { state: 'sending'; key: string } | { state: 'failed'; key: string; error: Answer });
+
+interface Entry {
   /** The position, of stored messages. */
   id?: string;
   /** The idempotency key, of own messages of this client. */
   key?: string;
-  state: State;
   room: string;
   /** Input of strangers: show it as text, never as HTML. `message` and `meta` too. */
   username?: string;
@@ -48,7 +50,6 @@ export interface Message {
   /** When `send` was called, of own messages of this client. */
   at?: number;
   changed?: { kind: 'redacted' | 'edited'; by: string; at: number };
-  /** Why it failed. */
   error?: Answer;
 }
 
@@ -79,7 +80,7 @@ export interface Room {
   /** Who is typing. */
   readonly typers: readonly string[];
   /** Queues a message; it is sent when it can be, once. Throws RangeError when 100 wait. */
-  send(message: string, meta?: Record<string, unknown>): Message;
+  send(message: string, meta?: Record<string, unknown>): Message & { key: string };
   /** Says a failed message again, as a new one. */
   retry(key: string): void;
   discard(key: string): void;
