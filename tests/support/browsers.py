@@ -59,18 +59,30 @@ class Person:
             self.complaints.append(text)
 
     @classmethod
-    async def comes(cls, browser: Browser, url: str, name: str, room: str, **more: Any) -> Person:
-        """Opens the page in a profile of its own, and is in the room when this returns."""
+    async def comes(
+        cls, browser: Browser, url: str, name: str | None, room: str, token: str | None = None, **more: Any
+    ) -> Person:
+        """Opens the page in a profile of its own, and is in the room when this returns. A token says the name."""
         context = await browser.new_context(**more)
         person = cls(await context.new_page())
         await person.page.goto(url)
-        await person.enters(name, room)
+        if token is not None:
+            await person.shows_token_and_enters(token, room)
+        elif name is not None:
+            await person.enters(name, room)
         return person
 
     async def enters(self, name: str, room: str) -> None:
         """Fills in who it is, and waits until the room says who is here."""
         await self.page.fill("#name", name)
         await self.page.fill("#room", room)
+        await self.page.click("#enter .primary")
+        await self.is_here()
+
+    async def shows_token_and_enters(self, token: str, room: str) -> None:
+        """As `enters`, where a token says who it is."""
+        await self.page.fill("#room", room)
+        await self.page.fill("#token", token)
         await self.page.click("#enter .primary")
         await self.is_here()
 

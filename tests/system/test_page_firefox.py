@@ -112,6 +112,7 @@ async def test_the_history_pages_back_in_firefox(gateway: Gateway, room: str, fo
     await is_on_the_screen(gateway.url, room, ada)
 
 
+@pytest.mark.long
 async def test_nothing_is_wider_than_a_phone_in_firefox(gateway: Gateway, room: str, fox: Firefox) -> None:
     ada = await FirefoxPerson.comes(fox, gateway.url, "A" * 64, f"{room}-{'r' * 80}")
     await ada.resizes(320, 640)

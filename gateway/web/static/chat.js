@@ -37,6 +37,9 @@ class Chat extends Emitter {
     if (onGap) this.on('gap', onGap);
     this.#listen();
     globalThis.addEventListener?.('online', () => this.retryAt && this.connect());
+    globalThis.document?.addEventListener('visibilitychange', () => { // meanwhile it may have been read on another device
+      if (this.user && document.visibilityState === 'visible') this.#askUnread();
+    });
   }
 
   get isOnline() { return this.#socket.connected; }
@@ -132,6 +135,10 @@ class Chat extends Emitter {
   #onWelcome(you) {
     Object.assign(this, { user: you.user, username: you.username });
     this.tell('welcome', you);
+    this.#askUnread();
+  }
+
+  #askUnread() {
     const names = this.rooms.map((room) => room.name).slice(0, 200);
     this.ask('unread', { rooms: names }).then(({ rooms = {} }) => {
       for (const [name, found] of Object.entries(rooms)) this.#rooms.get(name)?.onUnread(found);
