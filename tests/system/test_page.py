@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from tests.support.browsers import SIZES, Person, chromium
 from tests.support.clients import Member
@@ -111,6 +111,21 @@ async def test_rooms_have_unread_counts_and_keys_change_between_them(
 
 async def _is_hidden(found: Any) -> bool:
     return bool(await found.count() == 0)
+
+
+async def test_the_newest_message_stays_in_view_while_what_is_written_grows(
+    gateway: Gateway, room: str, browser: Browser
+) -> None:
+    ada = await Person.comes(browser, gateway.url, "Ada", room, viewport={"width": 320, "height": 480})
+    for number in range(6):
+        await ada.says(f"text {number}" + "\nand more" * 5)
+    await ada.sees(6)
+    await ada.page.fill("#text", "\n".join("a draft of many lines"))
+    await expect(ada.page.locator(".message").last).to_be_in_viewport(ratio=1)
+    await ada.page.fill("#text", "")
+    await ada.page.evaluate("document.querySelector('#scroll').scrollTop = 0")
+    await ada.page.fill("#text", "\n".join("who reads is left alone"))
+    assert await ada.page.evaluate("document.querySelector('#scroll').scrollTop") == 0
 
 
 async def test_the_history_pages_back(gateway: Gateway, room: str, browser: Browser) -> None:
@@ -431,7 +446,7 @@ async def test_what_is_written_without_a_gateway_is_sent_when_it_is_back_even_af
         gateway.kill()
         await ada.page.locator("#banner", has_text="Connection lost").wait_for()
         await ada.says("while it is away")
-        assert [each["state"] for each in await ada.log()] == ["Sent", "Sending"]
+        await expect(ada.page.locator("#log .state")).to_have_text(["Sent", "Sending"])
         await gateway.start()
         await ada.page.reload()
         await ada.enters("Ada", room)

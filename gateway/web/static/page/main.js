@@ -1,6 +1,6 @@
 // The page: a name, rooms, and what is said in them. All that must survive a broken connection is chat.js's.
 import { connect } from '../chat.js';
-import { byId, remember, soon } from './dom.js';
+import { byId, element, remember, soon } from './dom.js';
 import { People } from './people.js';
 import { drawRooms, short } from './rooms.js';
 import { Timeline } from './timeline.js';
@@ -115,7 +115,7 @@ class Page {
     history.replaceState(null, '', `#${encodeURIComponent(room.name)}`);
     byId('title').textContent = room.name;
     byId('text').value = this.#drafts.get(room) ?? '';
-    byId('text').placeholder = room.name.length > 24 ? 'Write a message' : `Write to ${room.name}`;
+    byId('text').placeholder = room.name.length > 16 ? 'Write a message' : `Write to ${room.name}`;
     this.#view('room');
     this.#timeline.open(room);
     this.#people.open(room);
@@ -213,9 +213,10 @@ class Page {
   }
 
   #typing() {
-    const names = this.#current.typers;
-    const said = ['', `${names[0]} is typing…`, `${names[0]} and ${names[1]} are typing…`][names.length] ?? 'Several people are typing…';
-    if (byId('typing').textContent !== said) byId('typing').textContent = said;
+    const names = this.#current.typers, who = names.length > 2 ? ['Several people'] : names, line = byId('typing');
+    const does = ['', ' is typing…'][names.length] ?? ' are typing…';
+    if (line.textContent === who.join(' and ') + does) return;
+    line.replaceChildren(...who.flatMap((name, place) => [place ? ' and ' : '', element('bdi', '', name)]), does);
   }
 
   #list() {

@@ -28,6 +28,7 @@ export class Timeline {
   #newFrom = null; // what was read when the room was opened, if there was more
   #notices = new WeakMap();
   #isLoading = false;
+  #isFollowing = true; // whether the end is what is looked at
   #draw = soon(() => this.draw());
 
   constructor(chat, onRead) {
@@ -37,6 +38,7 @@ export class Timeline {
     byId('earlier').addEventListener('click', () => this.earlier());
     byId('newest').addEventListener('click', () => this.toEnd());
     document.addEventListener('visibilitychange', () => this.#draw());
+    new ResizeObserver(() => this.#isFollowing && this.toEnd()).observe(byId('scroll'));
   }
 
   open(room) {
@@ -179,7 +181,7 @@ export class Timeline {
   }
 
   #onScroll() {
-    const isAtEnd = this.isAtEnd();
+    const isAtEnd = (this.#isFollowing = this.isAtEnd());
     if (isAtEnd && document.visibilityState === 'visible') this.#onRead(this.#room);
     byId('newest').hidden = isAtEnd || !this.#room?.unread;
     if (byId('scroll').scrollTop < 40 && !byId('earlier').hidden && !isAtEnd) this.earlier();
