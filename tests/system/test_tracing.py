@@ -1,0 +1,267 @@
+"""Traces, by a collector that takes them as OpenTelemetry sends them, from real gateways."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from tests.support.backends import backend, key_for
+from tests.support.collector import Collector, collector
+from tests.support.gateways import Gateway
+from tests.support.opener import Opener
+from tests.support.spread import one_on_each
+from tests.support.topologies import cluster, sentinels
+from tests.support.waiting import stays, until
+
+pytestmark = pytest.mark.system
+
+KEY, KEYS = key_for("shop")
+TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SAMPLED, UNSAMPLED = f"00-{TRACE}-{CALLER}-01", f"00-{TRACE}-{CALLER}-00"
+PUBLISH = "POST /api/v1/publish"
+
+
+def traced(url: str, to: Collector, workers: int = 1, **more: str) -> Gateway:
+    """A gateway that sends its traces there."""
+    environment = to.environment(GATEWAY_API_KEYS=KEYS, GATEWAY_LOG_LEVEL="info", **more)
+    return Gateway(url, workers=workers, environment=environment)
+
+
+@asynccontextmanager
+async def by_the_run(redis_url: str) -> AsyncIterator[str]:
+    yield redis_url
+
+
+@asynccontextmanager
+async def by_sentinel(redis_url: str) -> AsyncIterator[str]:
+    async with sentinels() as found:
+        yield found.url
+
+
+@asynccontextmanager
+async def by_cluster(redis_url: str) -> AsyncIterator[str]:
+    async with cluster() as found:
+        yield found.url
+
+
+ROUTES: dict[str, tuple[Callable[[str], AbstractAsyncContextManager[str]], str]] = {
+    "a channel for each room": (by_the_run, "per-room"),
+    "one channel for all": (by_the_run, "shared"),
+    "Sentinel": (by_sentinel, "auto"),
+    "a Cluster": (by_cluster, "auto"),
+}
+QUICK, SLOW = list(ROUTES)[:2], list(ROUTES)[2:]
+
+
+@pytest.mark.parametrize("route", [*QUICK, *(pytest.param(each, marks=pytest.mark.long) for each in SLOW)])
+async def test_a_publish_of_a_backend_is_one_trace_from_the_call_to_the_delivery_of_each_worker(
+    redis_url: str, connect: Opener, room: str, route: str
+) -> None:
+    place, name = ROUTES[route]
+    async with (
+        place(redis_url) as url,
+        collector() as found,
+        traced(url, found, 2, GATEWAY_ROUTE=name) as gateway,
+    ):
+        members = await one_on_each(gateway, connect)
+        members.append(await connect(gateway.url))
+        for number, member in enumerate(members):
+            await member.join(f"user-{number}", room)
+        async with backend(gateway.url, KEY) as shop:
+            answer = await shop.call("publish", {"traceparent": SAMPLED}, room=room, message="hello")
+        assert answer.status == 200
+        await until(lambda: all(member.messages(room) == ["hello"] for member in members), what="all have it")
+        spans = await found.has(4)
+        refuse_other_spans(found)
+        (call,), (store,) = found.named(PUBLISH), found.named("store")
+        deliveries = found.named("deliver")
+        assert {span.trace for span in spans} == {TRACE}
+        assert (call.parent, store.parent) == (CALLER, call.id)
+        assert {(span.parent, *span.links) for span in deliveries} == {(store.id, store.id)}
+        assert (call.kind, store.kind, deliveries[0].kind) == ("server", "producer", "consumer")
+        assert {span.source["service.instance.id"] for span in deliveries} == await gateway.worker_names()
+        assert sum(span.says["gateway.members"] for span in deliveries) == 3
+        assert all(span.says["gateway.live"] for span in deliveries)
+        assert {span.says["messaging.message.id"] for span in (store, *deliveries)} == {answer.data["id"]}
+        assert call.says["http.response.status_code"] == 200
+        assert (call.says["http.route"], store.says["gateway.origin"]) == ("/api/v1/publish", "api")
+        assert call.begun_ns <= store.begun_ns <= store.ended_ns <= call.ended_ns
+        assert all(store.begun_ns < span.begun_ns <= span.ended_ns for span in deliveries)
+
+
+def refuse_other_spans(found: Collector) -> None:
+    """A call, a store, and two workers' deliveries are all that there is."""
+    names = sorted(span.name for span in found.spans)
+    assert names == [PUBLISH, "deliver", "deliver", "store"]
+
+
+async def test_the_history_and_members_never_see_a_trace_and_spans_no_person(
+    redis_url: str, connect: Opener, room: str
+) -> None:
+    async with collector() as found, traced(redis_url, found, GATEWAY_OTEL_SENDS_ONE_IN="1") as gateway:
+        member = await connect(gateway.url)
+        await member.join("Mallory-the-user", room)
+        async with backend(gateway.url, KEY) as shop:
+            await shop.call(
+                "publish", {"traceparent": SAMPLED}, room=room, message="secret words", user="u-77"
+            )
+            await member.call("send", {"room": room, "message": "more secret words"})
+            await until(lambda: len(member.messages(room)) == 2, what="both messages")
+            stored = await shop.ok("history", room=room)
+        await found.has(6)
+        assert [set(each) for each in member.received if "id" in each] == [
+            {"message", "username", "__createdtime__", "room", "id", "user"},
+            {"message", "username", "__createdtime__", "room", "id"},
+        ]
+        assert TRACE not in str(member.arrivals) + str(stored)
+        sent = b"".join(found.bodies)
+        for word in (room, "secret", "Mallory", "u-77", KEY, KEYS, "127.0.0.1", member.sid):
+            assert word.encode() not in sent, word
+
+
+async def test_who_has_shown_a_key_says_which_trace_it_is_and_whether_it_is_sampled(
+    redis_url: str, room: str
+) -> None:
+    async with collector() as found, traced(redis_url, found) as gateway:
+        async with backend(gateway.url, "wrong") as stranger, backend(gateway.url, KEY) as shop:
+            assert (await stranger.call("publish", {"traceparent": SAMPLED}, room=room)).status == 401
+            assert (
+                await shop.call("publish", {"traceparent": UNSAMPLED}, room=room, message="m")
+            ).status == 200
+            for broken in ("", "00-" + "0" * 32 + f"-{CALLER}-01", "x" * 5000, SAMPLED.upper()):
+                assert (await shop.call("publish", {"traceparent": broken}, room=room)).status == 400
+            assert (
+                await shop.call("publish", {"traceparent": SAMPLED}, room=room, message="m")
+            ).status == 200
+        await found.has(6)
+        calls = found.named(PUBLISH)
+        assert [span.parent for span in calls] == ["", "", "", "", CALLER]
+        assert [span.says["http.response.status_code"] for span in calls] == [400] * 4 + [200]
+        assert {span.says.get("error.type") for span in calls} == {"bad_request", None}
+        assert len(found.spans) == 6, "what is not sampled is not stored as a span either"
+
+
+async def test_one_in_so_many_sends_begins_a_trace_of_its_own_and_no_client_says_which(
+    redis_url: str, connect: Opener, room: str
+) -> None:
+    async with collector() as found, traced(redis_url, found, GATEWAY_OTEL_SENDS_ONE_IN="5") as gateway:
+        member = await connect(gateway.url, auth={"traceparent": SAMPLED})
+        await member.join("ann", room)
+        for number in range(20):
+            said = {
+                "room": room,
+                "message": f"m{number}",
+                "traceparent": SAMPLED,
+                "meta": {"traceparent": SAMPLED},
+            }
+            assert (await member.call("send", said))["ok"] is True
+        await until(lambda: len(member.messages(room)) == 20, what="all messages")
+        await found.has(8)
+        stores, deliveries = found.named("store"), found.named("deliver")
+        assert len(stores) == len(deliveries) == 4
+        assert {span.parent for span in stores} == {""}
+        assert {span.says["gateway.origin"] for span in stores} == {"send"}
+        assert {(span.trace, span.id) for span in stores} == {
+            (span.trace, span.parent) for span in deliveries
+        }
+        assert len({span.trace for span in stores} - {TRACE}) == 4
+        ids = {member.ids(room)[place] for place in (4, 9, 14, 19)}
+        assert {span.says["messaging.message.id"] for span in deliveries} == ids
+
+
+async def test_a_broadcast_traces_some_of_its_rooms_and_a_repeated_message_is_delivered_once(
+    redis_url: str, connect: Opener, room: str
+) -> None:
+    async with collector() as found, traced(redis_url, found) as gateway:
+        member = await connect(gateway.url)
+        await member.join("ann", room)
+        async with backend(gateway.url, KEY) as shop:
+            rooms = [room, *(f"{room}-{number}" for number in range(40))]
+            await shop.ok("broadcast", rooms=rooms, message="to all")
+            for _ in range(2):
+                await shop.ok("publish", room=room, message="once", idempotency_key="k")
+        await found.has(26)
+        call = found.named("POST /api/v1/broadcast")[0]
+        assert len([span for span in found.named("store") if span.parent == call.id]) == 20
+        assert sorted(span.says["gateway.duplicate"] for span in found.named("store"))[-2:] == [False, True]
+        assert len(found.named("deliver")) == 2, "of the rooms that somebody is in, and of what was stored"
+
+
+async def test_a_collector_that_is_away_costs_one_line_and_nothing_else(
+    redis_url: str, connect: Opener, room: str
+) -> None:
+    async with collector() as found:
+        more = {
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "0.2",
+            "OTEL_BSP_MAX_QUEUE_SIZE": "64",
+            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "8",
+        }
+        found.status = 503
+        async with traced(redis_url, found, GATEWAY_OTEL_SENDS_ONE_IN="1", **more) as gateway:
+            member = await connect(gateway.url)
+            await member.join("ann", room)
+            for number in range(200):
+                await member.emit("send", {"room": room, "message": f"m{number}"})
+            await until(lambda: len(member.messages(room)) == 200, what="all messages")
+            await until(
+                lambda: len(found.bodies) > 3 and "traces_not_sent" in gateway.log(), what="some batches"
+            )
+            assert gateway.log().count("traces_not_sent") == 1
+            assert found.url not in gateway.log()
+            assert "Traceback" not in gateway.log()
+            found.held = asyncio.Event()  # now it takes requests and answers none
+            begun = time.monotonic()
+            await gateway.stop()
+            assert time.monotonic() - begun < 4.5
+            assert "worker_stopped" in gateway.log()
+
+
+async def test_what_ended_last_is_sent_at_the_end_of_a_worker(redis_url: str, room: str) -> None:
+    async with collector() as found:
+        async with traced(redis_url, found, OTEL_BSP_SCHEDULE_DELAY="60000") as gateway:
+            async with backend(gateway.url, KEY) as shop:
+                await shop.ok("publish", room=room, message="m")
+            await stays(lambda: not found.spans, 0.3, "nothing is sent before its time")
+            await gateway.stop()
+        assert {span.name for span in found.spans} == {PUBLISH, "store"}
+        assert "traces_left_behind" not in gateway.log()
+
+
+async def test_the_variables_of_opentelemetry_count(redis_url: str, room: str) -> None:
+    said = {"OTEL_SERVICE_NAME": "our-chat", "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test"}
+    async with (
+        collector() as found,
+        traced(redis_url, found, OTEL_TRACES_SAMPLER="always_off", **said) as none,
+    ):
+        async with backend(none.url, KEY) as shop:
+            await shop.ok("publish", room=room, message="m")
+            await stays(lambda: not found.spans, 0.5, "nothing is sampled")
+    async with collector() as found, traced(redis_url, found, **said) as gateway:
+        async with backend(gateway.url, KEY) as shop:
+            await shop.ok("publish", room=room, message="m")
+        source = (await found.has(2))[0].source
+        assert (source["service.name"], source["deployment.environment.name"]) == ("our-chat", "test")
+        assert re.fullmatch(r"\d+\.\d+\.\d+", source["service.version"])
+
+
+async def test_a_reload_begins_traces_in_the_new_workers(redis_url: str, room: str) -> None:
+    import os
+    import signal
+
+    async with collector() as found, traced(redis_url, found) as gateway:
+        old = await gateway.worker_names()
+        os.kill(gateway.master_pid, signal.SIGHUP)
+
+        async def are_new() -> bool:
+            return bool(names := await gateway.ready_workers()) and not names & old
+
+        await until(are_new, 30, "the new worker is ready alone")
+        async with backend(gateway.url, KEY) as shop:
+            await shop.ok("publish", room=room, message="m")
+        spans = await found.has(2)
+        assert not {span.source["service.instance.id"] for span in spans} & old
