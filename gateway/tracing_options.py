@@ -21,8 +21,8 @@ class TracingOptions:
 
     otel: str = option("GATEWAY_OTEL", "off", choice("on", "off"),
         "Whether calls of the server API, and some messages of clients, are traced from the call to the deliveries "
-        "([tracing.md](tracing.md)). Needs the extra `otel`. Where traces go, and all else, is said by the variables of "
-        "OpenTelemetry, such as `OTEL_EXPORTER_OTLP_ENDPOINT`.")
+        "([tracing.md](tracing.md)). Needs the extra `otel`. Where traces go, and all else, is said by the variables "
+        "of OpenTelemetry, such as `OTEL_EXPORTER_OTLP_ENDPOINT`.")
     sends_one_in: int = option("GATEWAY_OTEL_SENDS_ONE_IN", 1000, whole(0, 1_000_000, "messages"),
         "Of so many messages that clients send one is traced, 0 for none. `OTEL_TRACES_SAMPLER` decides after that.")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -26,10 +28,14 @@ SAMPLED, UNSAMPLED = f"00-{TRACE}-{CALLER}-01", f"00-{TRACE}-{CALLER}-00"
 PUBLISH = "POST /api/v1/publish"
 
 
-def traced(url: str, to: Collector, workers: int = 1, **more: str) -> Gateway:
-    """A gateway that sends its traces there."""
-    environment = to.environment(GATEWAY_API_KEYS=KEYS, GATEWAY_LOG_LEVEL="info", **more)
-    return Gateway(url, workers=workers, environment=environment)
+def traced(url: str, to: Collector, **more: str) -> Gateway:
+    """A gateway of one worker that sends its traces there."""
+    return Gateway(url, workers=1, environment=to.environment(GATEWAY_API_KEYS=KEYS, **more))
+
+
+def two_traced(url: str, to: Collector, **more: str) -> Gateway:
+    """The same of two workers."""
+    return Gateway(url, workers=2, environment=to.environment(GATEWAY_API_KEYS=KEYS, **more))
 
 
 @asynccontextmanager
@@ -66,7 +72,7 @@ async def test_a_publish_of_a_backend_is_one_trace_from_the_call_to_the_delivery
     async with (
         place(redis_url) as url,
         collector() as found,
-        traced(url, found, 2, GATEWAY_ROUTE=name) as gateway,
+        two_traced(url, found, GATEWAY_ROUTE=name) as gateway,
     ):
         members = await one_on_each(gateway, connect)
         members.append(await connect(gateway.url))
@@ -250,9 +256,6 @@ async def test_the_variables_of_opentelemetry_count(redis_url: str, room: str) -
 
 
 async def test_a_reload_begins_traces_in_the_new_workers(redis_url: str, room: str) -> None:
-    import os
-    import signal
-
     async with collector() as found, traced(redis_url, found) as gateway:
         old = await gateway.worker_names()
         os.kill(gateway.master_pid, signal.SIGHUP)
