@@ -19,10 +19,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import (
     INVALID_SPAN,
     Link,
+    NonRecordingSpan,
     Span,
+    SpanContext,
     SpanKind,
     Status,
     StatusCode,
+    TraceFlags,
     get_current_span,
     set_span_in_context,
 )
@@ -117,10 +120,10 @@ class OpenTelemetry:
         return self._store(call.context, "api")
 
     def delivered(self, delivery: Delivery) -> None:
-        stored = _propagator.extract({"traceparent": delivery.traceparent}, _outside)
+        stored = _stored(delivery.traceparent)
         span = self._tracer.start_span(
             "deliver",
-            stored,
+            set_span_in_context(NonRecordingSpan(stored), _outside),
             SpanKind.CONSUMER,
             {
                 "messaging.system": SYSTEM,
@@ -130,7 +133,7 @@ class OpenTelemetry:
                 "gateway.members": delivery.members,
                 "gateway.live": delivery.is_live,
             },
-            [Link(get_current_span(stored).get_span_context())],
+            [Link(stored)],
             start_time=delivery.begun_ns,
         )
         span.end(time.time_ns())
@@ -158,6 +161,12 @@ class OpenTelemetry:
             },
         )
         return _Store(span) if span.is_recording() else None
+
+
+def _stored(traceparent: str) -> SpanContext:
+    """The span that a note names; its form was looked at before."""
+    _, trace, span, flags = traceparent.split("-")
+    return SpanContext(int(trace, 16), int(span, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
 
 
 def _caller(trace: tuple[str, str]) -> Context:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import signal
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
 from tests.support.backends import backend, key_for
-from tests.support.collector import Collector, collector
-from tests.support.gateways import Gateway
+from tests.support.collector import Collector, Span, collector
+from tests.support.gateways import REPOSITORY, Gateway
 from tests.support.opener import Opener
 from tests.support.spread import one_on_each
 from tests.support.topologies import cluster, sentinels
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.system
 
 KEY, KEYS = key_for("shop")
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-SAMPLED, UNSAMPLED = f"00-{TRACE}-{CALLER}-01", f"00-{TRACE}-{CALLER}-00"
+SAMPLED = f"00-{TRACE}-{CALLER}-01"
 PUBLISH = "POST /api/v1/publish"
 
 
@@ -61,10 +61,10 @@ ROUTES: dict[str, tuple[Callable[[str], AbstractAsyncContextManager[str]], str]]
     "Sentinel": (by_sentinel, "auto"),
     "a Cluster": (by_cluster, "auto"),
 }
-QUICK, SLOW = list(ROUTES)[:2], list(ROUTES)[2:]
+QUICK, *SLOW = ROUTES
 
 
-@pytest.mark.parametrize("route", [*QUICK, *(pytest.param(each, marks=pytest.mark.long) for each in SLOW)])
+@pytest.mark.parametrize("route", [QUICK, *(pytest.param(each, marks=pytest.mark.long) for each in SLOW)])
 async def test_a_publish_of_a_backend_is_one_trace_from_the_call_to_the_delivery_of_each_worker(
     redis_url: str, connect: Opener, room: str, route: str
 ) -> None:
@@ -106,96 +106,30 @@ def refuse_other_spans(found: Collector) -> None:
     assert names == [PUBLISH, "deliver", "deliver", "store"]
 
 
-async def test_the_history_and_members_never_see_a_trace_and_spans_no_person(
-    redis_url: str, connect: Opener, room: str
-) -> None:
-    async with collector() as found, traced(redis_url, found, GATEWAY_OTEL_SENDS_ONE_IN="1") as gateway:
-        member = await connect(gateway.url)
-        await member.join("Mallory-the-user", room)
-        async with backend(gateway.url, KEY) as shop:
-            await shop.call(
-                "publish", {"traceparent": SAMPLED}, room=room, message="secret words", user="u-77"
-            )
-            await member.call("send", {"room": room, "message": "more secret words"})
-            await until(lambda: len(member.messages(room)) == 2, what="both messages")
-            stored = await shop.ok("history", room=room)
-        await found.has(6)
-        assert [set(each) for each in member.received if "id" in each] == [
-            {"message", "username", "__createdtime__", "room", "id", "user"},
-            {"message", "username", "__createdtime__", "room", "id"},
-        ]
-        assert TRACE not in str(member.arrivals) + str(stored)
-        sent = b"".join(found.bodies)
-        for word in (room, "secret", "Mallory", "u-77", KEY, KEYS, "127.0.0.1", member.sid):
-            assert word.encode() not in sent, word
+@pytest.mark.long
+async def test_the_call_of_the_page_is_the_trace_of_the_page(redis_url: str, connect: Opener) -> None:
+    page = (REPOSITORY / "docs/tracing.md").read_text()
+    (command,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    (shown,) = re.findall(r"```text\nyour span\n(.*?)```", page, re.DOTALL)
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    async with collector() as found, two_traced(redis_url, found) as gateway:
+        for member in await one_on_each(gateway, connect):
+            await member.join(f"of-{member.sid[:8]}", "lobby")
+        command = f"GATEWAY_KEY={KEY}\n{command.replace('http://localhost:8006', gateway.url)}"
+        process = await asyncio.create_subprocess_shell(command, stdout=asyncio.subprocess.PIPE)
+        told, _ = await process.communicate()
+        assert re.fullmatch(rb'\{"id":"[^"]+:\d+","duplicate":false\}', told)
+        await found.has(4)
+        assert list(tree(found.spans, CALLER)) == shown.splitlines()
 
 
-async def test_who_has_shown_a_key_says_which_trace_it_is_and_whether_it_is_sampled(
-    redis_url: str, room: str
-) -> None:
-    async with collector() as found, traced(redis_url, found) as gateway:
-        async with backend(gateway.url, "wrong") as stranger, backend(gateway.url, KEY) as shop:
-            assert (await stranger.call("publish", {"traceparent": SAMPLED}, room=room)).status == 401
-            assert (
-                await shop.call("publish", {"traceparent": UNSAMPLED}, room=room, message="m")
-            ).status == 200
-            for broken in ("", "00-" + "0" * 32 + f"-{CALLER}-01", "x" * 5000, SAMPLED.upper()):
-                assert (await shop.call("publish", {"traceparent": broken}, room=room)).status == 400
-            assert (
-                await shop.call("publish", {"traceparent": SAMPLED}, room=room, message="m")
-            ).status == 200
-        await found.has(6)
-        calls = found.named(PUBLISH)
-        assert [span.parent for span in calls] == ["", "", "", "", CALLER]
-        assert [span.says["http.response.status_code"] for span in calls] == [400] * 4 + [200]
-        assert {span.says.get("error.type") for span in calls} == {"bad_request", None}
-        assert len(found.spans) == 6, "what is not sampled is not stored as a span either"
-
-
-async def test_one_in_so_many_sends_begins_a_trace_of_its_own_and_no_client_says_which(
-    redis_url: str, connect: Opener, room: str
-) -> None:
-    async with collector() as found, traced(redis_url, found, GATEWAY_OTEL_SENDS_ONE_IN="5") as gateway:
-        member = await connect(gateway.url, auth={"traceparent": SAMPLED})
-        await member.join("ann", room)
-        for number in range(20):
-            said = {
-                "room": room,
-                "message": f"m{number}",
-                "traceparent": SAMPLED,
-                "meta": {"traceparent": SAMPLED},
-            }
-            assert (await member.call("send", said))["ok"] is True
-        await until(lambda: len(member.messages(room)) == 20, what="all messages")
-        await found.has(8)
-        stores, deliveries = found.named("store"), found.named("deliver")
-        assert len(stores) == len(deliveries) == 4
-        assert {span.parent for span in stores} == {""}
-        assert {span.says["gateway.origin"] for span in stores} == {"send"}
-        assert {(span.trace, span.id) for span in stores} == {
-            (span.trace, span.parent) for span in deliveries
-        }
-        assert len({span.trace for span in stores} - {TRACE}) == 4
-        ids = {member.ids(room)[place] for place in (4, 9, 14, 19)}
-        assert {span.says["messaging.message.id"] for span in deliveries} == ids
-
-
-async def test_a_broadcast_traces_some_of_its_rooms_and_a_repeated_message_is_delivered_once(
-    redis_url: str, connect: Opener, room: str
-) -> None:
-    async with collector() as found, traced(redis_url, found) as gateway:
-        member = await connect(gateway.url)
-        await member.join("ann", room)
-        async with backend(gateway.url, KEY) as shop:
-            rooms = [room, *(f"{room}-{number}" for number in range(40))]
-            await shop.ok("broadcast", rooms=rooms, message="to all")
-            for _ in range(2):
-                await shop.ok("publish", room=room, message="once", idempotency_key="k")
-        await found.has(26)
-        call = found.named("POST /api/v1/broadcast")[0]
-        assert len([span for span in found.named("store") if span.parent == call.id]) == 20
-        assert sorted(span.says["gateway.duplicate"] for span in found.named("store"))[-2:] == [False, True]
-        assert len(found.named("deliver")) == 2, "of the rooms that somebody is in, and of what was stored"
+def tree(spans: list[Span], parent: str, before: str = "") -> Iterator[str]:
+    """The spans below one, as the page shows them."""
+    below = [span for span in spans if span.parent == parent]
+    for number, span in enumerate(below, 1):
+        yield f"{before}{'└' if number == len(below) else '├'}─ {span.name}"
+        yield from tree(spans, span.id, before + ("   " if number == len(below) else "│  "))
 
 
 async def test_a_collector_that_is_away_costs_one_line_and_nothing_else(
@@ -221,12 +155,12 @@ async def test_a_collector_that_is_away_costs_one_line_and_nothing_else(
             assert found.url not in gateway.log()
             assert "Traceback" not in gateway.log()
             found.held = asyncio.Event()  # now it takes requests and answers none
-            begun = time.monotonic()
-            await gateway.stop()
-            assert time.monotonic() - begun < 4.5
+            await gateway.stop()  # or kills it
+            assert "traces_left_behind" in gateway.log()
             assert "worker_stopped" in gateway.log()
 
 
+@pytest.mark.long
 async def test_what_ended_last_is_sent_at_the_end_of_a_worker(redis_url: str, room: str) -> None:
     async with collector() as found:
         async with traced(redis_url, found, OTEL_BSP_SCHEDULE_DELAY="60000") as gateway:
@@ -238,6 +172,7 @@ async def test_what_ended_last_is_sent_at_the_end_of_a_worker(redis_url: str, ro
         assert "traces_left_behind" not in gateway.log()
 
 
+@pytest.mark.long
 async def test_the_variables_of_opentelemetry_count(redis_url: str, room: str) -> None:
     said = {"OTEL_SERVICE_NAME": "our-chat", "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test"}
     async with (
@@ -255,6 +190,7 @@ async def test_the_variables_of_opentelemetry_count(redis_url: str, room: str) -
         assert re.fullmatch(r"\d+\.\d+\.\d+", source["service.version"])
 
 
+@pytest.mark.long
 async def test_a_reload_begins_traces_in_the_new_workers(redis_url: str, room: str) -> None:
     async with collector() as found, traced(redis_url, found) as gateway:
         old = await gateway.worker_names()
