@@ -49,7 +49,7 @@ _outside = Context()
 
 
 class _Call:
-    """A call of the server API, for what is stored inside."""
+    """A call of the server API, for what is stored inside: by its task, and those of a parallel batch."""
 
     def __init__(self, span: Span) -> None:
         self.span = span
