@@ -26,8 +26,7 @@ MASTERS_OWN = {
     "gateway.cpus", "gateway.client_bundle_options", "gateway.identity_options", "gateway.limit_options",
     "gateway.option_groups", "gateway.option_pairs", "gateway.option_types", "gateway.page_options", "gateway.pauses",
     "gateway.redis_url", "gateway.send_hook_options", "gateway.settings", "gateway.tracing_options",
-    "gateway.unknown_options",
-    "gateway.webhook_options",
+    "gateway.unknown_options", "gateway.webhook_options",
 } | {
     f"gateway.server.{name}"
     for name in (
