@@ -25,7 +25,7 @@ Floors; a module imports from lower floors and its own, no circle; import-linter
     backend/      the client of that API for other programs, which imports nothing else of this package
     client/       the chat client for Python programs, which imports nothing else of it but pauses
     settings, option_types, identity_options, api_key_options, webhook_options, page_options, protocol, names, keys,
-    metric_kinds, metrics, errors, background, pauses, timers, admission, interfaces
+    metric_kinds, metrics, errors, background, pauses, timers, admission, interfaces, tracing
 
 Redis orders: a message has a position because the script gave it one, and everybody, the sender's worker too, delivers
 what comes back. Workers hold no truth: kill any of them. `docs/architecture.md` follows one message and one failover;

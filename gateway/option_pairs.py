@@ -11,6 +11,7 @@ from typing import Any
 from gateway.identity_options import identity_contradictions
 from gateway.redis_url import Topology, read_redis_url
 from gateway.send_hook_options import send_hook_contradictions
+from gateway.tracing_options import tracing_contradictions
 
 CHARACTER_BYTES = 12
 """What a character may take in JSON: an emoji that a client writes as two escapes, such as `\\ud83d\\ude00`."""
@@ -34,6 +35,7 @@ def contradictions(settings: Any) -> Iterator[tuple[bool, str]]:
     yield from _of_times(settings)
     yield from _of_access(settings)
     yield from send_hook_contradictions(settings.send_hook)
+    yield from tracing_contradictions(settings.tracing)
 
 
 def _of_sizes(settings: Any) -> Iterator[tuple[bool, str]]:

@@ -32,6 +32,7 @@ from gateway.option_pairs import contradictions
 from gateway.option_types import Option, SettingsError, options_of
 from gateway.page_options import PageOptions
 from gateway.send_hook_options import SendHookOptions
+from gateway.tracing_options import TracingOptions
 from gateway.unknown_options import refuse_unknown
 from gateway.webhook_options import WebhookOptions
 
@@ -57,6 +58,7 @@ class Settings:
     page: PageOptions = field(default_factory=PageOptions)
     client_bundle: ClientBundleOptions = field(default_factory=ClientBundleOptions)
     admin_ui: AdminUiOptions = field(default_factory=AdminUiOptions)
+    tracing: TracingOptions = field(default_factory=TracingOptions)
     log: LogOptions = field(default_factory=LogOptions)
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from gateway.access.addresses import Addresses
 from gateway.access.api_keys import ApiKey, ApiKeys
-from gateway.api.answers import answered, refused
+from gateway.api.answers import answered, refused, status_of
 from gateway.api.calls import Calls, refuse_without_scope
 from gateway.api.fields import fields_of
 from gateway.api.load import BODY_BYTES_MAX, Load
@@ -26,6 +26,7 @@ from gateway.api.methods import Method
 from gateway.api.openapi import NAME, serve
 from gateway.metrics import api_requests, api_seconds
 from gateway.protocol import Refusal
+from gateway.tracing import Tracing
 from gateway.transport.hijack import read_body
 from gateway.transport.paths import serve_path
 
@@ -52,6 +53,7 @@ class Api:
         self._address_of = address_of
         self.load = Load()
         self._calls: Calls | None = None
+        self._tracing: Tracing | None = None
         self.is_draining = False
         """Whether callers are to come back by another connection, which another worker takes."""
 
@@ -60,9 +62,9 @@ class Api:
         """Whether there are keys; without one there is no such path."""
         return not self._keys.is_empty
 
-    def start(self, calls: Calls) -> None:
+    def start(self, calls: Calls, tracing: Tracing | None = None) -> None:
         """The worker has what methods need."""
-        self._calls = calls
+        self._calls, self._tracing = calls, tracing
 
     def attach(self, app: web.Application, prefix: str) -> None:
         """Serves it, if it is on."""
@@ -80,7 +82,7 @@ class Api:
                 body = await _body(request)
                 method = self._calls.method(request.match_info["method"])
                 name = method.name
-                response = answered(await self._call(self._calls, method, key, request, body))
+                response = answered(await self._traced(self._calls, method, key, request, body))
         except Refusal as refusal:
             response = refused(refusal, key is not None)
         if self.is_draining:
@@ -88,6 +90,21 @@ class Api:
         api_requests.count(name, str(response.status))
         api_seconds.of(name).observe(time.monotonic() - begun_s)
         return response
+
+    async def _traced(
+        self, calls: Calls, method: Method, key: ApiKey, request: web.Request, body: bytes
+    ) -> bytes:
+        """Calls, under a span where calls are traced. Who has shown a key is believed which trace this belongs to."""
+        if self._tracing is None:
+            return await self._call(calls, method, key, request, body)
+        told = request.headers.getall("traceparent", ())
+        trace = (told[0] if len(told) == 1 else "", request.headers.get("tracestate", ""))
+        with self._tracing.call(method.name, request.path, trace) as span:
+            try:
+                return await self._call(calls, method, key, request, body)
+            except Refusal as refusal:
+                span.refuse(refusal.code, status_of(refusal))
+                raise
 
     async def _call(
         self, calls: Calls, method: Method, key: ApiKey, request: web.Request, body: bytes

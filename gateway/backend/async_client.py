@@ -16,6 +16,7 @@ from gateway.backend.calls import Call
 from gateway.backend.client import GIVE_UP_S, TIMEOUT_S, headers_of
 from gateway.backend.connections import PATH, Reply, address_of
 from gateway.backend.errors import BackendError, unreachable
+from gateway.backend.trace import with_trace
 
 T = TypeVar("T")
 
@@ -56,7 +57,9 @@ class AsyncBackend:
             timeout = aiohttp.ClientTimeout(total=self._timeout_s)
             self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, headers=self._headers)
         try:
-            async with self._session.post(self._begin + method, data=body, allow_redirects=False) as response:
+            async with self._session.post(
+                self._begin + method, data=body, headers=with_trace({}), allow_redirects=False
+            ) as response:
                 return Reply(response.status, response.headers.get("Retry-After"), await response.read())
         except TimeoutError as error:
             raise unreachable(f"no answer within {self._timeout_s:g} s") from error

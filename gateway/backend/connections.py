@@ -18,6 +18,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from gateway.backend.errors import unreachable
+from gateway.backend.trace import with_trace
 
 IDLE_MAX = 16
 """Connections that are kept while nobody uses them."""
@@ -109,7 +110,7 @@ class Connections:
     def _exchange(
         self, connection: http.client.HTTPConnection, method: str, body: bytes, until_s: float
     ) -> tuple[Reply, bool]:
-        connection.request("POST", self._prefix + method, body, self._headers)
+        connection.request("POST", self._prefix + method, body, with_trace(self._headers))
         sock = connection.sock
         response = connection.getresponse()
         body = _body(response, sock, until_s)

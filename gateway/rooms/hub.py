@@ -21,6 +21,7 @@ from gateway.metrics import heard
 from gateway.rooms.resync import Resync, SnapshotSource
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
+from gateway.rooms.traced_notes import Deliveries
 from gateway.timers import Timers
 
 log = structlog.get_logger("gateway.hub")
@@ -37,9 +38,10 @@ class Hub:
         timers: Timers,
         idle_s: float,
         on_epoch_begun: Callable[[Room], None],
+        deliveries: Deliveries | None = None,
     ) -> None:
         """`idle_s` is how long a room without members stays subscribed; `on_epoch_begun` tells other workers that a
-        room had lost messages."""
+        room had lost messages. `deliveries` sees what is handed to rooms, where messages are traced."""
         self._pubsub = pubsub
         self._route = route
         self._idle = timers.queue(idle_s, self._idle_due)
@@ -47,6 +49,7 @@ class Hub:
         self._resync = Resync(source, self._spawn, on_epoch_begun)
         self._by_channel: dict[bytes, Room] = {}
         self._events: HubEvents | None = None
+        self._deliveries = deliveries
         self.rooms: dict[str, Room] = {}
 
     def start(self, events: HubEvents) -> None:
@@ -120,7 +123,10 @@ class Hub:
 
     def _hand_on(self, room: Room, payloads: list[bytes]) -> None:
         try:
-            room.receive(payloads)
+            if self._deliveries is None:
+                room.receive(payloads)
+            else:
+                self._deliveries.hand_on(room, payloads)
             if room.echo is not None:
                 room.echo.heard(room)
         except Exception:

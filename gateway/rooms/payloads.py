@@ -6,6 +6,8 @@ raised, because anybody who reaches Redis can publish on the channel.
     <epoch>:<seq>                  where the room is
     -<session> {…}                 a notice: `receive` for all but that session
     !<event>:<session> {…}         another event, at most once, for all but that session (empty: for all)
+    !traced:<traceparent>:<epoch>:<seq>
+                                   the message that comes next is traced; for workers, no event for members
 
 Workers of before know the first four; what begins with `!` they count as malformed.
 """
@@ -24,6 +26,9 @@ BEGINS, ENDS = b"{}"
 """The first and the last byte of a JSON object. `Room.receive` looks at them itself: a call costs more than that. A
 payload that begins with a position and ends so has data."""
 
+
+TRACED = b"!traced:"
+"""With what it begins that a message is traced. Without data it is nothing that `parse_payload` knows."""
 
 EVENTS_TOLD = ("signal", "changed", "read")
 """The events that a channel brings beside `receive`."""

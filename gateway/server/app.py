@@ -32,7 +32,6 @@ from gateway.chat.sessions import Sessions
 from gateway.redis.address import is_cluster
 from gateway.rooms.empty_rooms import EmptyRooms
 from gateway.rooms.hub import Hub
-from gateway.rooms.publisher import Publisher
 from gateway.rooms.routes import route_for
 from gateway.rooms.snapshot_source import RedisSnapshots
 from gateway.server import logs
@@ -52,6 +51,7 @@ from gateway.server.preflight import warnings_of
 from gateway.server.readiness import Readiness
 from gateway.server.rules import workers_configured
 from gateway.server.scrape import Scrape
+from gateway.server.tracing_parts import TracingParts
 from gateway.server.web_files import application_of
 from gateway.server.words import Words, words_of
 from gateway.server.worker_parts import WorkerParts
@@ -187,10 +187,11 @@ class Gateway:
         histories = Histories(store, settings.publish.position_ttl_s, settings.publish.empty_room_ttl_s, kept)
         waiting = replace(settings.publish, wait_s=settings.redis.timeout_s / 2)
         self.webhooks = webhooks_of(self.configured.webhooks, store, worker, settings)
-        publisher = Publisher(store, route, waiting, keeping=kept, outbox=self.webhooks.marks)
+        traces = TracingParts(settings, worker, stack)
+        publisher = traces.publisher(store, route, waiting, keeping=kept, outbox=self.webhooks.marks)
         self.hub = Hub(
             pubsub, route, RedisSnapshots(histories, pubsub, redis.watch, route), timers,
-            settings.presence.grace_s + IDLE_S, publisher.tell_position,
+            settings.presence.grace_s + IDLE_S, publisher.tell_position, traces.deliveries,
         )  # fmt: skip
         self.empty_rooms = EmptyRooms(self.hub, histories)
         options, sessions = settings.presence, Sessions()
@@ -203,6 +204,7 @@ class Gateway:
         parts = WorkerParts(
             store=store, pubsub=pubsub, kept=kept, hub=self.hub, publisher=publisher, histories=histories,
             presence=presence, tracker=self.tracker, sessions=sessions, moderated=ModeratedRooms(),
+            tracing=traces.tracing,
         )  # fmt: skip
         self._compose_chat(parts)
         self.hub.start(self)

@@ -57,7 +57,7 @@ class BackendApi:
             token_life_s=identity.age_max_s + identity.leeway_s + identity.grace_s,
         )  # fmt: skip
         calls = Calls(parts)
-        self.http.start(calls)
+        self.http.start(calls, worker.tracing)
         self._operators.start(worker, words, background, census, calls)
         if not self.http.is_on:
             return

@@ -40,6 +40,7 @@ from gateway.server.health import Health
 from gateway.server.identity_findings import identity_lines
 from gateway.server.readiness import look_at_writes
 from gateway.server.rules import configured
+from gateway.server.tracing_lines import tracing_lines
 from gateway.server.webhook_lines import webhook_lines
 from gateway.settings import Settings
 from gateway.state.write_check import WriteCheck, room
@@ -82,6 +83,7 @@ def check(settings: Settings) -> int:
             *api_lines(settings, found.api_keys),
             *ui_lines(settings, found.api_keys),
             *webhook_lines(found.webhooks),
+            *tracing_lines(settings.tracing),
         ):
             click.echo(_line(heading, text))
     except Wrong as wrong:

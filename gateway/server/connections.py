@@ -21,7 +21,7 @@ from gateway.redis.server_watch import ServerWatch
 from gateway.redis_url import Topology, read_redis_url
 from gateway.rooms.routes import Route
 from gateway.settings import Settings
-from gateway.state.scripts import ALL
+from gateway.state.scripts import ALL, PUBLISH_TRACED
 
 ANSWERED_WITHIN = 0.95
 """Share of the Redis timeout that an event may take: its answer leaves before the time is over. A command is given up
@@ -84,7 +84,7 @@ def connections(url: str, worker: str, route: Route, settings: Settings) -> Conn
         unresponsive_s=redis.unresponsive_s,
         # With WAIT an answer may take long, and one of a server that was replaced lacks its replicas.
         stale_s=None if is_alone or settings.publish.wait_replicas else STALE_S,
-        scripts=ALL,
+        scripts=(*ALL, PUBLISH_TRACED) if settings.tracing.is_on else ALL,
     )
     if topology is Topology.CLUSTER:
         cluster = ClusterCommands(url, watch, name, options)

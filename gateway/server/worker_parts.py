@@ -13,6 +13,7 @@ from gateway.rooms.hub import Hub
 from gateway.rooms.publisher import Publisher
 from gateway.state.history import Histories
 from gateway.state.presence import Presence
+from gateway.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class WorkerParts:
     tracker     presence of this worker's sessions
     sessions    the sessions themselves
     moderated   what moderators decided of rooms here
+    tracing     tells what is traced, where anything is
     """
 
     store: CommandStore
@@ -41,3 +43,4 @@ class WorkerParts:
     tracker: PresenceTracker
     sessions: Sessions
     moderated: ModeratedRooms
+    tracing: Tracing | None = None

@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from enum import Enum, auto
 
 AT_ONCE = 4
@@ -88,6 +89,8 @@ class Turns:
     def __init__(self) -> None:
         self._waiting: deque[Turn] = deque()
         self._slow: deque[Turn] = deque()
+        # Not that of whoever happened to wake the queue: a turn is no part of what that one does.
+        self._context = Context()
         # When the next slow turn may be (monotonic).
         self._slow_from_s = 0.0
 
@@ -100,7 +103,7 @@ class Turns:
             return
         self._waiting.append(turn)
         if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self._next)
+            asyncio.get_running_loop().call_soon(self._next, context=self._context)
 
     async def come(self, is_slow: bool = False) -> None:
         """Returns when it is the caller's turn."""
@@ -111,12 +114,12 @@ class Turns:
     def _next(self) -> None:
         turn = self._waiting.popleft()
         if self._waiting:
-            asyncio.get_running_loop().call_soon(self._next)
+            asyncio.get_running_loop().call_soon(self._next, context=self._context)
         turn()
 
     def _schedule_slow(self) -> None:
         wait_s = max(0.0, self._slow_from_s - time.monotonic())
-        asyncio.get_running_loop().call_later(wait_s, self._next_slow)
+        asyncio.get_running_loop().call_later(wait_s, self._next_slow, context=self._context)
 
     def _next_slow(self) -> None:
         begun_s = time.thread_time()  # so that what the machine does meanwhile is not held against them

@@ -7,6 +7,7 @@ from tests.support.pages import By, Data, How, NotRun, Program, Shell
 TALK, MODERATION = "tests/system/test_talk.py", "tests/system/test_moderation.py"
 IDENTITY, WEBHOOKS = "tests/server/test_identity_docs.py", "tests/server/test_webhook_docs.py"
 PAGE = "tests/system/test_page.py"
+TRACING = "tests/system/test_tracing.py"
 DJANGO = "tests/system/test_django_docs.py"
 API, BLOCKS = "tests/server/test_server_api_docs.py", "tests/test_page_blocks.py"
 INSTALLS = NotRun("installs from the network; `.ci/run` does it by this line (tests/test_packaging.py)")
@@ -187,6 +188,12 @@ PAGES: dict[str, dict[str, How]] = {
         "{ ok: true, room: 'lobby'": NotRun("shows the answers of the block before it"),
         "import asyncio, socketio": Program(says="'ok': True, 'id'"),
         "REDIS_URL=redis://127.0.0.1:6379/0 uv run gateway": Shell(("serves",)),
+    },
+    "docs/tracing.md": {
+        "pip install 'chat-gateway": NotRun("installs; tests/test_tracing_options.py has the extra's name"),
+        "GATEWAY_OTEL=on": Shell(("serves",)),
+        "curl -sS": By(TRACING, "test_the_call_of_the_page_is_the_trace_of_the_page"),
+        "your span": By(TRACING, "test_the_call_of_the_page_is_the_trace_of_the_page"),
     },
     "docs/upgrading.md": {
         "import os, unicodedata, redis": Program(

@@ -25,8 +25,8 @@ MASTERS_OWN = {
     "gateway", "gateway.server", "gateway.admin_ui_options", "gateway.api_options", "gateway.api_key_options",
     "gateway.cpus", "gateway.client_bundle_options", "gateway.identity_options", "gateway.limit_options",
     "gateway.option_groups", "gateway.option_pairs", "gateway.option_types", "gateway.page_options", "gateway.pauses",
-    "gateway.redis_url", "gateway.send_hook_options", "gateway.settings", "gateway.unknown_options",
-    "gateway.webhook_options",
+    "gateway.redis_url", "gateway.send_hook_options", "gateway.settings", "gateway.tracing_options",
+    "gateway.unknown_options", "gateway.webhook_options",
 } | {
     f"gateway.server.{name}"
     for name in (

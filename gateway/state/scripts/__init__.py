@@ -16,12 +16,20 @@ MODERATED = b"--@moderated\n"
 SET_SLOW_MS = b"local set_slow_ms -- the time between two messages, where moderators have set one\n"
 
 
+TRACED = b"--@traced\n"
+"""The line of publish.lua in whose place the trace is told, where one is."""
+
+TAKE_TRACE = b"local after_traced, before_traced = table.remove(ARGV), table.remove(ARGV)\n"
+TELL_TRACE = b"call(publish_command, channel, before_traced .. position .. after_traced)\n"
+"""What goes before a traced message on its channel: `rooms/traced_notes.py` knows its form."""
+
+
 def _file(name: str) -> bytes:
     return resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
 
 
 def _text(name: str) -> bytes:
-    return _file(name).replace(MODERATED, _file("moderated"))
+    return _file(name).replace(MODERATED, _file("moderated")).replace(TRACED, b"")
 
 
 def _script(name: str, *parts: bytes) -> Script:
@@ -39,8 +47,16 @@ def _load_slowly() -> Script:
     return _script("slowly", _text("epoch"), SET_SLOW_MS, *as_function, _text("slowly"))
 
 
+def _load_traced() -> Script:
+    """Publishing with the trace told before the message: the publish script with two arguments more at its end."""
+    text = _file("publish").replace(MODERATED, _file("moderated")).replace(TRACED, TELL_TRACE)
+    return _script("publish_traced", TAKE_TRACE, _text("epoch"), SET_SLOW_MS, text)
+
+
 PUBLISH = _script("publish", _text("epoch"), SET_SLOW_MS, _text("publish"))
 PUBLISH_SLOWLY = _load_slowly()
+PUBLISH_TRACED = _load_traced()
+"""Not in `ALL`: servers are made to know it where tracing is on."""
 SNAPSHOT = _load("snapshot", "epoch")
 PRESENCE_JOIN = _load("presence_join", "verified")
 PRESENCE_LEAVE = _load("presence_leave", "verified")

@@ -113,6 +113,7 @@ if has_origin ~= '' then
   local node = redis.pcall('CLUSTER', 'MYID') -- a user who may not ask tells nothing
   if type(node) == 'string' then told = epoch .. '@' .. string.sub(node, 1, 8) .. ':' .. number end
 end
+--@traced
 call(publish_command, channel, before_position .. told .. before_data
   .. entry_head .. time .. ',"room":' .. room_json .. ',"id":"' .. position .. '"' .. more .. '}' .. after_data)
 return position .. ' ' .. time

@@ -1,0 +1,82 @@
+"""The publisher of a worker that traces: beside it the plain one knows nothing of traces.
+
+Owns how a traced message is told: by the publish script's other form, which takes what goes around the position of the
+note as two arguments more. What is not traced goes the way that it would go without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from gateway.errors import StoreError
+from gateway.interfaces import CommandStore, Reply
+from gateway.option_groups import PublishOptions
+from gateway.rooms.publisher import Once, OnPublished, Publisher
+from gateway.rooms.room import Room
+from gateway.rooms.routes import Route
+from gateway.rooms.traced_notes import note_around
+from gateway.state.scripts import PUBLISH, PUBLISH_TRACED
+from gateway.tracing import Tracing
+
+_NAMES_SCRIPT = b"\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n"
+
+
+class TracedPublisher(Publisher):
+    """A publisher that traces some of what it publishes."""
+
+    def __init__(
+        self, tracing: Tracing, store: CommandStore, route: Route, options: PublishOptions, **more: Any
+    ) -> None:
+        super().__init__(store, route, options, **more)
+        self._tracing = tracing
+        self._noting = _NotingStore(store)
+        # Of a store it uses these two alone: `submit` and `has_origins`.
+        self._traced = Publisher(cast(CommandStore, self._noting), route, options, **more)
+
+    def publish(
+        self,
+        room: Room,
+        head: bytes,
+        once: Once | None,
+        on_result: OnPublished,
+        slow_key: bytes | None = None,
+        more: bytes = b"",
+        is_exempt: bool = False,
+    ) -> None:
+        """The same. What has to wait for its turn by a rule (`slow_key`) has a script of its own, and is not traced."""
+        span = self._tracing.begin_store() if slow_key is None else None
+        if span is None:
+            super().publish(room, head, once, on_result, slow_key, more, is_exempt)
+            return
+
+        def answered(result: str | StoreError) -> None:
+            span.end(result)
+            on_result(result)
+
+        self._noting.note = note_around(self._route, room.name, span.traceparent)
+        self._traced.publish(room, head, once, answered, None, more, is_exempt)
+
+
+class _NotingStore:
+    """Puts a note into the publish command that is submitted next."""
+
+    def __init__(self, store: CommandStore) -> None:
+        self._store = store
+        self.note = (b"", b"")
+
+    @property
+    def has_origins(self) -> bool:
+        return self._store.has_origins
+
+    def submit(self, key: bytes, command: bytes, on_reply: Callable[[Reply], None]) -> None:
+        self._store.submit(key, with_note(command, self.note), on_reply)
+
+
+def with_note(command: bytes, note: tuple[bytes, bytes]) -> bytes:
+    """A publish command made one that tells a note; any other (WAIT) as it is."""
+    count, names_script, rest = command.partition(_NAMES_SCRIPT % PUBLISH.digest)
+    if not names_script:
+        return command
+    ends = [b"$%d\r\n%b\r\n" % (len(each), each) for each in note]
+    return b"*%d%b%b%b" % (int(count[1:]) + 2, _NAMES_SCRIPT % PUBLISH_TRACED.digest, rest, b"".join(ends))
