@@ -7,18 +7,21 @@ where that is not possible.
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
+import stat
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
 from gateway import keys
 from gateway.chat.questions import Questions
 from gateway.errors import StoreError
-from gateway.interfaces import CommandStore, Listener, PubSub
+from gateway.interfaces import CommandStore, PubSub
 from gateway.redis.address import is_cluster
 from gateway.redis.sentinel import SentinelFinder
 from gateway.rooms.routes import Route, route_for
@@ -31,12 +34,25 @@ from gateway.settings import Settings
 from gateway.state.census import Census
 
 
+class Follower(Protocol):
+    """What an operator follows, as far as the connection to Redis allows."""
+
+    def on_messages(self, messages: list[tuple[bytes, bytes]]) -> None:
+        """Takes what channels brought, in order."""
+
+    def on_interrupted(self) -> None:
+        """The connection is gone: what channels bring is missed from now on."""
+
+    def on_restored(self) -> None:
+        """The connection is back."""
+
+
 class Channels:
     """What the channels bring to an operator's process (`RedisEvents`): answers, and what is followed."""
 
     def __init__(self) -> None:
         self.questions: Questions | None = None
-        self.follow: Listener = _nobody
+        self.follower: Follower | None = None
 
     def on_messages(self, messages: list[tuple[bytes, bytes]]) -> None:
         rest = []
@@ -45,21 +61,19 @@ class Channels:
                 self.questions.take(payload)
             else:
                 rest.append((channel, payload))
-        if rest:
-            self.follow(rest)
+        if rest and self.follower is not None:
+            self.follower.on_messages(rest)
 
     def on_channels_lost(self, channels: list[bytes]) -> None:
-        """The connection comes back by itself; what was missed meanwhile is not told."""
+        if self.follower is not None:
+            self.follower.on_interrupted()
 
     def on_failover(self, last_heard_s: float) -> None:
         """An operator keeps nothing of a room."""
 
     def on_restored(self) -> None:
-        """An operator keeps nothing of a room."""
-
-
-def _nobody(messages: list[tuple[bytes, bytes]]) -> None:
-    """Nothing is followed."""
+        if self.follower is not None:
+            self.follower.on_restored()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +119,44 @@ def _refuse_trouble(redis: Connections) -> None:
 
 
 def run(settings: Settings, what: Callable[[Operator], Coroutine[Any, Any, int]]) -> int:
-    """Does it and returns its exit status; 1 after one sentence on standard error. Ctrl-C ends the process."""
+    """Does it and returns its exit status; 1 after one sentence on standard error. Ctrl-C ends the process, and it ends
+    by itself when who read its output has gone."""
     logs.configure(replace(settings.log, level="error"))  # what is wrong is said by the sentence
     keys.use_prefix(settings.redis.prefix, settings.redis.is_prefix_historys_too)
 
     async def do() -> int:
         async with operator(settings) as me:
-            return await what(me)
+            return await _while_it_is_read(what(me))
 
     try:
         return asyncio.run(do())
-    except BrokenPipeError:  # who read the output has gone
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still has to write
         return 0
     except (Wrong, StoreError) as wrong:
         click.echo(f"Error: {str(wrong).rstrip('.')}.", err=True)
         return 1
+
+
+async def _while_it_is_read(doing: Coroutine[Any, Any, int]) -> int:
+    """Does it. A pipe that nobody reads any more ends it at once, not only when there is something to write. Raises
+    BrokenPipeError then."""
+    if not _is_pipe():
+        return await doing
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(doing)
+    loop.add_reader(
+        sys.stdout.fileno(), task.cancel
+    )  # the writing end of a pipe is "readable" when it is broken
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise BrokenPipeError from None
+    finally:
+        loop.remove_reader(sys.stdout.fileno())
+
+
+def _is_pipe() -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)
+    except OSError:
+        return False  # it has no descriptor, as in a test

@@ -13,13 +13,13 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
 import click
 
 from gateway import __version__
 from gateway.option_types import SettingsError
+from gateway.server.cli_group import ServeByDefault
 from gateway.settings import Settings, variable_of
 
 GUNICORN = ("-m", "gunicorn", "-c", "python:gateway.server.gunicorn_conf", "gateway.server.app:create_app")
@@ -34,60 +34,10 @@ _PLACES = {
 """The option behind each flag."""
 
 
-WATCH = ("room", "tail", "top")
-"""What operators look at a running gateway with; in `cli_watch.py`."""
-
-
 class BadOption(click.ClickException):
     """A value that is not allowed; shown as one sentence."""
 
     exit_code = 2
-
-
-class ServeByDefault(click.Group):
-    """A group that takes options without a command's name as `serve`'s, and imports other modules' commands when
-    asked."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All of them."""
-        return sorted([*super().list_commands(ctx), "token", "key", "client-bundle", *WATCH])
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name."""
-        if cmd_name == "token":
-            from gateway.server.cli_token import token
-
-            return token
-        if cmd_name == "key":
-            from gateway.server.cli_key import key
-
-            return key
-        if cmd_name in WATCH:
-            from gateway.server import cli_watch
-
-            return {"room": cli_watch.room, "tail": cli_watch.tail, "top": cli_watch.top}[cmd_name]
-        if cmd_name == "client-bundle":
-            from gateway.server.cli_client_bundle import client_bundle
-
-            return client_bundle
-        return super().get_command(ctx, cmd_name)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that was typed; where there is none, the error names one that looks like it."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            close = get_close_matches(args[0], self.list_commands(ctx), 1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise click.UsageError(error.message + hint, ctx) from error
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Puts `serve` in front of options that are not the group's own."""
-        if not args or (args[0].startswith("-") and args[0] not in ("--help", "--version")):
-            args = ["serve", *args]
-        return super().parse_args(ctx, args)
 
 
 @click.group(cls=ServeByDefault)
@@ -98,15 +48,9 @@ def main() -> None:
     Without a command it serves: `gateway --port 9000` is `gateway serve --port 9000`.
 
     \b
-    gateway                                       with an embedded Valkey, to try it
-    gateway --redis redis://127.0.0.1:6379/0      with your own Redis or Valkey
-    gateway check                                 is that Redis fit? do workers live?
-    gateway token new --sub ada --name Ada        a token, to try who may do what
-    gateway explain ROOM                          who may do what there, and why?
-    gateway key new --name backend                a key for the server API
-    gateway top                                   what all workers do now
-    gateway room ROOM                             do all workers agree with the store?
-    gateway tail ROOM                             what happens there, live
+    gateway                                   with an embedded Valkey, to try it
+    gateway --redis redis://127.0.0.1:6379/0  with your own Redis or Valkey
+    gateway COMMAND --help                    what a command does, with an example
 
     All other options are environment variables: docs/options.md has them.
     """
@@ -122,7 +66,12 @@ def main() -> None:
     "--redis", "redis_url", metavar="URL", help="Redis or Valkey (REDIS_URL); an embedded one without."
 )
 def serve(host: str | None, port: str | None, workers: str | None, redis_url: str | None) -> None:
-    """Runs the gateway until Ctrl-C or SIGTERM."""
+    """Runs the gateway until Ctrl-C or SIGTERM.
+
+    \b
+    gateway serve --port 9000 --workers 4
+    gateway serve --host 127.0.0.1 --redis redis://127.0.0.1:6379/0
+    """
     _with_options({"--host": host, "--port": port, "--workers": workers, "--redis": redis_url})
     # Ctrl-C waits from here until gunicorn reads its configuration: it outlives the exec, unlike a handler.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -137,6 +86,10 @@ def check(redis_url: str | None) -> None:
     """Tells whether Redis is fit for the gateway, as a worker would judge, and which workers live.
 
     Exit status 1, with what is wrong and whether waiting can help, when a worker would not be ready.
+
+    \b
+    gateway check
+    gateway check --redis rediss://user:password@valkey:6379/0
     """
     from gateway.server.check import check as look
 
@@ -178,7 +131,12 @@ def explain(room: str, guest: bool, token: str | None, grants: str | None) -> No
     help="Fill the tables into the pages of this folder instead.",
 )
 def docs(folder: Path | None) -> None:
-    """Prints the tables of options, error codes and metrics, in Markdown."""
+    """Prints the tables of options, error codes and metrics, in Markdown.
+
+    \b
+    gateway docs | less
+    gateway docs --write docs
+    """
     from gateway.server import docs as tables
 
     if folder is None:
@@ -196,7 +154,7 @@ _NETWORK = click.option(
 )
 
 
-@main.command(short_help="Ends tokens before their time, and the sessions that have them.")
+@main.command(short_help="Ends tokens before their time, and their sessions.")
 @_USER
 @click.option(
     "--before", metavar="TIME", help="Only tokens issued until then: 2026-11-26T18:00Z, or Unix seconds; now."
@@ -207,6 +165,11 @@ def revoke(user: str | None, before: str | None, jti: str | None, redis_url: str
     """Ends tokens before their time, and the sessions that have them, on all workers.
 
     The user may come back with a token that is issued later.
+
+    \b
+    gateway revoke --user 42
+    gateway revoke --user 42 --before 2026-11-26T18:00Z
+    gateway revoke --jti 9f86d081
     """
     from gateway.server import revoke as by_hand
 
@@ -219,7 +182,12 @@ def revoke(user: str | None, before: str | None, jti: str | None, redis_url: str
 @click.option("--for", "lasting", metavar="TIME", help="How long: 90s, 10m, 2h, 7d; for ever without.")
 @_REDIS
 def ban(user: str | None, network: str | None, lasting: str | None, redis_url: str | None) -> None:
-    """Keeps a user or a network out, whatever token it shows, and ends its sessions on all workers."""
+    """Keeps a user or a network out, whatever token it shows, and ends its sessions on all workers.
+
+    \b
+    gateway ban --user 42 --for 2h
+    gateway ban --ip 203.0.113.0/24
+    """
     from gateway.server import revoke as by_hand
 
     sys.exit(by_hand.ban(_with_options({"--redis": redis_url}), user, network, lasting))
@@ -230,7 +198,12 @@ def ban(user: str | None, network: str | None, lasting: str | None, redis_url: s
 @_NETWORK
 @_REDIS
 def unban(user: str | None, network: str | None, redis_url: str | None) -> None:
-    """Takes a ban back. Exit status 1 where there was none."""
+    """Takes a ban back. Exit status 1 where there was none.
+
+    \b
+    gateway unban --user 42
+    gateway unban --ip 203.0.113.0/24
+    """
     from gateway.server import revoke as by_hand
 
     sys.exit(by_hand.unban(_with_options({"--redis": redis_url}), user, network))
@@ -239,7 +212,12 @@ def unban(user: str | None, network: str | None, redis_url: str | None) -> None:
 @main.command(short_help="Lists who is banned, and what is revoked.")
 @_REDIS
 def bans(redis_url: str | None) -> None:
-    """Lists who is banned, and what is revoked, a line each."""
+    """Lists who is banned, and what is revoked, a line each.
+
+    \b
+    gateway bans
+    gateway bans | grep 203.0.113
+    """
     from gateway.server import revoke as by_hand
 
     sys.exit(by_hand.bans(_with_options({"--redis": redis_url})))

@@ -17,7 +17,12 @@ from gateway.web.fetch_bundle import fetch
 )  # fmt: skip
 def client_bundle(folder: Path) -> None:
     """Fetches socket.io-client by npm, checks its files against the hashes that the gateway knows, and puts them where
-    the gateway finds them: /socket.io/socket.io.js is served after its next start."""
+    the gateway finds them: /socket.io/socket.io.js is served after its next start.
+
+    \b
+    gateway client-bundle
+    gateway client-bundle --to /srv/chat-client
+    """
     try:
         fetch(folder)
     except BundleError as error:

@@ -15,6 +15,7 @@ from gateway.access.patterns import PatternError, parse
 from gateway.api_key_options import read_name
 from gateway.option_types import NotAllowed, SettingsError
 from gateway.server.api_key_lines import in_words
+from gateway.server.cli_group import Suggesting
 from gateway.server.rules import configured
 from gateway.settings import Settings
 
@@ -25,7 +26,7 @@ class KeyRefused(click.ClickException):
     exit_code = 2
 
 
-@click.group(short_help="Makes a key for your backend (`new`), or lists them (`list`).")
+@click.group(cls=Suggesting, short_help="Makes a key for your backend (`new`), or lists them (`list`).")
 def key() -> None:
     """Makes a key by which your application's backend calls the server API, or lists those that count."""
 
@@ -67,7 +68,11 @@ def new(name: str, scopes: tuple[str, ...], rooms: tuple[str, ...]) -> None:
 
 @key.command("list", short_help="Lists the keys that count, and where each stands.")
 def list_() -> None:
-    """Lists the keys that are configured: what each may do, and where it stands. Never the key, nor its hash."""
+    """Lists the keys that are configured: what each may do, and where it stands. Never the key, nor its hash.
+
+    \b
+    gateway key list
+    """
     try:
         found = configured(Settings.from_environment()).api_keys
     except SettingsError as error:

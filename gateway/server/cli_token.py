@@ -27,6 +27,7 @@ from gateway.access.tokens import header_of, identity_of, verify
 from gateway.access.verifying_keys import KeySet, VerifyingKey
 from gateway.identity_options import UNCHECKED, is_configured
 from gateway.option_types import SettingsError
+from gateway.server.cli_group import Suggesting
 from gateway.server.embedded_folder import EmbeddedError
 from gateway.server.token_identification import rules_of, with_keys
 from gateway.settings import Settings
@@ -65,7 +66,7 @@ class TokenError(click.ClickException):
     exit_code = 2
 
 
-@click.group(short_help="Makes a token (`new`), or says what one is worth (`show`).")
+@click.group(cls=Suggesting, short_help="Makes a token (`new`), or says what one is worth (`show`).")
 def token() -> None:
     """Makes a token by hand, or says what one is worth."""
 
@@ -83,7 +84,12 @@ def token() -> None:
     "--ttl", default="1h", show_default=True, metavar="TIME", help="How long it lives: 90s, 10m, 2h, 1d."
 )
 def new(user: str, name: str | None, rooms: str | None, grants: tuple[str, ...], ttl: str) -> None:
-    """Prints a token, signed with the first secret of GATEWAY_TOKEN_SECRETS_FILE, or with the development secret."""
+    """Prints a token, signed with the first secret of GATEWAY_TOKEN_SECRETS_FILE, or with the development secret.
+
+    \b
+    gateway token new --sub ada --name Ada
+    gateway token new --sub ada --ttl 10m --room 'class:*=join,send'
+    """
     settings = _settings()
     options, now_s = settings.identity, int(time.time())
     claims: dict[str, Any] = {
@@ -111,6 +117,10 @@ def show(text: str) -> None:
     """Says what a token says, whether it counts here, and why not. `-` reads it from standard input.
 
     Exit status 1 when it would be refused. Whether it was revoked is not looked at.
+
+    \b
+    gateway token show "$TOKEN"
+    gateway token new --sub ada | gateway token show -
     """
     settings, text = _settings(), (sys.stdin.read() if text == "-" else text).strip()
     try:

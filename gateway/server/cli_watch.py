@@ -39,6 +39,8 @@ def room(name: str, is_watched: bool, as_json: bool, redis_url: str | None) -> N
     """
     from gateway.server import room_command
 
+    if not name:
+        raise Misused("Name a room: gateway room lobby")
     sys.exit(room_command.room(_settings(redis_url), name, is_watched, as_json))
 
 
@@ -59,10 +61,10 @@ def tail(name: str | None, user: str | None, limit: int | None, as_json: bool, r
     """
     from gateway.server import tail_command
 
-    if (name is None) == (user is None):
+    if bool(name) == bool(user):
         raise Misused("Give a room, or a user by --user: gateway tail lobby")
     settings = _settings(redis_url)
-    if name is not None:
+    if name:
         sys.exit(tail_command.tail_room(settings, name, as_json, limit))
     sys.exit(tail_command.tail_user(settings, user or "", as_json, limit))
 

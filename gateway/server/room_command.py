@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
+from textwrap import wrap
 from typing import Any
 
 import click
@@ -15,7 +17,8 @@ import click
 from gateway.names import normal_form
 from gateway.server.asking import Operator, run
 from gateway.server.room_facts import Answer, RoomFacts, look
-from gateway.server.terminal import draw, paint, safe, table
+from gateway.server.screen import watch
+from gateway.server.terminal import counted, paint, safe, table
 from gateway.settings import Settings
 
 EVERY_S = 1.0
@@ -28,17 +31,22 @@ def room(settings: Settings, name: str, is_watched: bool, as_json: bool) -> int:
     name = normal_form(name)
 
     async def tell(me: Operator) -> int:
+        if is_watched and not as_json:
+            await watch("gateway room", EVERY_S, lambda: _looked(me, name))
         while True:
             found = await look(me, name)
-            if as_json:
-                click.echo(json.dumps(as_object(found), ensure_ascii=False))
-            else:
-                draw(lines(found), is_watched)
+            click.echo(
+                json.dumps(as_object(found), ensure_ascii=False) if as_json else "\n".join(lines(found))
+            )
             if not is_watched:
                 return 1 if found.divergences() else 0
             await asyncio.sleep(EVERY_S)
 
     return run(settings, tell)
+
+
+async def _looked(me: Operator, name: str) -> list[str]:
+    return ["", "", *lines(await look(me, name))]
 
 
 def as_object(found: RoomFacts) -> dict[str, Any]:
@@ -64,8 +72,8 @@ def lines(found: RoomFacts) -> list[str]:
     heard = "not told" if store.subscribers is None else str(store.subscribers)
     position = "none: no such room" if store.position is None else str(store.position)
     shown = [
-        f"room      {paint(safe(found.name), 'cyan', bold=True)}",
-        f"store     {position}, {store.messages} messages kept, {_count(store.users, 'user')}, "
+        f"room      {paint(safe(found.name, 60), 'cyan', bold=True)}",
+        f"store     {position}, {store.messages} messages kept, {counted(store.users, 'user')}, "
         f"listening connections: {heard}",
         "",
     ]
@@ -74,16 +82,22 @@ def lines(found: RoomFacts) -> list[str]:
         shown[-1:] = ["no worker has members there"]
     elsewhere = len(found.answers) - len(here)
     if elsewhere:
-        shown.append(f"{_count(elsewhere, 'more worker')} without the room")
+        shown.append(f"{counted(elsewhere, 'more worker')} without the room")
     shown += [paint(f"{name}  no answer: it is older, held up, or gone", "yellow") for name in found.silent]
     return [*shown, "", *_verdict(found)]
 
 
 def _verdict(found: RoomFacts) -> list[str]:
     wrong = found.divergences()
+    if found.store.position is None and not found.here:
+        return [
+            paint("There is no such room: nobody has said anything there, and nobody is in it.", "yellow")
+        ]
     if not wrong:
         return [paint("All that answered agree with the store.", "green")]
-    return [paint(f"DIVERGED  {each}", "red", bold=True) for each in wrong]
+    columns = shutil.get_terminal_size((100, 24)).columns
+    told = [line for each in wrong for line in wrap(f"DIVERGED  {each}", columns, subsequent_indent=" " * 10)]
+    return [paint(line, "red", bold=True) for line in told]
 
 
 def _cells(found: RoomFacts, name: str, told: Answer) -> tuple[str, ...]:
@@ -103,7 +117,3 @@ def _cells(found: RoomFacts, name: str, told: Answer) -> tuple[str, ...]:
 
 def _ago(past_ms: float) -> str:
     return f"{past_ms:.0f} ms ago" if past_ms < 1000 else f"{past_ms / 1000:,.0f} s ago"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

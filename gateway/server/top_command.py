@@ -15,13 +15,16 @@ from typing import Any
 import click
 
 from gateway.server.asking import Operator, run
-from gateway.server.terminal import draw, paint, safe, table
+from gateway.server.screen import watch
+from gateway.server.terminal import counted, paint, safe, table
 from gateway.settings import Settings
 
 EVERY_S = 2.0
 FIRST_S = 1.0
 """After so long the first look has rates."""
 ROOMS_SHOWN = 20
+BESIDES = 6
+"""Lines beside the three tables' own: the head, two headings, and what keeps them apart."""
 HEADINGS = ("WORKER ", "BUSIEST ROOM ", "SLOWEST MEMBER ")
 
 Answer = dict[str, Any]
@@ -31,21 +34,45 @@ def top(settings: Settings, is_once: bool, as_json: bool, every_s: float = EVERY
     """Prints what all workers do until Ctrl-C, or once; returns the exit status."""
 
     async def tell(me: Operator) -> int:
-        await me.questions.ask("worker", await me.census.living())  # rates are found by the second look
+        await _look(me)  # rates are found by the second look
         await asyncio.sleep(FIRST_S)
-        while True:
-            living = await me.census.living()
-            answers = await me.questions.ask("worker", living)
-            silent = sorted(set(living) - set(answers))
-            if as_json:
-                click.echo(json.dumps(as_object(answers, silent), ensure_ascii=False))
-            else:
-                draw(lines(answers, silent), not is_once)
-            if is_once:
-                return 0
-            await asyncio.sleep(every_s)
+        if as_json or is_once:
+            return await _tell_plainly(me, is_once, as_json, every_s)
+
+        async def look() -> list[str]:
+            answers, silent = await _look(me)
+            return [summary(answers, silent), "", *lines(answers, silent)]
+
+        await watch("gateway top", every_s, look)
+        return 0
 
     return run(settings, tell)
+
+
+async def _look(me: Operator) -> tuple[dict[str, Answer], list[str]]:
+    """The answers by worker, and the workers that live and did not answer. Raises a StoreError."""
+    living = await me.census.living()
+    answers = await me.questions.ask("worker", living)
+    return answers, sorted(set(living) - set(answers))
+
+
+async def _tell_plainly(me: Operator, is_once: bool, as_json: bool, every_s: float) -> int:
+    while True:
+        answers, silent = await _look(me)
+        if as_json:
+            click.echo(json.dumps(as_object(answers, silent), ensure_ascii=False))
+        else:
+            click.echo("\n".join(lines(answers, silent)))
+        if is_once:
+            return 0
+        await asyncio.sleep(every_s)
+
+
+def summary(answers: dict[str, Answer], silent: list[str]) -> str:
+    """All workers in a few words."""
+    workers, connections = len(answers) + len(silent), sum(told["connections"] for told in answers.values())
+    delivered = sum(told["deliveries_s"] for told in answers.values())
+    return f"{counted(workers, 'worker')}, {counted(connections, 'connection')}, {delivered:,.1f} delivered/s"
 
 
 def busiest(answers: dict[str, Answer]) -> list[tuple[str, float, int]]:
@@ -92,9 +119,9 @@ def lines(answers: dict[str, Answer], silent: list[str]) -> list[str]:
         [_worker(name, told) for name, told in sorted(answers.items())],
     )
     shown += [paint(f"{name}  no answer: it is older, held up, or gone", "yellow") for name in silent]
-    free = max(shutil.get_terminal_size((80, 24)).lines - len(shown) - 5, 6)
+    free = max(shutil.get_terminal_size((80, 24)).lines - len(shown) - BESIDES, 6)
     slow = slowest(answers)[: max(free // 3, 3)]
-    rooms = busiest(answers)[: max(free - len(slow) - 2, 3)]
+    rooms = busiest(answers)[: max(free - len(slow), 3)]
     shown += ["", *table(("BUSIEST ROOM", "MSG/S", "MEMBERS"), [_room(*each) for each in rooms])]
     if slow:
         headings = ("SLOWEST MEMBER", "WORKER", "UNSENT", "BEHIND BY")

@@ -172,13 +172,29 @@ async def test_malformed_questions_are_counted_and_change_nothing(server: Any) -
         assert (await look(me, "nowhere")).silent == []
 
 
+class Nothing:
+    """A follower that nothing concerns."""
+
+    def on_messages(self, messages: list[tuple[bytes, bytes]]) -> None:
+        """Not followed."""
+
+    def on_interrupted(self) -> None:
+        """Not followed."""
+
+    def on_restored(self) -> None:
+        """Not followed."""
+
+
 async def test_a_flood_of_questions_is_answered_in_part(server: Any) -> None:
     async with workers(server.url, 1) as ((first,), me):
         answered: list[bytes] = []
         channel = keys.answers("f" * 32)
-        me.channels.follow = lambda messages: answered.extend(
-            said for where, said in messages if where == channel
-        )
+
+        class Collecting(Nothing):
+            def on_messages(self, messages: list[tuple[bytes, bytes]]) -> None:
+                answered.extend(said for where, said in messages if where == channel)
+
+        me.channels.follower = Collecting()
         await me.pubsub.subscribe(channel)
         for number in range(500):
             word = {"do": "inspect", "asker": "f" * 32, "number": number, "what": "worker"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.support.clients import Member
 from tests.support.gateways import Gateway
 from tests.support.opener import Opener
 from tests.support.operators import LIMIT_S, running, typed
+from tests.support.pages import blocks
 from tests.support.servers import Valkey
 from tests.support.topologies import cluster
 from tests.support.waiting import until
@@ -57,24 +59,54 @@ async def test_commands_tell_what_the_workers_do(server: Valkey, room: str, conn
     assert (nowhere.status, "none: no such room" in nowhere.output) == (0, True)
 
 
+def shapes(text: str) -> list[str]:
+    """The lines that a command prints, without what is another site's: ids, numbers, names, widths of columns."""
+    text = re.sub(r"[0-9a-f]{8,}(\.[\w-]+)?", "ID", text)
+    text = re.sub(r"\d[\d,.]*", "0", re.sub(r"@ \S+", "@ HOST", text))
+    text = re.sub(r"\b(ada|member0|support|lobby|[a-z]+:0(?= +0))", "NAME", text)
+    return [re.sub(" +", " ", line.strip()) for line in text.splitlines() if line.strip()]
+
+
+async def test_the_page_shows_what_its_commands_show(server: Valkey, connect: Opener) -> None:
+    """Every line of `docs/watching.md` that a command is said to print is one of those that it prints. No member is
+    slow here: that table is the one exception."""
+    (top, looked, tailed) = (shapes(block.text) for block in blocks("docs/watching.md"))
+    async with Gateway(server.url, workers=2) as gateway:
+        ann, *_ = await members(gateway, "lobby", connect, 6)
+        speaking = asyncio.create_task(keep_saying(ann, "lobby", "Is the kettle on?"))
+        shown = await asyncio.gather(
+            typed(server.url, "top", "--once"),
+            typed(server.url, "room", "lobby"),
+            typed(server.url, "tail", "lobby", "-n", "1"),
+            typed(server.url, "tail", "--user", "member0", "-n", "2"),
+        )
+        speaking.cancel()
+    busy, found, said, came = (shapes(each.output) for each in shown)
+    assert set(top[1 : top.index("SLOWEST MEMBER WORKER UNSENT BEHIND BY")]) <= set(busy), busy
+    assert set(looked[1:]) <= set(found), found
+    assert set(tailed[2:]) <= {*said, *came}, (said, came)
+
+
+async def keep_saying(member: Member, room: str, message: str) -> None:
+    """Says it five times a second, until it is cancelled."""
+    while True:
+        await member.send(room, message)
+        await asyncio.sleep(0.2)
+
+
 async def tail(redis_url: str, member: Member, room: str, *words: str) -> list[dict[str, Any]]:
     """What `gateway tail` shows of what a member says, until it has shown one message."""
     found: list[dict[str, Any]] = []
 
-    async def say() -> None:
-        while not any(each["event"] == "message" for each in found):
-            await member.send(room, "hello")
-            await asyncio.sleep(0.2)
-
     async with running(redis_url, "tail", *words, "--json") as process:
         assert process.stdout is not None
-        saying = asyncio.create_task(say())
+        saying = asyncio.create_task(keep_saying(member, room, "hello"))
         async with asyncio.timeout(LIMIT_S):
             while not any(each["event"] == "message" for each in found):
                 found.append(json.loads(await process.stdout.readline()))
         process.send_signal(signal.SIGINT)
         await asyncio.wait_for(process.communicate(), LIMIT_S)
-        await saying
+        saying.cancel()
         assert process.returncode == -signal.SIGINT
     return found
 
