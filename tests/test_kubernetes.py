@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 import yaml
+from aiohttp import web
 
 from gateway.settings import Settings
+from gateway.web.page import serve_chat_js, serve_page
 from tests.support.binaries import missing, program
 
 FOLDER = Path(__file__).resolve().parents[1] / "deploy/kubernetes"
-OVERLAYS = ("base", "overlays/two", "overlays/growing")
+OVERLAYS = ("base", "overlays/two", "overlays/growing", "overlays/page")
 VERSIONS = ("1.29", "1.37")
 NAME = {"app.kubernetes.io/name": "chat-gateway"}
 GIVES_UP_AFTER_S = 10
@@ -146,6 +148,41 @@ def test_outside_is_let_to_the_clients_paths_only_and_the_api_to_pods_with_the_l
     assert the("ConfigMap")["data"]["GATEWAY_API_LISTEN"], "or the API were at the clients' port, too"
 
 
+def is_let_in(path: str, overlay: str) -> bool:
+    """Whether the Ingress passes a path on, by the rules of Kubernetes: whole, or by its first elements."""
+    for rule in the("Ingress", overlay)["spec"]["rules"]:
+        for each in rule["http"]["paths"]:
+            begins = f"{path}/".startswith(f"{each['path'].rstrip('/')}/")
+            if path == each["path"] or (each["pathType"] == "Prefix" and begins):
+                return True
+    return False
+
+
+INSIDE = (
+    "/metrics",
+    "/api",
+    "/api/v1/publish",
+    "/admin",
+    "/admin/rooms",
+    "/readyz",
+    "/healthz",
+    "/pages",
+    "/chat.js.map",
+)
+
+
+def test_with_the_page_its_files_are_let_in_and_nothing_else_is() -> None:
+    app = web.Application()
+    serve_chat_js(app, "")
+    serve_page(app, "", "/socket.io", "required")
+    served = {resource.canonical for resource in app.router.resources()}
+    assert len(served) > 10
+    assert [path for path in (*served, "/socket.io/") if not is_let_in(path, "overlays/page")] == []
+    assert [path for path in served if is_let_in(path, "overlays/two")] == []
+    assert [path for path in INSIDE if is_let_in(path, "overlays/page")] == []
+    assert Settings.from_environment(the("ConfigMap", "overlays/page")["data"]).page.page == "on"
+
+
 def test_valkey_is_named_by_a_secret() -> None:
     (redis,) = (each for each in container()["env"] if each["name"] == "REDIS_URL")
     assert redis["valueFrom"] == {"secretKeyRef": {"name": "chat-gateway", "key": "redis-url"}}
@@ -178,7 +215,8 @@ def test_every_file_is_used(tmp_path: Path) -> None:
     named = {"prometheus-adapter.yaml", "prometheus-scrape.yaml"}
     for file in FOLDER.rglob("kustomization.yaml"):
         found = yaml.safe_load(file.read_text())
-        for each in (*found.get("resources", ()), *found.get("components", ())):
+        patches = [patch["path"] for patch in found.get("patches", ()) if "path" in patch]
+        for each in (*found.get("resources", ()), *found.get("components", ()), *patches):
             target = Path(os.path.normpath(file.parent / each))
             assert target.exists(), target
             named.add(target.name)
