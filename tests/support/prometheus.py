@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes one gateway every two seconds, with the rules of `deploy/alerts.yaml`."""
+"""A real Prometheus that scrapes one gateway, every two seconds by default, with the rules of `deploy/alerts.yaml`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 class Prometheus:
     """`async with Prometheus(gateway.url) as prometheus: await prometheus.query("up")`."""
 
-    def __init__(self, target_url: str) -> None:
+    def __init__(self, target_url: str, scrape_ms: int = 2000) -> None:
         self._program = program("prometheus")
         self._target = target_url.removeprefix("http://")
+        self._scrape_ms = scrape_ms
         self._port = Port()
         self._folder = Path(tempfile.mkdtemp(prefix="prom-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -32,7 +33,11 @@ class Prometheus:
 
     async def __aenter__(self) -> Self:
         configuration = {
-            "global": {"scrape_interval": "2s", "evaluation_interval": "1s", "scrape_timeout": "2s"},
+            "global": {
+                "scrape_interval": f"{self._scrape_ms}ms",
+                "scrape_timeout": f"{self._scrape_ms}ms",
+                "evaluation_interval": "1s",
+            },
             "rule_files": [str(DEPLOY / "alerts.yaml")],
             "scrape_configs": [{"job_name": "gateway", "static_configs": [{"targets": [self._target]}]}],
         }
