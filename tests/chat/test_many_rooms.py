@@ -22,9 +22,11 @@ pytestmark = pytest.mark.system  # a server of its own, and a proxy
 
 ROOMS, ROOMS_PER_SESSION = 20_000, 100
 ONE_WAY_S = 0.001
-LIMIT_S = 3.0
+ASKED_AT_MOST = 2 * ROOMS // 100 * 4
+"""Each room is in two batches of 100, and a busy machine sends a batch in several pieces: 1,600, where room by room
+they would be 40,000. Counted, not timed: how long 20,000 rooms take is the machine's (1.5 s on an idle one)."""
 BESIDES_S = 0.2
-"""Longest that a client may wait for the worker meanwhile."""
+"""Longest that a client may wait for the worker meanwhile, by what this process computes in one turn."""
 
 
 @pytest.fixture
@@ -47,12 +49,12 @@ def crowd(worker: ChatWorker, room: str) -> list[str]:
 
 
 async def longest_turn_s(until_done: asyncio.Task[None]) -> float:
-    """The longest time that the event loop was busy without a break."""
+    """The longest that the event loop computed without a break."""
     longest_s = 0.0
     while not until_done.done():
-        begun = time.monotonic()
+        begun = time.process_time()
         await asyncio.sleep(0.001)
-        longest_s = max(longest_s, time.monotonic() - begun)
+        longest_s = max(longest_s, time.process_time() - begun)
     return longest_s
 
 
@@ -75,25 +77,29 @@ async def test_sessions_are_put_back_and_cleaned_up_after_in_batches(
             busy_s = await longest_turn_s(task)
             await task
         print(
-            f"put back: {watch.seconds:.2f} s, held up {watch.held_up_s:.2f} s, longest turn {busy_s:.3f} s"
+            f"put back: {far.asked} pieces, {watch.seconds:.2f} s, held up {watch.held_up_s:.2f} s, "
+            f"longest turn {busy_s:.3f} s"
         )
         assert await server.ask("EXISTS", *members) == ROOMS
         assert await server.ask("SCARD", keys.worker_rooms(lost.name)) == ROOMS
-        assert watch.calm_seconds < LIMIT_S
+        assert far.asked < ASKED_AT_MOST
         await lost.workers.depart(0.0)
         reaper = Reaper(living.presence, living.workers, living.notices, living.tracker, options)
 
         async def is_forgotten() -> bool:
             return await server.ask("ZSCORE", keys.WORKERS, lost.name) is None
 
+        asked = far.asked
         async with Stopwatch() as watch:
             running = asyncio.create_task(reaper.run())
             await until(is_forgotten, 60, "it is cleaned up after")
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        print(f"cleaned up: {watch.seconds:.2f} s, held up {watch.held_up_s:.2f} s")
+        print(
+            f"cleaned up: {far.asked - asked} pieces, {watch.seconds:.2f} s, held up {watch.held_up_s:.2f} s"
+        )
         assert await server.ask("EXISTS", *members) == 0
-        assert watch.calm_seconds < LIMIT_S
+        assert far.asked - asked < ASKED_AT_MOST
         assert busy_s < BESIDES_S
 
 

@@ -20,6 +20,8 @@ class Proxy:
     def __init__(self, target_port: int) -> None:
         self.port = 0
         self.delay_s = 0.0
+        self.asked = 0
+        """How many pieces went to the server: one for each round trip, and more where one is large."""
         self._target_port = target_port
         self._passes = asyncio.Event()
         self._passes.set()
@@ -75,19 +77,20 @@ class Proxy:
             writer.transport.abort()
             return
         self._writers |= {writer, far_writer}
-        for source, sink, passes in (
-            (reader, far_writer, self._passes), (far_reader, writer, self._answers_pass),
+        for source, sink, passes, asks in (
+            (reader, far_writer, self._passes, 1), (far_reader, writer, self._answers_pass, 0),
         ):  # fmt: skip
-            pump = asyncio.create_task(self._pump(source, sink, passes))
+            pump = asyncio.create_task(self._pump(source, sink, passes, asks))
             self._pumps.add(pump)
             pump.add_done_callback(self._pumps.discard)
 
     async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, passes: asyncio.Event
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, passes: asyncio.Event, asks: int
     ) -> None:
         """Carries one direction. Ends with its source, and ends its sink the way the source ended."""
         try:
             while data := await source.read(CHUNK_BYTES):
+                self.asked += asks
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)  # the fault itself, not a wait for anything
                 await self._passes.wait()
