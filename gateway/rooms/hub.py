@@ -22,6 +22,8 @@ from gateway.rooms.resync import Resync, SnapshotSource
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
 from gateway.rooms.traced_notes import Deliveries
+from gateway.rooms.windows import Windows
+from gateway.state.keeping import RoomKeeping
 from gateway.timers import Timers
 
 log = structlog.get_logger("gateway.hub")
@@ -39,12 +41,15 @@ class Hub:
         idle_s: float,
         on_epoch_begun: Callable[[Room], None],
         deliveries: Deliveries | None = None,
+        keeping: RoomKeeping | None = None,
     ) -> None:
         """`idle_s` is how long a room without members stays subscribed; `on_epoch_begun` tells other workers that a
-        room had lost messages. `deliveries` sees what is handed to rooms, where messages are traced."""
+        room had lost messages. `deliveries` sees what is handed to rooms, where messages are traced; `keeping` says
+        which rooms gather what they write."""
         self._pubsub = pubsub
         self._route = route
         self._idle = timers.queue(idle_s, self._idle_due)
+        self._windows = Windows(timers, keeping)
         self._background = Background("hub")
         self._resync = Resync(source, self._spawn, on_epoch_begun)
         self._by_channel: dict[bytes, Room] = {}
@@ -60,7 +65,9 @@ class Hub:
         """The room of that name, made and subscribed if this worker has none."""
         room = self.rooms.get(name)
         if room is None:
-            room = self.rooms[name] = Room(name, self._route.channel(name), self._resync.start)
+            room = self.rooms[name] = Room(
+                name, self._route.channel(name), self._resync.start, open_window=self._windows.of(name)
+            )
             self._by_channel[self._key(room)] = room
             if self._route.is_per_room:
                 self._pubsub.subscribe(room.channel)

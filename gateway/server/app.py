@@ -191,7 +191,7 @@ class Gateway:
         publisher = traces.publisher(store, route, waiting, keeping=kept, outbox=self.webhooks.marks)
         self.hub = Hub(
             pubsub, route, RedisSnapshots(histories, pubsub, redis.watch, route), timers,
-            settings.presence.grace_s + IDLE_S, publisher.tell_position, traces.deliveries,
+            settings.presence.grace_s + IDLE_S, publisher.tell_position, traces.deliveries, kept,
         )  # fmt: skip
         self.empty_rooms = EmptyRooms(self.hub, histories)
         options, sessions = settings.presence, Sessions()

@@ -229,7 +229,13 @@ class ChatWorker:
         self.publisher = Publisher(self.store, words, PublishOptions(), keeping=kept)
         snapshots = RedisSnapshots(self.histories, self.pubsub, watch, words)
         self.hub = Hub(
-            self.pubsub, words, snapshots, self.timers, grace_s + 0.2, self.publisher.tell_position
+            self.pubsub,
+            words,
+            snapshots,
+            self.timers,
+            grace_s + 0.2,
+            self.publisher.tell_position,
+            keeping=kept,
         )
         options = PresenceOptions(
             system_name="ChatBot", notices_users_max=notices_users_max, grace_s=grace_s, heartbeat_s=0.2
