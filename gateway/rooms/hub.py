@@ -8,7 +8,7 @@ its first snapshot is read, and that every room is repaired by position when Red
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -18,6 +18,7 @@ from gateway.background import Background
 from gateway.errors import StoreUnavailable
 from gateway.interfaces import HubEvents, PubSub
 from gateway.metrics import heard
+from gateway.rooms.repairs import Repairs
 from gateway.rooms.resync import Resync, SnapshotSource
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
@@ -49,6 +50,7 @@ class Hub:
         self._pubsub = pubsub
         self._route = route
         self._idle = timers.queue(idle_s, self._idle_due)
+        self._repairs = Repairs(self._spawn)
         self._windows = Windows(timers, keeping)
         self._background = Background("hub")
         self._resync = Resync(source, self._spawn, on_epoch_begun)
@@ -151,12 +153,12 @@ class Hub:
         """Nothing is delivered any more that no snapshot of the new server has confirmed."""
         for room in self.rooms.values():
             room.server_left(last_heard_s)
-            room.request_again()
+        self._repairs.want(self.rooms.values())
 
-    def on_restored(self) -> None:
-        """Brings every room up by its position."""
-        for room in self.rooms.values():
-            room.request_again()
+    def on_restored(self, channels: Sequence[bytes] | None = None) -> None:
+        """Brings rooms up by their positions: those of these channels, or all."""
+        back = None if channels is None else set(channels)
+        self._repairs.want([room for room in self.rooms.values() if back is None or room.channel in back])
         if self._events is not None:
             self._events.on_restored()
 

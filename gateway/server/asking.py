@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -54,7 +54,7 @@ class Channels:
     def on_failover(self, last_heard_s: float) -> None:
         """An operator keeps nothing of a room."""
 
-    def on_restored(self) -> None:
+    def on_restored(self, channels: Sequence[bytes] | None = None) -> None:
         """An operator keeps nothing of a room."""
 
 
