@@ -13,9 +13,11 @@ import redis.asyncio as redis
 from gateway import keys
 from gateway.redis.commands import PrimaryCommands
 from gateway.state.history import NO_POSITION, Histories, Observed
+from gateway.state.moderation import ENTRIES_MAX as MUTES_MAX
+from gateway.state.moderation import ModerationStore
 from gateway.state.people import people_in
 from gateway.state.presence import AS_USER, Presence
-from gateway.state.revocations import ENTRIES_MAX, RevocationStore, token
+from gateway.state.revocations import ENTRIES_MAX, RevocationStore, TooManyEntries, token
 from gateway.state.room_counts import RoomCounts
 from tests.support.servers import Valkey
 from tests.support.stores import connected_store
@@ -105,10 +107,19 @@ async def test_a_history_of_the_longest_messages(own: Own, room: str) -> None:
 async def test_as_many_revocations_as_there_may_be(own: Own) -> None:
     store, client = own
     end_s = time.time() + 1000
-    await fill(client, keys.REVOKED, {f"jti:{n}": f"{end_s:.3f}" for n in range(ENTRIES_MAX - 2 * CALLS)})
+    await fill(client, keys.REVOKED, {f"jti:{n}": f"{end_s:.3f}" for n in range(ENTRIES_MAX)})
     revocations = RevocationStore(store)
 
     async def revoke() -> None:
-        await revocations.change([token(uuid.uuid4().hex, end_s)], time.time())
+        with pytest.raises(TooManyEntries):
+            await revocations.change([token(uuid.uuid4().hex, end_s)], time.time())
 
     assert await shortest_us(client, revoke) < LONGEST_US
+
+
+async def test_as_many_mutes_as_there_may_be(own: Own, room: str) -> None:
+    store, client = own
+    end_ms = round((time.time() + 1000) * 1000)
+    await fill(client, keys.mutes(room), {f"user-{n}": str(end_ms) for n in range(MUTES_MAX)})
+    moderation = ModerationStore(store)
+    assert await shortest_us(client, lambda: moderation.mute(room, "user-7", 60.0)) < LONGEST_US
