@@ -25,15 +25,18 @@ from gateway.state.history import Histories
 from gateway.timers import Timers
 from tests.support.recorder import Recorder, live_member
 from tests.support.topologies import cluster, standalone
-from tests.support.waiting import until
+from tests.support.waiting import Stopwatch, until
 
 pytestmark = [pytest.mark.system, pytest.mark.long]
 
 ROOMS = 10_000
 TALKING = 500
 HEALED_S = 3.0
-TURN_S = 0.25
-"""Longest that the worker may be busy in one turn of its event loop meanwhile, on a machine that others use, too."""
+"""CPU that the worker may take until all rooms are whole: about the time where nobody else wants the processor. On a
+machine that others use, the clock says little."""
+TURN_S = 0.5
+"""CPU that one turn of the event loop may take meanwhile. A collection of garbage alone takes half of it: there are the
+rooms of two workers in this process."""
 
 
 class Listening:
@@ -88,9 +91,9 @@ async def _url(topology: str) -> AsyncIterator[str]:
 async def longest_turn_s(until_done: asyncio.Task[None]) -> float:
     longest_s = 0.0
     while not until_done.done():
-        begun_s = time.monotonic()
+        begun_s = time.thread_time()
         await asyncio.sleep(0.001)
-        longest_s = max(longest_s, time.monotonic() - begun_s)
+        longest_s = max(longest_s, time.thread_time() - begun_s)
     return longest_s
 
 
@@ -108,18 +111,23 @@ async def test_ten_thousand_rooms_are_whole_again_soon_after_their_channels_brok
         names = [f"room-{number}" for number in range(ROOMS)]
         await here.enter(names)
         talking = names[:: ROOMS // TALKING]
-        begun_s = time.monotonic()
-        here.made.pubsub.drop("test")
-        busy = asyncio.create_task(
-            longest_turn_s(asyncio.create_task(until(partial(_healed, here, talking), 60.0)))
+        begun_s = time.process_time()
+        async with Stopwatch() as watch:
+            here.made.pubsub.drop("test")
+            healed = asyncio.create_task(until(partial(_healed, here, talking), 60.0))
+            busy = asyncio.create_task(longest_turn_s(healed))
+            await asyncio.gather(*(say(sender, name, f"to {name}") for name in talking))
+            busy_s = await busy
+            await healed
+        cpu_s = time.process_time() - begun_s
+        print(
+            f"{topology}: {ROOMS} rooms whole after {watch.seconds:.2f} s, held up {watch.held_up_s:.2f} s, {cpu_s:.2f} s of CPU, "
+            f"longest turn {busy_s:.3f} s of CPU"
         )
-        await asyncio.gather(*(say(sender, name, f"to {name}") for name in talking))
-        busy_s = await busy
-        healed_s = time.monotonic() - begun_s
-        print(f"{topology}: {ROOMS} rooms whole after {healed_s:.2f} s, longest turn {busy_s:.3f} s")
         for name in talking:
             assert here.recorders[name].texts() == [f"to {name}"]
-        assert healed_s < HEALED_S
+        assert busy_s < TURN_S
+        assert cpu_s < HEALED_S
 
 
 def _healed(here: Listening, talking: Sequence[str]) -> bool:
