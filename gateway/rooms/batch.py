@@ -25,7 +25,7 @@ class Batch:
     __slots__ = ("beside", "is_measured", "packets", "size", "skipped")
 
     def __init__(
-        self, packets: list[bytes], is_measured: bool = False, beside: Sequence[Beside] = ()
+        self, packets: list[bytes], beside: Sequence[Beside] = (), is_measured: bool = False
     ) -> None:
         self.packets = packets
         self.size = sum(map(len, packets))

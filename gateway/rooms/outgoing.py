@@ -81,7 +81,7 @@ class Outgoing:
     def messages(self, packets: list[bytes], is_measured: bool) -> None:
         """Stored messages, for all live members."""
         if self._open_window is not None:
-            self.leave(Batch(packets, is_measured))
+            self.leave(Batch(packets, is_measured=is_measured))
             return
         targets = self._targets
         if targets is None:

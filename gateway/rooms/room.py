@@ -79,11 +79,10 @@ class Room:
         self.joining, self.is_following = 0, True
         self.publish_head: bytes | None = None
         self.echo: HearsRoom | None = None
-        self.idle_due_s, self.heard_s = 0.0, 0.0
+        self.idle_due_s = self.heard_s = 0.0
         self.outgoing = Outgoing(self.members, partial(open_window, self) if open_window else None)
-        self.changes = Changes()
+        self.changes, self.reading = Changes(), Reading()
         self.detector = LossDetector(self.name_json, clock)
-        self.reading = Reading()
         self._start_resync = start_resync
 
     @property
@@ -158,7 +157,7 @@ class Room:
         self.request_again()
 
     def refresh_targets(self) -> None:
-        """A member writes in another way than before."""
+        """A member writes in another way."""
         self.outgoing.changed()
 
     # -- live messages
@@ -182,7 +181,7 @@ class Room:
                 packets.append(event_packet(known.event, data))
                 continue
             if known is None:
-                malformed.add(not head.startswith(TRACED))  # for whoever traces: others leave it
+                malformed.add(not head.startswith(TRACED))  # that is for whoever traces
                 continue
             self._write(packets, beside)
             packets, beside = [], []
@@ -199,7 +198,7 @@ class Room:
     def _write(self, packets: list[bytes], beside: list[Beside]) -> None:
         """Writes what came in one turn to the live members."""
         if beside:
-            self.outgoing.leave(Batch(packets, beside=beside))
+            self.outgoing.leave(Batch(packets, beside))
         elif packets:
             self.outgoing.messages(packets, not self.seq % MEASURED_IN)
 

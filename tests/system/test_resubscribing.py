@@ -121,8 +121,8 @@ async def test_ten_thousand_rooms_are_whole_again_soon_after_their_channels_brok
             await healed
         cpu_s = time.process_time() - begun_s
         print(
-            f"{topology}: {ROOMS} rooms whole after {watch.seconds:.2f} s, held up {watch.held_up_s:.2f} s, {cpu_s:.2f} s of CPU, "
-            f"longest turn {busy_s:.3f} s of CPU"
+            f"{topology}: {ROOMS} rooms whole after {watch.seconds:.2f} s, held up {watch.held_up_s:.2f} s, "
+            f"{cpu_s:.2f} s of CPU, longest turn {busy_s:.3f} s of CPU"
         )
         for name in talking:
             assert here.recorders[name].texts() == [f"to {name}"]
