@@ -158,8 +158,8 @@ class RedisEvents(Protocol):
     def on_failover(self, last_heard_s: float) -> None:
         """A connection leads to another server than before, which was last heard at that monotonic time."""
 
-    def on_restored(self) -> None:
-        """Commands, or all channels, are back after they were away."""
+    def on_restored(self, channels: Sequence[bytes] | None = None) -> None:
+        """Commands, or these channels (None: all), are back after they were away."""
 
 
 class HubEvents(Protocol):

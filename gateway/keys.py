@@ -132,6 +132,11 @@ def users(room: str) -> bytes:
     return _beside(room, b"users")
 
 
+def counts(room: str) -> bytes:
+    """Hash: worker → number of its sessions and when it said so, where members are only counted. Else there is none."""
+    return _beside(room, b"counts")
+
+
 def verified(room: str) -> bytes:
     """Hash: skeleton of a verified user's name (`gateway/names.py`) → number of its sessions, and the user's id."""
     return _beside(room, b"verified")

@@ -32,4 +32,5 @@ def _kept(rule: RoomRule, otherwise: Keeping) -> Keeping:
         # A history without its position would be numbered anew.
         position_ttl_s=max(otherwise.position_ttl_s, history_ttl_s),
         slow_ms=round(rule.slow_s * 1000),
+        gather_ms=rule.gather_ms,
     )

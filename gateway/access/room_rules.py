@@ -56,6 +56,7 @@ class RoomRule:
     signals       whether members may signal
     moderation    what is told to the hook that is asked before each send; empty where none is asked
     receipts      whether a small room is told what its users have read
+    gather_ms     for so long a worker gathers what it writes to members; 0: everything leaves at once
     edit_s        for so long users may edit what they have sent; 0: only moderators may
     line          the line of the file on which the rule begins; 0 where no file has it
     """
@@ -73,6 +74,7 @@ class RoomRule:
     moderation: str = ""
     receipts: bool = False
     edit_s: float = 0
+    gather_ms: int = 0
     line: int = 0
 
     @property

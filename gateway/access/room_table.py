@@ -14,6 +14,9 @@ _OTHER_WORDS = {
 }  # fmt: skip
 """What people write for a word."""
 
+GATHER_MS_MAX = 1000
+"""Who waits longer for a message takes it for lost."""
+
 ROOM = TableKind(
     "room",
     {
@@ -30,6 +33,7 @@ ROOM = TableKind(
         "moderation": text(64),
         "edit_s": number(0, 86_400),
         "receipts": switch(),
+        "gather_ms": whole(0, GATHER_MS_MAX),
     },
     {"match": "say for which rooms it is"},
 )

@@ -10,10 +10,10 @@ import asyncio
 import time
 from typing import Any, NamedTuple
 
-from gateway import keys
 from gateway.chat.questions import Answer, Questions
 from gateway.interfaces import CommandStore
 from gateway.state.census import Census, RoomFacts
+from gateway.state.people import people_in
 
 SHARED_S = 1.0
 ROOMS_SHOWN = 50
@@ -70,9 +70,7 @@ class Looking:
             for room, count in told["largest"]:
                 members[room] = members.get(room, 0) + count
         largest = sorted(members, key=lambda room: (-members[room], room))[:ROOMS_SHOWN]
-        users = await asyncio.gather(
-            *(self._store.call(key, "HLEN", key) for key in map(keys.users, largest))
-        )
+        users = await people_in(self._store, largest)
         rooms = sorted(zip(largest, users, strict=True), key=lambda each: (-each[1], each[0]))
         return Overview(answers, sorted(set(living) - set(answers)), [each for each in rooms if each[1]])
 

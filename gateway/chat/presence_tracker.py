@@ -20,6 +20,8 @@ from functools import partial
 
 import structlog
 
+from gateway.access.room_rules import RoomRules
+from gateway.chat.counted_rooms import CountedRooms
 from gateway.chat.notices import Notices
 from gateway.chat.retries import Retries, note_refused, until_stored
 from gateway.chat.sessions import Membership, Sessions
@@ -27,7 +29,9 @@ from gateway.errors import StoreError, StoreUnavailable
 from gateway.interfaces import Reply
 from gateway.option_groups import PresenceOptions
 from gateway.state.batches import batched
+from gateway.state.moderation import subject_of
 from gateway.state.presence import UNCLAIMED, Change, Claim, Presence, User
+from gateway.state.room_counts import RoomCounts
 from gateway.state.workers import Workers
 from gateway.timers import Timers
 
@@ -54,6 +58,8 @@ class PresenceTracker:
         notices: Notices,
         timers: Timers,
         options: PresenceOptions,
+        counts: RoomCounts,
+        rules: RoomRules | None = None,
     ) -> None:
         self._sessions = sessions  # who is connected here: who is put back into a store that has lost them
         self._presence = presence  # who is in which room, in the store
@@ -62,6 +68,7 @@ class PresenceTracker:
         self._grace_s = options.grace_s
         self._grace = timers.queue(options.grace_s, self._grace_over)
         self._retries = Retries()
+        self._counted = CountedRooms(counts, rules, self._retries)  # sessions in rooms that only count them
         self._rooms: set[str] = (
             set()
         )  # the rooms that this worker is noted in, or will be when the store answers
@@ -88,7 +95,11 @@ class PresenceTracker:
         if room not in self._rooms:
             self._rooms.add(room)
             self._workers.will_enter(room, partial(self._on_room_noted, room))
-        self._presence.enter(room, session, username, on_result, who, users_max)
+        if room in self._counted:
+            subject = subject_of(who.user or "", username)
+            self._counted.enter(room, session, on_result, subject, users_max)
+        else:
+            self._presence.enter(room, session, username, on_result, who, users_max)
 
     def _on_room_noted(self, room: str, reply: Reply) -> None:
         if isinstance(reply, StoreError):
@@ -101,6 +112,9 @@ class PresenceTracker:
 
     async def leave(self, room: str, session: str, username: str) -> None:
         """A session leaves a room. Raises a StoreError."""
+        if room in self._counted:
+            self._counted.leave(room, session)
+            return
         change = await self._presence.leave(room, session, username)
         self._announce_left(room, username, change)
 
@@ -127,7 +141,10 @@ class PresenceTracker:
     # -- dropped connections
 
     def drop(self, room: str, session: str, username: str) -> None:
-        """A session's connection is gone: it leaves when the grace period is over."""
+        """A session's connection is gone: it leaves when the grace period is over; at once where it is only counted."""
+        if room in self._counted:
+            self._counted.leave(room, session)
+            return
         dropped = self._dropped[room, session] = Dropped(room, session, username)
         if self._grace_s > 0:
             self._retries.start(self._store_unless_back(self._mark_away, "away", dropped))
@@ -173,6 +190,7 @@ class PresenceTracker:
 
     async def _quit(self, room: str) -> None:
         if room not in self._rooms:
+            await self._counted.settle(room)  # nobody else looks at the room afterwards
             await self._workers.quit([room])
 
     def register_again(self) -> None:
@@ -188,7 +206,8 @@ class PresenceTracker:
         self._rooms.update(rooms)
         for some in batched(rooms):
             await until_stored(partial(self._workers.enter, some), "enter", rooms=len(some))
-        for few in batched(everyone):
+        self._counted.renew()
+        for few in batched([one for one in everyone if one.room not in self._counted]):
             await self._put_back(few)
 
     async def _put_back(self, memberships: Sequence[Membership]) -> None:

@@ -8,8 +8,9 @@ the connection is dropped. Promises that a subscription is confirmed before anyb
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -25,7 +26,11 @@ from gateway.redis.troubles import trouble_of
 log = structlog.get_logger("gateway.pubsub")
 
 BATCH = 500
-"""Channels in one SUBSCRIBE when all are asked for again."""
+"""Channels that are asked for in one step when all are asked for again."""
+
+STEP_PAUSE_S = 0.05
+"""Longest pause between two steps. It is random, so that workers which lost a server in one moment do not ask the next
+one for everything in one moment. 10,000 channels take half a second, and a second at most."""
 
 _UNDO = {b"SUBSCRIBE": b"UNSUBSCRIBE", b"SSUBSCRIBE": b"SUNSUBSCRIBE", b"PSUBSCRIBE": b"PUNSUBSCRIBE"}
 
@@ -42,6 +47,7 @@ class Subscriptions:
         self._wanted: dict[bytes, asyncio.Future[None]] = {}
         self._open = 0
         self._ending: dict[bytes, int] = {}
+        self._to_ask: set[bytes] = set()  # what is still to be asked for on this connection
         self.connection: SubscriberConnection | None = None
 
     def __len__(self) -> int:
@@ -81,23 +87,36 @@ class Subscriptions:
         if not confirmed.done():
             self._open -= 1
             confirmed.cancel()
-        if self.connection is not None:
+        if channel in self._to_ask:
+            self._to_ask.discard(channel)
+        elif self.connection is not None:
             self._ending[channel] = self._ending.get(channel, 0) + 1
             self.connection.subscribe(_UNDO[self._verb(channel)], [channel])
 
-    def begin(self, connection: SubscriberConnection) -> None:
-        """Asks for everything again on a new connection: in batches, or one by one where channels have slots, because
-        SSUBSCRIBE takes only channels of one slot (they still leave in one write)."""
+    def begin(self, connection: SubscriberConnection) -> list[list[bytes]]:
+        """A new connection. Returns the steps in which everything is to be asked for again; the channels that are no
+        room's come first."""
         self.connection, self._ending = connection, {}
-        for verb in {self._verb(channel) for channel in self._wanted}:
-            channels = [channel for channel in self._wanted if self._verb(channel) == verb]
+        channels = sorted(self._wanted, key=lambda channel: not keys.is_plain(channel))
+        self._to_ask = set(channels)
+        return [channels[at : at + BATCH] for at in range(0, len(channels), BATCH)]
+
+    def ask(self, channels: Sequence[bytes]) -> None:
+        """One step: one command for each kind, or for each channel where channels have slots, because SSUBSCRIBE takes
+        only those of one slot (they still leave in one write). What was dropped meanwhile is left out."""
+        connection, wanted = self.connection, [channel for channel in channels if channel in self._to_ask]
+        if connection is None:
+            return
+        self._to_ask.difference_update(wanted)
+        for verb in dict.fromkeys(map(self._verb, wanted)):
+            kind = [channel for channel in wanted if self._verb(channel) == verb]
             size = 1 if verb == b"SSUBSCRIBE" else BATCH
-            for at in range(0, len(channels), size):
-                connection.subscribe(verb, channels[at : at + size])
+            for at in range(0, len(kind), size):
+                connection.subscribe(verb, kind[at : at + size])
 
     def lost(self) -> None:
         """The connection is gone: nothing is confirmed any more."""
-        self.connection = None
+        self.connection, self._to_ask = None, set()
         loop = asyncio.get_running_loop()
         for channel, confirmed in self._wanted.items():
             if confirmed.done():
@@ -202,9 +221,20 @@ class Subscriber:
     def _up(self, connection: SubscriberConnection) -> None:
         self._last = connection
         self._was_complete = False
-        self.subscriptions.begin(connection)
+        first, *others = self.subscriptions.begin(connection) or [[]]
+        self.subscriptions.ask(first)
+        if others:
+            self._background.run(self._ask_on(connection, others), "channels that are asked for again")
         if self._events is not None:
             self._events.on_subscriber_up()
+
+    async def _ask_on(self, connection: SubscriberConnection, steps: Sequence[Sequence[bytes]]) -> None:
+        """Ended by the last step, or when the connection is another."""
+        for step in steps:
+            await asyncio.sleep(random.uniform(0.0, STEP_PAUSE_S))
+            if self.subscriptions.connection is not connection:
+                return
+            self.subscriptions.ask(step)
 
     def _down(self) -> None:
         self._was_complete = False

@@ -8,7 +8,7 @@ its first snapshot is read, and that every room is repaired by position when Red
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -18,10 +18,13 @@ from gateway.background import Background
 from gateway.errors import StoreUnavailable
 from gateway.interfaces import HubEvents, PubSub
 from gateway.metrics import heard
+from gateway.rooms.repairs import Repairs
 from gateway.rooms.resync import Resync, SnapshotSource
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
 from gateway.rooms.traced_notes import Deliveries
+from gateway.rooms.windows import Windows
+from gateway.state.keeping import RoomKeeping
 from gateway.timers import Timers
 
 log = structlog.get_logger("gateway.hub")
@@ -39,12 +42,16 @@ class Hub:
         idle_s: float,
         on_epoch_begun: Callable[[Room], None],
         deliveries: Deliveries | None = None,
+        keeping: RoomKeeping | None = None,
     ) -> None:
         """`idle_s` is how long a room without members stays subscribed; `on_epoch_begun` tells other workers that a
-        room had lost messages. `deliveries` sees what is handed to rooms, where messages are traced."""
+        room had lost messages. `deliveries` sees what is handed to rooms, where messages are traced; `keeping` says
+        which rooms gather what they write."""
         self._pubsub = pubsub
         self._route = route
         self._idle = timers.queue(idle_s, self._idle_due)
+        self._repairs = Repairs(self._spawn)
+        self._windows = Windows(timers, keeping)
         self._background = Background("hub")
         self._resync = Resync(source, self._spawn, on_epoch_begun)
         self._by_channel: dict[bytes, Room] = {}
@@ -60,7 +67,9 @@ class Hub:
         """The room of that name, made and subscribed if this worker has none."""
         room = self.rooms.get(name)
         if room is None:
-            room = self.rooms[name] = Room(name, self._route.channel(name), self._resync.start)
+            room = self.rooms[name] = Room(
+                name, self._route.channel(name), self._resync.start, open_window=self._windows.of(name)
+            )
             self._by_channel[self._key(room)] = room
             if self._route.is_per_room:
                 self._pubsub.subscribe(room.channel)
@@ -144,12 +153,12 @@ class Hub:
         """Nothing is delivered any more that no snapshot of the new server has confirmed."""
         for room in self.rooms.values():
             room.server_left(last_heard_s)
-            room.request_again()
+        self._repairs.want(self.rooms.values())
 
-    def on_restored(self) -> None:
-        """Brings every room up by its position."""
-        for room in self.rooms.values():
-            room.request_again()
+    def on_restored(self, channels: Sequence[bytes] | None = None) -> None:
+        """Brings rooms up by their positions: those of these channels, or all."""
+        back = None if channels is None else set(channels)
+        self._repairs.want([room for room in self.rooms.values() if back is None or room.channel in back])
         if self._events is not None:
             self._events.on_restored()
 

@@ -232,13 +232,14 @@ def _align(room: Room, snapshot: Snapshot) -> None:
     packets = _packets_of(room, found, snapshot)
     if sum(map(len, packets)) > catching_up.PIECE_BYTES:
         packets = []
+        room.outgoing.flush()
         for member in room.members.values():
             room.pause(member)  # each is brought up in pieces
     room.changes.take_snapshot(snapshot)
     if found is None or found.is_gap or snapshot.seq > room.seq:
         room.move_to(snapshot)
     if packets:
-        room.write(packets)  # behind the move: who is behind by this has all up to here
+        room.outgoing.now(packets)  # behind the move: who is behind by this has all up to here
     if room.reading.is_unsure:
         return
     for arrived, data in room.reading.buffer:

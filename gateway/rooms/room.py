@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import orjson
 
-from gateway.metrics import delivered, holes, malformed
+from gateway.metrics import holes, malformed
 from gateway.protocol import Position, event_packet, receive_json
-from gateway.rooms.changes import Changes
-from gateway.rooms.fanout import MEASURED_IN, Targets
+from gateway.rooms.batch import Batch, Beside
+from gateway.rooms.changes import Changes, ChangeTold
+from gateway.rooms.fanout import MEASURED_IN
 from gateway.rooms.loss_detector import LossDetector
-from gateway.rooms.member import HearsRoom, Member, MemberState, Traffic
+from gateway.rooms.member import HearsRoom, Member, MemberState
+from gateway.rooms.outgoing import OpenWindow, Outgoing
 from gateway.rooms.payloads import BEGINS, ENDS, TRACED, Arrived, Told, channel_epoch, is_utf_8, parse_payload
 from gateway.rooms.position_check import Arrival, judge
 from gateway.rooms.reading import OnSnapshot, Reading, Waiting
@@ -48,14 +51,14 @@ class Room:
     publish_head      the part of the publish command that all messages of the room share; the publisher's
     idle_due_s        when the room, without members, is given up; the hub's
     heard_s           when its channel last brought something else than the next message (monotonic); 0 before
-    traffic, echo     what live members have got; the measurement of a message on its way back, the publisher's
-    _targets          the live members as ways to write; None after a change
+    outgoing          what is written to live members, and when
+    echo              the measurement of a message on its way back, the publisher's
     """
 
     __slots__ = (
-        "_start_resync", "_targets", "changes", "channel", "channel_epoch", "detector", "echo", "epoch", "epoch_bytes",
-        "heard_s", "idle_due_s", "is_following", "joining", "last_data", "members", "name", "name_json", "origin",
-        "publish_head", "reading", "seq", "traffic",
+        "_start_resync", "changes", "channel", "channel_epoch", "detector", "echo", "epoch", "epoch_bytes", "heard_s",
+        "idle_due_s", "is_following", "joining", "last_data", "members", "name", "name_json", "origin", "outgoing",
+        "publish_head", "reading", "seq",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +67,7 @@ class Room:
         channel: bytes,
         start_resync: StartResync,
         clock: Callable[[], float] = time.monotonic,
+        open_window: OpenWindow | None = None,
     ) -> None:
         self.name = name
         self.name_json = b"%b" % orjson.dumps(name)  # a copy: what orjson returns holds a buffer of 4 KB
@@ -74,12 +78,11 @@ class Room:
         self.members: dict[str, Member[Room]] = {}
         self.joining, self.is_following = 0, True
         self.publish_head: bytes | None = None
-        self.idle_due_s, self.heard_s, self.traffic = 0.0, 0.0, Traffic()
         self.echo: HearsRoom | None = None
-        self._targets: Targets | None = None
-        self.changes = Changes()
+        self.idle_due_s = self.heard_s = 0.0
+        self.outgoing = Outgoing(self.members, partial(open_window, self) if open_window else None)
+        self.changes, self.reading = Changes(), Reading()
         self.detector = LossDetector(self.name_json, clock)
-        self.reading = Reading()
         self._start_resync = start_resync
 
     @property
@@ -101,15 +104,14 @@ class Room:
 
     def add(self, member: Member[Room]) -> None:
         """Makes a member live from the present position on."""
-        member.go_live(self.traffic)
+        self.outgoing.enters(member)
+        member.go_live(self.outgoing.traffic)
         self.members[member.session] = member
-        self._targets = None
 
     def hold(self, member: Member[Room], position: Position | None) -> None:
         """A member that has all up to this position (None: nothing yet) gets nothing live until it is brought up."""
-        member.stop(MemberState.LAGGING, self.traffic, position)
+        self._stop(member, MemberState.LAGGING, position)
         self.members[member.session] = member
-        self._targets = None
 
     def take_answers(self, member: Member[Room]) -> list[bytes]:
         """The answers to joins that waited for the history."""
@@ -123,17 +125,19 @@ class Room:
         self._forget(member)
 
     def _forget(self, member: Member[Room]) -> None:
-        member.stop(MemberState.OUTSIDE, self.traffic, member.position)
+        self._stop(member, MemberState.OUTSIDE, member.position)
         if self.members.get(member.session) is member:
             del self.members[member.session]
-        self._targets = None
+
+    def _stop(self, member: Member[Room], state: MemberState, position: Position | None) -> None:
+        self.outgoing.settle(member)
+        member.stop(state, self.outgoing.traffic, position)
 
     def pause(self, member: Member[Room]) -> None:
         """A member reads slowly: it gets nothing live until it has been brought up again."""
         if member.state is MemberState.LIVE:
-            member.stop(MemberState.LAGGING, self.traffic, self.position)
+            self._stop(member, MemberState.LAGGING, self.position)
             member.changes = self.changes.number
-            self._targets = None
 
     def resume(self, member: Member[Room]) -> None:
         """A member that lagged has read all: the next snapshot brings it up by its own position."""
@@ -153,15 +157,15 @@ class Room:
         self.request_again()
 
     def refresh_targets(self) -> None:
-        """A member writes in another way than before."""
-        self._targets = None
+        """A member writes in another way."""
+        self.outgoing.changed()
 
     # -- live messages
 
     def receive(self, payloads: Sequence[bytes]) -> None:
         """Takes what the room's channel brought, in order. A payload of a form that `payloads.py` does not know is
         somebody else's: it is left out, and changes nothing for those beside it."""
-        packets: list[bytes] = []
+        packets, beside = list[bytes](), list[Beside]()
         for payload in payloads:
             head, _, data = payload.partition(b" ")
             is_next = self.is_following and head == b"%b:%d" % (self.channel_epoch, self.seq + 1)
@@ -169,41 +173,44 @@ class Room:
                 self.seq, self.last_data = self.seq + 1, data
                 packets.append(RECEIVE + data + b"]")
                 continue
-            if packets:
-                self.write(packets)
-                packets = []
-            self._receive_another(head, data)
-        if packets:
-            self.write(packets)
+            self.heard_s = time.monotonic()
+            known = parse_payload(head, data)
+            if isinstance(known, Told):
+                self._note(known.change)
+                beside.append((len(packets), known.except_session))
+                packets.append(event_packet(known.event, data))
+                continue
+            if known is None:
+                malformed.add(not head.startswith(TRACED))  # that is for whoever traces
+                continue
+            self._write(packets, beside)
+            packets, beside = [], []
+            self._receive_another(known, data)
+        self._write(packets, beside)
 
-    def _receive_another(self, head: bytes, data: bytes) -> None:
-        """What is no message that follows the position."""
-        self.heard_s = time.monotonic()
-        known = parse_payload(head, data)
-        if known is None:
-            malformed.add(not head.startswith(TRACED))  # for whoever traces: others leave it
-        elif isinstance(known, Told):
-            self._tell(known, event_packet(known.event, data))
-        elif data:
+    def _receive_another(self, known: Arrived, data: bytes) -> None:
+        """What is neither the message that follows the position nor an event beside the messages."""
+        if data:
             self._unexpected(known, data)
         elif known.epoch != self.epoch or known.seq > self.seq:
             self.request_again()  # another worker tells where the room is, because Redis had lost something of it
 
-    def write(self, packets: Sequence[bytes]) -> None:
-        """Writes Engine.IO packets to all live members."""
-        targets = self._targets
-        if targets is None:
-            targets = self._targets = Targets(
-                [member.socket for member in self.members.values() if member.state is MemberState.LIVE]
-            )
-        delivered.value += len(packets) * targets.write(packets, not self.seq % MEASURED_IN)
-        self.traffic.add(packets)
+    def _write(self, packets: list[bytes], beside: list[Beside]) -> None:
+        """Writes what came in one turn to the live members."""
+        if beside:
+            self.outgoing.leave(Batch(packets, beside))
+        elif packets:
+            self.outgoing.messages(packets, not self.seq % MEASURED_IN)
+
+    def _note(self, change: ChangeTold | None) -> None:
+        if change is not None and not self.changes.take(change, self.position, self.is_following):
+            self.request_again()  # its message may be on its way as it was before: the next reading says so again
 
     def deliver(self, seq: int, data: bytes) -> None:
         """Writes the message that follows the position."""
         self.seq, self.last_data = seq, data
         self.reading.follow(self.position, data)
-        self.write((RECEIVE + data + b"]",))
+        self.outgoing.messages([RECEIVE + data + b"]"], False)
 
     def move_to(self, snapshot: Snapshot) -> None:
         """Takes over the position of a snapshot."""
@@ -221,13 +228,6 @@ class Room:
         """What this server numbers in this epoch follows from now on."""
         self.epoch, self.epoch_bytes, self.origin = epoch, epoch.encode(), origin
         self.channel_epoch = channel_epoch(epoch, origin)
-
-    def _tell(self, told: Told, packet: bytes) -> None:
-        if told.change is not None and not self.changes.take(told.change, self.position, self.is_following):
-            self.request_again()  # its message may be on its way as it was before: the next reading says so again
-        for member in list(self.members.values()):
-            if member.state is MemberState.LIVE and member.session != told.except_session:
-                member.socket.send_text(packet)
 
     def _unexpected(self, arrived: Arrived, data: bytes) -> None:
         """A message that does not follow the position, or comes while the room does not follow."""

@@ -61,6 +61,7 @@ from gateway.socketio.server import SocketServer
 from gateway.state.history import Histories
 from gateway.state.presence import Presence
 from gateway.state.revocations import RevocationStore
+from gateway.state.room_counts import RoomCounts
 from gateway.state.workers import Workers
 from gateway.state.write_check import WriteCheck
 from gateway.webhooks.service import Webhooks, webhooks_of
@@ -191,14 +192,17 @@ class Gateway:
         publisher = traces.publisher(store, route, waiting, keeping=kept, outbox=self.webhooks.marks)
         self.hub = Hub(
             pubsub, route, RedisSnapshots(histories, pubsub, redis.watch, route), timers,
-            settings.presence.grace_s + IDLE_S, publisher.tell_position, traces.deliveries,
+            settings.presence.grace_s + IDLE_S, publisher.tell_position, traces.deliveries, kept,
         )  # fmt: skip
         self.empty_rooms = EmptyRooms(self.hub, histories)
         options, sessions = settings.presence, Sessions()
         presence = Presence(store, worker, self.webhooks.marks)
         workers = Workers(store, worker, options.worker_dead_s)
         notices = Notices(publisher, options, self.rules)
-        self.tracker = PresenceTracker(sessions, presence, workers, notices, timers, options)
+        counts = RoomCounts(store, worker, self.webhooks.marks)
+        self.tracker = PresenceTracker(
+            sessions, presence, workers, notices, timers, options, counts, self.rules
+        )
         self.revoking = Revoking(RevocationStore(store), self.revocations, sessions)
         self.reaper = Reaper(presence, workers, notices, self.tracker, options, self.revoking)
         parts = WorkerParts(

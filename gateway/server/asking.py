@@ -11,7 +11,7 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -71,7 +71,7 @@ class Channels:
     def on_failover(self, last_heard_s: float) -> None:
         """An operator keeps nothing of a room."""
 
-    def on_restored(self) -> None:
+    def on_restored(self, channels: Sequence[bytes] | None = None) -> None:
         if self.follower is not None:
             self.follower.on_restored()
 

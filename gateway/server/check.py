@@ -15,7 +15,7 @@ import statistics
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 
@@ -174,7 +174,7 @@ class Ear:
     def on_failover(self, last_heard_s: float) -> None:
         """A check keeps nothing of a room."""
 
-    def on_restored(self) -> None:
+    def on_restored(self, channels: Sequence[bytes] | None = None) -> None:
         """A check keeps nothing of a room."""
 
     async def has_heard(self, limit_s: float) -> bool:

@@ -16,6 +16,7 @@ from gateway import keys
 from gateway.protocol import Position
 from gateway.redis.connection import pack
 from gateway.server.asking import Operator
+from gateway.state.people import people_in
 
 AGAIN_S = 0.1
 """After so long what did not agree is looked at once more."""
@@ -118,11 +119,11 @@ async def _probe(me: Operator, name: str, epoch: str) -> None:
 
 
 async def _store(me: Operator, name: str) -> StoreFacts:
-    meta, history, users = keys.meta(name), keys.history(name), keys.users(name)
-    (epoch, seq), messages, count, subscribers = await asyncio.gather(
+    meta, history = keys.meta(name), keys.history(name)
+    (epoch, seq), messages, (count,), subscribers = await asyncio.gather(
         me.store.call(meta, "HMGET", meta, "epoch", "seq"),
         me.store.call(history, "LLEN", history),
-        me.store.call(users, "HLEN", users),
+        people_in(me.store, [name]),
         _listening(me, name),
     )
     position = None if epoch is None or seq is None else Position(epoch.decode(), int(seq))

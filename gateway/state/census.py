@@ -17,6 +17,7 @@ import orjson
 from gateway import keys
 from gateway.interfaces import CommandStore, Reply
 from gateway.protocol import Position
+from gateway.state.people import people_in
 
 PIECE = 1000
 """Rooms that one command reads: some 0.2 ms of Redis."""
@@ -102,17 +103,16 @@ class Census:
                     break
 
     async def _occupied(self, names: list[str]) -> dict[str, int]:
-        users = [keys.users(name) for name in names]
-        counts = await asyncio.gather(*(self._store.call(key, "HLEN", key) for key in users))
+        counts = await people_in(self._store, names)
         return {name: count for name, count in zip(names, counts, strict=True) if count}
 
     async def room(self, name: str) -> RoomFacts:
         """What there is to know of one room; it is not made by asking."""
-        meta, users = keys.meta(name), keys.users(name)
-        workers, (epoch, seq), count = await asyncio.gather(
+        meta = keys.meta(name)
+        workers, (epoch, seq), (count,) = await asyncio.gather(
             self.living(),
             self._store.call(meta, "HMGET", meta, "epoch", "seq"),
-            self._store.call(users, "HLEN", users),
+            people_in(self._store, [name]),
         )
         asked = [keys.worker_rooms(worker) for worker in workers]
         is_in = await asyncio.gather(

@@ -102,7 +102,7 @@ class HookProgress:
 
     async def occupancy(self, room: str, hook: str, fence: int, stays_s: float) -> Occupancy:
         """Whether somebody is in the room. It was left once it has stayed empty for `stays_s`."""
-        names = (keys.users(room), keys.occupied(room), keys.hooked(room, hook))
+        names = (keys.users(room), keys.occupied(room), keys.hooked(room, hook), keys.counts(room))
         reply = await self._store.run(HOOK_OCCUPIED, names, fence, round(stays_s * 1000), self._keep_s)
         if reply[0]:
             raise Fenced(reply[0])

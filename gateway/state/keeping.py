@@ -20,6 +20,7 @@ class Keeping:
     history_ttl_s   how long the history of a quiet room is kept
     position_ttl_s  how long its position is kept; not shorter
     slow_ms         least time between two messages of one user; 0 for none
+    gather_ms       for so long a worker gathers what it writes to members; 0 for not at all
     """
 
     messages: int
@@ -27,6 +28,7 @@ class Keeping:
     history_ttl_s: int
     position_ttl_s: int
     slow_ms: int = 0
+    gather_ms: int = 0
 
 
 class RoomKeeping(Protocol):

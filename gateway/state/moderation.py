@@ -18,6 +18,7 @@ from gateway import keys
 from gateway.interfaces import CommandStore
 from gateway.redis.connection import pack
 from gateway.state.batches import all_replies
+from gateway.state.people import people_in
 from gateway.state.scripts import MODERATE
 
 FOREVER_S = 3650 * 86_400.0
@@ -183,7 +184,9 @@ class ModerationStore:
 
     async def everybody(self, room: str) -> int:
         """How many sessions there are in the room now."""
-        return sum([int(count) async for _, count in self._fields(keys.users(room)) if count.isdigit()])
+        named = [int(count) async for _, count in self._fields(keys.users(room)) if count.isdigit()]
+        (people,) = await people_in(self._store, [room])
+        return max(people, sum(named))
 
 
 def _numbers(value: bytes, count: int) -> tuple[list[int], str] | None:

@@ -51,12 +51,13 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class Swept:
     """What a piece of a sweep did: the users who are gone with it, how many are left, when that was, and the cursor to
-    go on from; empty once all is done."""
+    go on from; empty once all is done. `counted` are the sessions of the worker that were only counted."""
 
     gone: list[str]
     count: int
     at_ms: int
     cursor: str
+    counted: int = 0
 
 
 class Claim(NamedTuple):
@@ -120,7 +121,7 @@ class Presence:
         key, command = self._join_command(room, session, username, who.user, claim, users_max, subject)
 
         def answered(reply: Reply) -> None:
-            result = reply if isinstance(reply, StoreError) else _entered(reply)
+            result = reply if isinstance(reply, StoreError) else change_of(reply)
             if isinstance(result, Change):
                 self._tell(room, username, True, result)
             on_result(result)
@@ -206,7 +207,9 @@ class Presence:
             members = keys.older_members(room) if is_older else keys.members(room, worker)
             whose, names = worker if is_older else "", (members, keys.users(room), keys.verified(room))
             arguments = (whose, cursor.removeprefix(SAME_CURSOR) or "0", SWEEP_MAX)
-            commands.append((members, PRESENCE_SWEEP.command(names, *arguments)))
+            commands.append(
+                (members, PRESENCE_SWEEP.command((*names, keys.counts(room)), *arguments, worker))
+            )
         replies = await all_replies(self._store, commands)
         results = [reply if isinstance(reply, StoreError) else _swept(reply) for reply in replies]
         for (room, _), swept in zip(rooms, results, strict=True):
@@ -214,6 +217,8 @@ class Presence:
                 for place, username in enumerate(swept.gone, 1):
                     count = swept.count + len(swept.gone) - place
                     self._tell(room, username, False, Change(True, count, swept.at_ms))
+                if swept.counted:
+                    self._tell(room, "", False, Change(True, swept.count, swept.at_ms))
         return results
 
     async def has_user(self, room: str, username: str) -> bool:
@@ -222,8 +227,8 @@ class Presence:
         return bool(await self._store.call(key, "HEXISTS", key, username))
 
     async def members(self, room: str, most: int) -> tuple[list[str], int]:
-        """Up to `most` usernames of a room, and how many users it has."""
-        reply = await self._store.run(MEMBERS, (keys.users(room),), most)
+        """Up to `most` usernames of a room, and how many users it has. Sessions that are only counted have no name."""
+        reply = await self._store.run(MEMBERS, (keys.users(room), keys.counts(room)), most)
         return [name.decode() for name in reply[0]], reply[1]
 
     async def identified(self, room: str, most: int) -> list[User]:
@@ -245,7 +250,8 @@ def _user(field: str, held: str) -> User:
     return User(held.partition(" ")[2], field.split(AS_USER, 2)[1])
 
 
-def _entered(reply: Reply) -> Change | StoreError:
+def change_of(reply: Reply) -> Change | StoreError:
+    """What presence_join.lua and count_join.lua answer."""
     if reply[0] == NOT_ALLOWED:
         return Moderated(reply[1].decode(), int(reply[2]))
     return NameTaken() if reply[0] == NAME_TAKEN else _change(reply)
@@ -257,7 +263,7 @@ def _change(reply: Reply) -> Change:
 
 def _swept(reply: Reply) -> Swept:
     gone, cursor = [name.decode() for name in reply[0]], reply[2].decode()
-    return Swept(gone, reply[1], _ms(reply[3]), "" if cursor == "0" else cursor)
+    return Swept(gone, reply[1], _ms(reply[3]), "" if cursor == "0" else cursor, reply[4])
 
 
 def _ms(time: Reply) -> int:

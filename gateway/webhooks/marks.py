@@ -114,10 +114,11 @@ class HookMarks:
     # -- from presence (`interfaces.PresenceEvents`)
 
     def on_presence(self, room: str, username: str, is_here: bool, count: int) -> None:
-        """A user came, or the last session of one is gone; so many users are there now."""
+        """A user came, or the last session of one is gone; so many users are there now. Without a name it is somebody
+        who is only counted."""
         if count <= is_here and self._wants(OCCUPIED, room):
             self._leave(Mark(OCCUPIED, room), self._clock())
-        if self._wants(MEMBER, room):
+        if username and self._wants(MEMBER, room):
             self._leave(Mark(MEMBER, room, username), self._clock())
 
     # -- what may be lost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -34,7 +34,7 @@ class Heard:
     def on_failover(self, last_heard_s: float) -> None:
         """Not asked here."""
 
-    def on_restored(self) -> None:
+    def on_restored(self, channels: Sequence[bytes] | None = None) -> None:
         """Not asked here."""
 
 

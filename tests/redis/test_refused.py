@@ -31,7 +31,7 @@ class Nobody:
     def on_messages(self, messages: list[tuple[bytes, bytes]]) -> None:
         """Nothing is published."""
 
-    def on_restored(self) -> None:
+    def on_restored(self, channels: Sequence[bytes] | None = None) -> None:
         """Commands are back."""
 
     def on_channels_lost(self, channels: list[bytes]) -> None:

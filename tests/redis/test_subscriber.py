@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -52,7 +52,7 @@ class Heard:
         self.reads += 1
         self.messages += messages
 
-    def on_restored(self) -> None:
+    def on_restored(self, channels: Sequence[bytes] | None = None) -> None:
         self.backs += 1
         if self.back is not None:
             self.back()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.protocol import Position
-from gateway.rooms import catching_up
+from gateway.rooms import catching_up, outgoing
 from gateway.rooms.member import MemberState
 from tests.support.rooms_model import Person, Truth, World, original
 
@@ -51,16 +51,22 @@ SMALL_BYTES = 130
 
 
 def run(
-    seed: int, loses_data: bool, splits: bool = False, has_bus: bool = False, has_changes: bool = False
+    seed: int,
+    loses_data: bool,
+    splits: bool = False,
+    has_bus: bool = False,
+    has_changes: bool = False,
+    gathers: bool = False,
 ) -> World:
-    usual_bytes, catching_up.PIECE_BYTES = (
-        catching_up.PIECE_BYTES,
-        SMALL_BYTES if seed % 2 else catching_up.PIECE_BYTES,
-    )
+    usual = catching_up.PIECE_BYTES, outgoing.GATHERED_BYTES_MAX
+    if seed % 2:
+        catching_up.PIECE_BYTES = SMALL_BYTES
+    if seed % 4 > 1:
+        outgoing.GATHERED_BYTES_MAX = 3 * SMALL_BYTES
     try:
-        return _run(World(seed, loses_data, splits, has_bus, has_changes))
+        return _run(World(seed, loses_data, splits, has_bus, has_changes, gathers))
     finally:
-        catching_up.PIECE_BYTES = usual_bytes
+        catching_up.PIECE_BYTES, outgoing.GATHERED_BYTES_MAX = usual
 
 
 def _run(world: World) -> World:
@@ -102,6 +108,28 @@ def assert_whole(world: World, seed: int) -> None:
             if world.store.texts:
                 assert last is not None, f"seed {seed}"
                 assert original(last.text) == original(world.store.texts[-1]), f"seed {seed}"
+
+
+@pytest.mark.parametrize("block", range(2))
+@pytest.mark.parametrize(
+    ("loses_data", "splits", "has_bus", "has_changes"),
+    [
+        (False, False, False, False),
+        (True, False, False, True),
+        (True, True, False, False),
+        (False, True, True, True),
+    ],
+)
+def test_the_same_holds_in_a_room_that_gathers(
+    block: int, loses_data: bool, splits: bool, has_bus: bool, has_changes: bool
+) -> None:
+    for seed in range(block * BLOCK, (block + 1) * BLOCK):
+        world = run(seed, loses_data, splits, has_bus, has_changes, gathers=True)
+        assert_whole(world, seed)
+        for person in (one for worker in world.workers for one in worker.people):
+            assert outdated(person, world) == [], f"seed {seed}"
+            if not loses_data and not splits:
+                assert groundless_gaps(person) == [], f"seed {seed}"
 
 
 CHANGING_SEEDS = 200

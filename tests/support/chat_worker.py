@@ -55,6 +55,7 @@ from gateway.state.history import NO_POSITION, NOTHING, Histories, Observed, Sna
 from gateway.state.presence import Presence
 from gateway.state.read_marks import ReadMarks
 from gateway.state.revocations import RevocationStore
+from gateway.state.room_counts import RoomCounts
 from gateway.state.scripts import ALL
 from gateway.state.sent import Sent
 from gateway.state.workers import Workers
@@ -229,7 +230,13 @@ class ChatWorker:
         self.publisher = Publisher(self.store, words, PublishOptions(), keeping=kept)
         snapshots = RedisSnapshots(self.histories, self.pubsub, watch, words)
         self.hub = Hub(
-            self.pubsub, words, snapshots, self.timers, grace_s + 0.2, self.publisher.tell_position
+            self.pubsub,
+            words,
+            snapshots,
+            self.timers,
+            grace_s + 0.2,
+            self.publisher.tell_position,
+            keeping=kept,
         )
         options = PresenceOptions(
             system_name="ChatBot", notices_users_max=notices_users_max, grace_s=grace_s, heartbeat_s=0.2
@@ -240,7 +247,14 @@ class ChatWorker:
         self.sessions = Sessions()
         self.moderated = ModeratedRooms()
         self.tracker = PresenceTracker(
-            self.sessions, self.presence, self.workers, self.notices, self.timers, options
+            self.sessions,
+            self.presence,
+            self.workers,
+            self.notices,
+            self.timers,
+            options,
+            RoomCounts(self.store, self.name),
+            rules,
         )
         copy = revocations or Revocations()
         self.revoking = Revoking(RevocationStore(self.store), copy, self.sessions)

@@ -159,6 +159,7 @@ PAGES: dict[str, dict[str, How]] = {
         'match = "announcements:**"': Data("toml"),
         "$ GATEWAY_CONFIG=gateway.toml gateway explain announcements": Shell(("ends",), GATEWAY_TOML),
         "$ GATEWAY_CONFIG=gateway.toml gateway explain interview": Shell(("ends",), GATEWAY_TOML),
+        'match = "stadium:**"': Data("toml"),
         '{"sub": "42"': Data("json"),
         "POST /may-join": REQUEST,
         '{"allow":': Data("json"),

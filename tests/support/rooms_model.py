@@ -181,12 +181,20 @@ class Worker:
     """A room with its channel, its reading and its members. `store` takes its commands, `heard` fills its channel."""
 
     def __init__(
-        self, store: Server, random: Random, name: str, on_epoch_begun: Callable[[Worker], None]
+        self,
+        store: Server,
+        random: Random,
+        name: str,
+        on_epoch_begun: Callable[[Worker], None],
+        gathers: bool = False,
     ) -> None:
         self.store = self.heard = store
         self.random, self.name = random, name
         self.source = HandSource(lambda room: on_epoch_begun(self))
-        self.room = Room(ROOM, b"channel", self.source.start, self._now_s)
+        self.room = Room(
+            ROOM, b"channel", self.source.start, self._now_s, self._open_window if gathers else None
+        )
+        self.windows: list[Room] = []
         self.answered_s = self.heard_s = 0.0
         self.channel: list[bytes] = []
         self.is_subscribed = True
@@ -194,6 +202,15 @@ class Worker:
         self.found: Snapshot | None = None
         self.is_restarted = False
         self.people: list[Person] = []
+
+    def _open_window(self, room: Room) -> None:
+        assert not self.windows, "one window at a time"
+        self.windows.append(room)
+
+    def end_window(self) -> None:
+        """The window of a room that gathers is over."""
+        if self.windows:
+            self.windows.pop().outgoing.window_over()
 
     def _now_s(self) -> float:
         return self.store.truth.now_ms / 1000
@@ -344,7 +361,8 @@ class Acknowledged:
 class World:
     """Workers on one store. Where it `splits`, another server takes over now and then, without the last messages
     perhaps, while the old one goes on for those who have not heard of it. Where it `has_bus`, as a Cluster, what one of
-    the two stores may be heard by those who listen to the other. Where it `has_changes`, messages are changed."""
+    the two stores may be heard by those who listen to the other. Where it `has_changes`, messages are changed; where it
+    `gathers`, what rooms write waits for the end of a window."""
 
     def __init__(
         self,
@@ -353,14 +371,16 @@ class World:
         splits: bool = False,
         has_bus: bool = False,
         has_changes: bool = False,
+        gathers: bool = False,
     ) -> None:
         self.random = Random(seed)
         self.truth = Truth()
         self.store = Server(self.truth, name="n0" if has_bus else "")
         names = ("w1", "w2", "w3")[: 3 if splits else 2]
-        self.workers = [Worker(self.store, self.random, name, self._tell_position) for name in names]
+        self.workers = [Worker(self.store, self.random, name, self._tell_position, gathers) for name in names]
         self.acknowledged: list[Acknowledged] = []
         self._loses_data, self._splits, self._has_changes = loses_data, splits, has_changes
+        self._gathers = gathers
 
     def step(self) -> None:
         """One thing happens."""
@@ -383,6 +403,7 @@ class World:
             lambda: worker.move_commands(self.store): 0.6,
             lambda: worker.move_channel(self.store): 0.6,
             lambda: self._change(worker): 3 if self._has_changes else 0,
+            worker.end_window: 4 if self._gathers else 0,
         }
         self.random.choices(list(actions), list(actions.values()))[0]()
 
@@ -454,8 +475,10 @@ class World:
                 worker.retry()
                 worker.go_on_reading(fails=False)
                 worker.drain()
+                worker.end_window()
                 if worker.channel:
                     worker.hear()
         for worker in self.workers:
             assert not worker.channel
             assert worker.source.step is None
+            assert not worker.windows

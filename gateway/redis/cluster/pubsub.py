@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from redis.crc import key_slot
 
@@ -132,10 +132,10 @@ class ClusterPubSub:
 
     # -- from the connections
 
-    def restored(self) -> None:
-        """Commands, or all that is listened to at one primary, are back."""
+    def restored(self, channels: Sequence[bytes] | None = None) -> None:
+        """Commands, or these channels, are back."""
         if self._events is not None:
-            self._events.on_restored()
+            self._events.on_restored(channels)
 
     def lost(self, subscriber: Subscriber) -> None:
         """The connection to one primary is gone."""
@@ -179,7 +179,7 @@ class ClusterPubSub:
             nonlocal left
             left -= 1
             if left == 0:
-                self.restored()
+                self.restored(channels)
 
         for wait in waits:
             wait.add_done_callback(one_less)
@@ -215,7 +215,7 @@ class _Primary:
         self._store.retry_now()
 
     def on_subscribed(self) -> None:
-        self._pubsub.restored()
+        self._pubsub.restored(self.subscriber.subscriptions.channels())
 
     def on_subscription_ended(self, channel: bytes) -> None:
         self._store.drop("a subscription moved")

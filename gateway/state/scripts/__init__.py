@@ -58,11 +58,13 @@ PUBLISH_SLOWLY = _load_slowly()
 PUBLISH_TRACED = _load_traced()
 """Not in `ALL`: servers are made to know it where tracing is on."""
 SNAPSHOT = _load("snapshot", "epoch")
-PRESENCE_JOIN = _load("presence_join", "verified")
+PRESENCE_JOIN = _load("presence_join", "verified", "let_in")
 PRESENCE_LEAVE = _load("presence_leave", "verified")
 PRESENCE_AWAY = _load("presence_away")
-PRESENCE_SWEEP = _load("presence_sweep", "verified")
-MEMBERS = _load("members")
+PRESENCE_SWEEP = _load("presence_sweep", "verified", "counted")
+MEMBERS = _load("members", "counted")
+COUNT_JOIN = _load("count_join", "counted", "let_in")
+COUNT_WRITE = _load("count_write", "counted")
 IDENTIFIED = _load("identified")
 MARK_READ = _load("mark_read")
 UNREAD = _load("unread")
@@ -77,7 +79,7 @@ HOOK_MOVE = _load("hook_move")
 HOOK_DONE = _load("hook_done")
 HOOK_READ = _load("hook_read")
 HOOK_ADVANCE = _load("hook_advance")
-HOOK_OCCUPIED = _load("hook_occupied")
+HOOK_OCCUPIED = _load("hook_occupied", "counted")
 HOOK_MEMBER = _load("hook_member")
 HOOK_TOLD = _load("hook_told")
 
@@ -90,6 +92,8 @@ ALL = (
     PRESENCE_AWAY,
     PRESENCE_SWEEP,
     MEMBERS,
+    COUNT_JOIN,
+    COUNT_WRITE,
     IDENTIFIED,
     MARK_READ,
     UNREAD,

@@ -15,8 +15,8 @@ local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local function end_of(value) return tonumber(string.match(value or '', '^%d+') or '0') end
 
 -- Takes away what has ended; returns the last end of the rest.
-local function prune(of)
-  local last_ms, found = 0, redis.call('HGETALL', of)
+local function prune(of, some)
+  local last_ms, found = 0, some or redis.call('HGETALL', of)
   for at = 1, #found, 2 do
     local end_ms = found[at] == 'until' and 0 or end_of(found[at + 1])
     if found[at] ~= 'until' and end_ms <= now_ms then redis.call('HDEL', of, found[at]) end
@@ -26,7 +26,11 @@ local function prune(of)
 end
 
 local count = redis.call('HLEN', key)
-if count > 64 and (count % 64 == 0 or count > entries_max) then prune(key) end
+if count > 256 then -- all take some milliseconds to look at: ended ones do not stay many, if some are each time
+  prune(key, redis.call('HRANDFIELD', key, 256, 'WITHVALUES'))
+elseif count > 64 and count % 64 == 0 then
+  prune(key)
+end
 local stored = redis.call('HGET', key, field)
 if for_ms and not stored and redis.call('HLEN', key) > entries_max then return {0, now_ms, 0} end
 local until_ms = for_ms and now_ms + for_ms or 0

@@ -1,4 +1,5 @@
--- Puts a session into a room, or refreshes it; one that is there under another username changes it. Needs verified.lua.
+-- Puts a session into a room, or refreshes it; one that is there under another username changes it. Needs verified.lua and
+-- let_in.lua.
 -- KEYS: 1 members hash of the session's worker, 2 users hash, 3 what moderators have decided (moderated.lua), 4 verified
 --       hash (left out where tokens do not count)
 -- ARGV: 1 session id, 2 its JSON (username, since; user and looks if it is verified), 3 username, 4 how many users may be
@@ -8,16 +9,8 @@
 -- have decided anything about the room}; or, if nothing was done, {-1 if the room was full, -2 if another user holds the
 -- name; number of users; now}, {-3; 'closed' or 'kicked'; until when (ms)}.
 local session, member, username, users_max = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local who = ARGV[5]
-local decided = redis.call('HMGET', KEYS[3], 'until', 'closed', 'kick:' .. who)
-if decided[1] and who ~= '' then
-  local time = redis.call('TIME')
-  local now_ms = time[1] * 1000 + time[2] / 1000
-  local closed_ms = string.match(decided[2] or '', '^%d+ %d+ (%d+)')
-  local back_ms = string.match(decided[3] or '', '^%d+ %d+ (%d+)')
-  if closed_ms and tonumber(closed_ms) > now_ms then return {-3, 'closed', closed_ms} end
-  if back_ms and tonumber(back_ms) > now_ms then return {-3, 'kicked', back_ms} end
-end
+local refused, decided = turned_away(KEYS[3], ARGV[5])
+if refused then return refused end
 local claimant = ARGV[6]
 for at = 7, claimant and #ARGV or 5 do
   local holder = holder_of(KEYS[4], ARGV[at])
@@ -42,4 +35,4 @@ if before and before ~= username and redis.call('HINCRBY', KEYS[2], before, -1) 
 end
 local sessions = 0
 if before ~= username then sessions = redis.call('HINCRBY', KEYS[2], username, 1) end
-return {sessions == 1 and 1 or 0, redis.call('HLEN', KEYS[2]), redis.call('TIME'), decided[1] and 1 or 0}
+return {sessions == 1 and 1 or 0, redis.call('HLEN', KEYS[2]), redis.call('TIME'), decided and 1 or 0}
