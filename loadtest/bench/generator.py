@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from loadtest.bench.contests import Load
 from loadtest.bench.places import Places
+from loadtest.bench.poll_seat import PollSeat
 from loadtest.bench.seat import Seat, Tally
 
 BATCH = 50
@@ -21,6 +22,9 @@ TURNED_AWAY_WAIT_S = 0.2
 OPENED_MOST = 40
 """Connections opened per seat at most, where rooms have homes and the kernel picks the worker."""
 CONNECTED_WITHIN_S = 120.0
+
+
+AnySeat = Seat | PollSeat
 
 
 class GeneratorError(RuntimeError):
@@ -41,16 +45,30 @@ class Seen:
 class Generator:
     """One load against servers on these ports of 127.0.0.1: `connect`, `send`, `close`, in this order.
 
-    `homes` is how many workers or processes there are, for loads whose rooms have homes.
+    `homes` is how many workers or processes there are, for loads whose rooms have homes. Rooms are named by `tag`;
+    who gives the same tag meets in the same rooms. `batch` connections are opened at once.
     """
 
-    def __init__(self, load: Load, ports: tuple[int, ...], homes: int, patience_s: float = 40.0) -> None:
+    def __init__(
+        self,
+        load: Load,
+        ports: tuple[int, ...],
+        homes: int,
+        patience_s: float = 40.0,
+        tag: str = "",
+        batch: int = BATCH,
+    ) -> None:
         self._load, self._ports, self._patience_s = load, ports, patience_s
         self._places = Places(load.rooms, load.members, homes if load.has_homes else 1)
-        self._rooms: list[list[Seat]] = [[] for _ in range(load.rooms)]
-        self._tag = uuid.uuid4().hex[:8]
+        self._rooms: list[list[AnySeat]] = [[] for _ in range(load.rooms)]
+        self._tag, self._batch = tag or uuid.uuid4().hex[:8], batch
         self._tally = Tally()
         self.opened = self.turned_away = 0
+
+    @property
+    def closed(self) -> int:
+        """How many connections have ended since the last `send` began."""
+        return self._tally.closed
 
     async def connect(self) -> None:
         """Opens all connections and joins all members to their rooms; returns when every join is acknowledged."""
@@ -67,7 +85,7 @@ class Generator:
         while self._places.left:
             if self.opened > OPENED_MOST * self._load.connections:
                 raise GeneratorError("some worker hardly ever gets a connection")
-            many = min(BATCH, self._places.left)
+            many = min(self._batch, self._places.left)
             seats = await asyncio.gather(*(self._open(self._next_port()) for _ in range(many)))
             await asyncio.gather(*(self._seat(seat) for seat in seats))
 
@@ -108,18 +126,23 @@ class Generator:
         self.opened += 1
         return self._ports[self.opened % len(self._ports)]
 
-    async def _open(self, port: int) -> Seat:
+    async def _open(self, port: int) -> AnySeat:
         """A connected seat. A server that turns handshakes away for now (503) is asked again."""
         loop = asyncio.get_running_loop()
         for _ in range(HANDSHAKE_TRIES):
-            _, seat = await loop.create_connection(lambda: Seat(self._tally, port), "127.0.0.1", port)
+            seat: AnySeat
+            if self._load.by_polling:
+                seat = PollSeat(self._tally, port)
+                await seat.open()
+            else:
+                _, seat = await loop.create_connection(lambda: Seat(self._tally, port), "127.0.0.1", port)
             if await seat.connected:
                 return seat
             self.turned_away += 1
             await asyncio.sleep(TURNED_AWAY_WAIT_S)
         raise GeneratorError(f"turned away {HANDSHAKE_TRIES} times")
 
-    async def _seat(self, seat: Seat) -> None:
+    async def _seat(self, seat: AnySeat) -> None:
         room = self._places.take(seat.home if self._load.has_homes else "")
         if room is None:
             seat.abort()

@@ -6,30 +6,56 @@ Reads only; starts and stops nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import redis
+
+PROC = Path("/proc")
 
 
 class Trees:
     """The processes with these ids and all their descendants, as they are at each reading."""
 
     def __init__(self, pids: Iterable[int]) -> None:
-        self._roots = [psutil.Process(pid) for pid in pids]
+        self._roots = tuple(pids)
 
-    def cpu_s(self) -> float:
-        """User and system time used so far by those that live, seconds; the kernel counts in steps of 10 ms."""
-        return sum(float(times.user + times.system) for times in (each.cpu_times() for each in self._all()))
+    def cpu_us(self) -> float:
+        """Time on a core so far of those that live, user and system, µs; the scheduler counts in nanoseconds."""
+        return sum(_on_core_ns(pid) for pid in self._all()) / 1000
 
-    def rss_bytes(self) -> int:
-        """Resident memory; pages that processes share count once for each, so only growth means something."""
-        return sum(int(each.memory_info().rss) for each in self._all())
+    def pss_kib(self) -> float:
+        """Their share of memory, KiB: a page that two of them have counts half for each, so once in all."""
+        return float(sum(_pss_kib(pid) for pid in self._all()))
 
-    def _all(self) -> Iterator[psutil.Process]:
+    def _all(self) -> Iterator[int]:
         for root in self._roots:
-            yield root
-            yield from root.children(recursive=True)
+            with suppress(psutil.NoSuchProcess):
+                yield root
+                yield from (child.pid for child in psutil.Process(root).children(recursive=True))
+
+
+def _on_core_ns(pid: int) -> int:
+    total = 0
+    with suppress(OSError):  # a thread or process that ended meanwhile
+        for task in (PROC / str(pid) / "task").iterdir():
+            total += int((task / "schedstat").read_text().split()[0])
+    return total
+
+
+def _pss_kib(pid: int) -> int:
+    with suppress(OSError):
+        lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return 0
+
+
+def kernel_kib() -> int:
+    """What the whole machine's kernel holds in small pieces, sockets among them, KiB."""
+    lines = (PROC / "meminfo").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Slab:"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,147 +1,203 @@
-"""What the measurements say: medians, ratios pair by pair, tables in Markdown. Does no I/O."""
+"""What the measurements say: medians, ratios round by round, tables in Markdown. Does no I/O."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import isinf
-from statistics import median
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite
+from statistics import fmean, median
 from typing import Any
 
-from loadtest.bench.contests import Contest, Lane
-from loadtest.bench.rounds import Measurement, Runs
+from loadtest.bench.contests import AGAIN, GATEWAY, NODE, Contest, Goal
+from loadtest.bench.measuring import Measurement
+from loadtest.bench.rounds import Runs
 
 FIGURES = {
-    "us_per_delivery": "CPU per delivery",
-    "p99_ms": "p99 latency",
-    "kb_per_connection": "memory per connection",
-    "connect_us": "CPU per connect and join",
+    "us_per_delivery": "CPU per delivery, µs",
+    "valkey_us_per_message": "Valkey's CPU per message, µs",
+    "publishes_per_s_a_core": "messages a second for each core of Valkey",
+    "us_per_join": "CPU per handshake, connect and join, µs",
+    "kib_per_connection": "memory per connection, KiB",
+    "kib_per_room": "memory that traffic adds to a room, KiB",
+    "idle_us_per_s": "CPU per connection and second, µs",
+    "us_per_client": "CPU per client, µs",
+    "missing": "deliveries and acknowledgements missing",
 }
-_MEDIANS = {
-    "us_per_delivery": "CPU, µs per delivery",
-    "valkey_us_per_delivery": "of Valkey, µs per delivery",
-    "rate": "deliveries/s",
-    "p50_ms": "p50, ms",
-    "p99_ms": "p99, ms",
-    "kb_per_connection": "KiB per connection",
-    "connect_us": "connect, µs",
-}
+"""What a goal may be about."""
+AVERAGED = frozenset({"kib_per_connection", "kib_per_room", "idle_us_per_s"})
+"""Of these the mean is taken: the slope from the first round to the last is the mean of the slopes between."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ratio:
-    """One lane's figure over another's, measured in pairs of the same round."""
+class Spread:
+    """A figure or a ratio over the rounds that count."""
 
     middle: float
     least: float
     most: float
 
     def __str__(self) -> str:
-        spread = f" ({self.least:.2f}–{self.most:.2f})" if self.least < self.most else ""
-        return f"{self.middle:.2f}{spread}"
+        middle, least, most = (_short(each) for each in (self.middle, self.least, self.most))
+        return middle if least == most else f"{middle} ({least}–{most})"
+
+
+def _short(number: float) -> str:
+    if abs(number) >= 100:
+        return f"{number:,.0f}"
+    return f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}"
+
+
+def _spread(values: Sequence[float], figure: str) -> Spread | None:
+    if not values:
+        return None
+    middle = fmean if figure in AVERAGED else median
+    return Spread(middle(values), min(values), max(values))
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A contest and what was measured in it."""
+    """A contest and what was measured in it; the first `warming` rounds of `runs` are shown, not counted."""
 
-    contest: Contest
+    name: str
+    title: str
+    date: str
+    warming: int
+    goals: tuple[Goal, ...]
     runs: Runs
 
-    def ratio(self, label: str, figure: str) -> Ratio | None:
-        """The lane's figure over that of the contest's `against`; None when the contest is not about that figure,
-        or there is no pair to compare.
-        """
-        if figure not in self.contest.goals:
-            return None
-        pairs = zip(self.runs[label], self.runs[self.contest.against], strict=True)
-        ratios = [
-            getattr(one, figure) / getattr(other, figure)
-            for one, other in pairs
-            if one is not None and other is not None and getattr(other, figure) > 0
-        ]
-        return Ratio(median(ratios), min(ratios), max(ratios)) if ratios else None
+    @classmethod
+    def of(cls, contest: Contest, runs: Runs, date: str) -> Result:
+        return cls(contest.name, contest.title, date, contest.warming, contest.goals, runs)
 
-    def others(self) -> tuple[Lane, ...]:
-        """The lanes that are compared with `against`."""
-        return tuple(lane for lane in self.contest.lanes if lane.label != self.contest.against)
-
-    def incomplete(self, lane: Lane) -> int:
-        """In how many rounds the lane lost deliveries, or broke down."""
-        return sum(each is None or not each.is_complete(lane.load) for each in self.runs[lane.label])
-
-    def missed_goals(self) -> tuple[str, ...]:
-        """A sentence for each goal that the gateway's median is above."""
-        found = ((figure, most, self.ratio("gateway", figure)) for figure, most in self.contest.goals.items())
-        return tuple(
-            f"{self.contest.name}: {FIGURES[figure]} is {ratio} of {self.contest.against}'s, goal {most}"
-            for figure, most, ratio in found
-            if ratio is not None and ratio.middle > most
-        )
+    @classmethod
+    def from_json(cls, read: dict[str, Any]) -> Result:
+        runs = {label: [Measurement(**each) for each in rounds] for label, rounds in read["runs"].items()}
+        return cls(**{**read, "goals": tuple(Goal(**goal) for goal in read["goals"]), "runs": runs})
 
     def as_json(self) -> dict[str, Any]:
-        """The contest's name, all measurements, and the medians of the ratios."""
-        ratios = {
-            lane.label: {
-                figure: ratio.middle
-                for figure in FIGURES
-                if (ratio := self.ratio(lane.label, figure)) is not None
-            }
-            for lane in self.others()
-        }
-        runs = {
-            label: [None if each is None else each.as_json() for each in measured]
-            for label, measured in self.runs.items()
-        }
-        return {"contest": self.contest.name, "against": self.contest.against, "ratios": ratios, "runs": runs}
+        return asdict(self)
+
+    def values(self, label: str, figure: str, is_warming: bool = False) -> list[float]:
+        """A lane's figure by round: of those that count, or of those before."""
+        rounds = self.runs.get(label, [])
+        chosen = rounds[: self.warming] if is_warming else rounds[self.warming :]
+        return [each.figures[figure] for each in chosen if figure in each.figures]
+
+    def figure(self, label: str, figure: str) -> Spread | None:
+        return _spread(self.values(label, figure), figure)
+
+    def ratio(self, label: str, other: str, figure: str, is_warming: bool = False) -> Spread | None:
+        """One lane's figure over another's, of the same rounds; None where there is nothing to compare."""
+        ones, others = self.values(label, figure, is_warming), self.values(other, figure, is_warming)
+        if figure in AVERAGED and ones and others and fmean(others) > 0:
+            return Spread(fmean(ones) / fmean(others), *_ends(ones, others))
+        pairs = [one / beside for one, beside in zip(ones, others, strict=False) if beside > 0]
+        return _spread(pairs, figure)
+
+    def judged(self, goal: Goal) -> Spread | None:
+        """What the goal is about."""
+        if goal.against:
+            return self.ratio(GATEWAY, goal.against, goal.figure)
+        return self.figure(GATEWAY, goal.figure)
+
+    def incomplete(self, label: str) -> int:
+        """In how many rounds the lane lost something, or somebody was cut off."""
+        return sum(not each.is_complete for each in self.runs[label])
 
 
-def ratio_table(results: list[Result]) -> str:
-    """Markdown: a row for each comparison; goals stand beside what they are for, bold where they are met."""
-    head = ["load", "who", *FIGURES.values()]
-    rows = [
-        [result.contest.title, f"{lane.label} / {result.contest.against}{_broken(result, lane)}"]
-        + [_ratio_cell(result, lane, figure) for figure in FIGURES]
-        for result in results
-        for lane in result.others()
+def _ends(ones: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
+    ratios = [one / beside for one, beside in zip(ones, others, strict=False) if beside > 0]
+    return min(ratios), max(ratios)
+
+
+def is_met(goal: Goal, found: Spread) -> bool:
+    return found.middle >= goal.limit if goal.is_least else found.middle <= goal.limit
+
+
+def missed_goals(results: Sequence[Result]) -> list[str]:
+    """A sentence for each goal that is missed."""
+    judged = ((result, goal, result.judged(goal)) for result in results for goal in result.goals)
+    return [
+        f"{result.name}: {FIGURES[goal.figure]} is {found}, goal {_limit(goal)}"
+        for result, goal, found in judged
+        if found is not None and not is_met(goal, found)
     ]
-    return _markdown(head, rows)
 
 
-def median_table(results: list[Result]) -> str:
-    """Markdown: a row for each lane with the medians of what was measured, in absolute figures."""
-    head = ["load", "who", *_MEDIANS.values(), "commands per message"]
+def _limit(goal: Goal) -> str:
+    sign = "≥" if goal.is_least else "≤"
+    limit = f"{sign} {goal.limit:g}" if goal.limit < 1000 else f"{sign} {goal.limit:,.0f}"
+    return f"{limit} (fast {sign} {goal.fast:g})" if goal.fast is not None else limit
+
+
+def whole_table(results: Sequence[Result]) -> str:
+    """Markdown: a row for each figure that has a goal, with all that is known of it."""
+    head = [
+        "contest",
+        "figure",
+        "gateway",
+        "beside",
+        "ratio",
+        "again",
+        "warming up",
+        "Valkey's µs",
+        "goal",
+        "met",
+    ]
+    return markdown(head, [_whole_row(result, goal) for result in results for goal in result.goals])
+
+
+def _whole_row(result: Result, goal: Goal) -> list[str]:
+    other = goal.against or (NODE if NODE in result.runs else "")
+    found = result.judged(goal)
+    warming = result.ratio(GATEWAY, other, goal.figure, is_warming=True) if other else None
+    has_limit = isfinite(goal.limit) and found is not None
+    return [
+        f"`{result.name}`: {result.title}{_broken(result)}",
+        FIGURES[goal.figure],
+        _text(result.figure(GATEWAY, goal.figure)),
+        _text(result.figure(other, goal.figure), f"{other}: "),
+        _text(result.ratio(GATEWAY, other, goal.figure)) if other else "–",
+        _text(result.ratio(GATEWAY, AGAIN, goal.figure)),
+        f"{warming.middle:.2f}" if warming is not None else "–",
+        _valkey(result, other),
+        _limit(goal) if has_limit else "–",
+        ("yes" if is_met(goal, found) else "**no**") if has_limit and found is not None else "–",
+    ]
+
+
+def short_table(results: Sequence[Result]) -> str:
+    """Markdown: a row for each comparison with Node."""
+    head = ["load", "of Node's CPU or memory", "Valkey's CPU for each message, µs", "Node's Valkey"]
     rows = []
     for result in results:
-        for lane in result.contest.lanes:
-            measured = [each for each in result.runs[lane.label] if each is not None]
-            if measured:
-                figures = [f"{median(getattr(each, name) for each in measured):.1f}" for name in _MEDIANS]
-                name = f"{lane.label}{_broken(result, lane)}"
-                rows.append([result.contest.name, name, *figures, _commands(measured[-1], lane)])
-    return _markdown(head, rows)
+        figure = result.goals[0].figure
+        ratio = result.ratio(GATEWAY, NODE, figure)
+        if ratio is not None and figure != "valkey_us_per_message":
+            valkeys = [result.figure(label, "valkey_us_per_message") for label in (GATEWAY, NODE)]
+            rows.append([result.title, str(ratio), *(_text(each) for each in valkeys)])
+    return markdown(head, rows)
 
 
-def _ratio_cell(result: Result, lane: Lane, figure: str) -> str:
-    ratio = result.ratio(lane.label, figure)
-    goal = result.contest.goals.get(figure) if lane.label == "gateway" else None
-    if ratio is None:
-        return "–"
-    if goal is None or isinf(goal):
-        return str(ratio)
-    return f"**{ratio}**, goal {goal}" if ratio.middle <= goal else f"{ratio}, goal {goal} missed"
+def _valkey(result: Result, other: str) -> str:
+    """For each message, or each join, with the gateway and with the other."""
+    for figure in ("valkey_us_per_message", "valkey_us_per_join"):
+        own, others = result.figure(GATEWAY, figure), result.figure(other, figure)
+        if own is not None:
+            return f"{_short(own.middle)} / {_short(others.middle)}" if others is not None else str(own)
+    return "–"
 
 
-def _broken(result: Result, lane: Lane) -> str:
-    rounds = len(result.runs[lane.label])
-    incomplete = result.incomplete(lane)
-    return f" (incomplete in {incomplete} of {rounds})" if incomplete else ""
+def _text(found: Spread | None, before: str = "") -> str:
+    return "–" if found is None else f"{before}{found}"
 
 
-def _commands(measured: Measurement, lane: Lane) -> str:
-    per_message = {name: calls / lane.load.messages for name, calls in measured.calls.items()}
-    return ", ".join(f"{name} {share:.2f}" for name, share in per_message.items() if share >= 0.01)
+def _broken(result: Result) -> str:
+    broken = {label: result.incomplete(label) for label in result.runs}
+    said = ", ".join(f"{label} incomplete in {times} rounds" for label, times in broken.items() if times)
+    return f" ({said})" if said else ""
 
 
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
+def markdown(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

