@@ -48,6 +48,7 @@ class Subscriptions:
         self._open = 0
         self._ending: dict[bytes, int] = {}
         self._to_ask: set[bytes] = set()  # what is still to be asked for on this connection
+        self._confirmed: asyncio.Future[None] | None = None
         self.connection: SubscriberConnection | None = None
 
     def __len__(self) -> int:
@@ -131,6 +132,8 @@ class Subscriptions:
         if channel in self._ending:  # that was for an earlier subscription, which ends now
             return False
         waiting.set_result(None)
+        # One for all that are confirmed: a future takes as much memory as the rest of a quiet channel.
+        self._wanted[channel] = self._confirmed = self._confirmed or waiting
         self._open -= 1
         return self._open == 0
 

@@ -165,7 +165,8 @@ class Room:
     def receive(self, payloads: Sequence[bytes]) -> None:
         """Takes what the room's channel brought, in order. A payload of a form that `payloads.py` does not know is
         somebody else's: it is left out, and changes nothing for those beside it."""
-        packets, beside = list[bytes](), list[Beside]()
+        packets: list[bytes] = []
+        beside: list[Beside] = []
         for payload in payloads:
             head, _, data = payload.partition(b" ")
             is_next = self.is_following and head == b"%b:%d" % (self.channel_epoch, self.seq + 1)
@@ -189,8 +190,7 @@ class Room:
         self._write(packets, beside)
 
     def _receive_another(self, known: Arrived, data: bytes) -> None:
-        """What is neither the message that follows the position nor an event beside the messages."""
-        if data:
+        if data:  # neither the message that follows the position nor an event beside the messages
             self._unexpected(known, data)
         elif known.epoch != self.epoch or known.seq > self.seq:
             self.request_again()  # another worker tells where the room is, because Redis had lost something of it
