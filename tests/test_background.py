@@ -17,6 +17,7 @@ GATEWAY = Path(__file__).parents[1] / "gateway"
 STARTERS = {"create_task", "ensure_future", "TaskGroup", "run_coroutine_threadsafe"}
 NOT_BACKGROUND = {
     ("server/check.py", "create_task"): "awaited by the function that starts them",
+    ("server/asking.py", "ensure_future"): "awaited by the function that starts it",
     ("redis/sentinel.py", "create_task"): "awaited by the function that starts them",
     ("client/chat.py", "create_task"): "awaited by `close`; no worker runs it",
     ("client/line.py", "create_task"): "awaited by `close`; no worker runs it",

@@ -144,9 +144,8 @@ async def _while_it_is_read(doing: Coroutine[Any, Any, int]) -> int:
     if not _is_pipe():
         return await doing
     loop, task = asyncio.get_running_loop(), asyncio.ensure_future(doing)
-    loop.add_reader(
-        sys.stdout.fileno(), task.cancel
-    )  # the writing end of a pipe is "readable" when it is broken
+    # The writing end of a pipe is "readable" when it is broken.
+    loop.add_reader(sys.stdout.fileno(), task.cancel)
     try:
         return await task
     except asyncio.CancelledError:

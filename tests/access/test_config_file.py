@@ -215,6 +215,8 @@ def test_the_example_of_the_documentation_is_what_it_says() -> None:
     examples = [part.partition("```")[0] for part in page.split("```toml\n")[1:]]
     rules = rules_of("gateway.toml", examples[0])
     assert [rule.match for rule in rules.rules] == ["announcements:**", "lobby", "interview:*"]
-    (of_a_filter,) = rules_of("gateway.toml", examples[1]).rules
+    (of_the_stadium,) = rules_of("gateway.toml", examples[1]).rules
+    assert (of_the_stadium.match, of_the_stadium.members) == ("stadium:**", "count")
+    (of_a_filter,) = rules_of("gateway.toml", examples[2]).rules
     assert (of_a_filter.match, of_a_filter.moderation) == ("class:**", "children")
-    assert len(examples) == 2
+    assert len(examples) == 3
