@@ -15,6 +15,7 @@ from gateway.access.room_rules import RoomRule, RoomRules
 from gateway.access.room_table import refuse_hook, refuse_moderation, rules_in
 from gateway.access.toml_lines import line_of, plain_tables, table_lines
 from gateway.option_types import SettingsError
+from tests.support.pages import blocks
 
 WHOLE = """\
 # who may be where
@@ -220,3 +221,10 @@ def test_the_example_of_the_documentation_is_what_it_says() -> None:
     (of_a_filter,) = rules_of("gateway.toml", examples[2]).rules
     assert (of_a_filter.match, of_a_filter.moderation) == ("class:**", "children")
     assert len(examples) == 3
+
+
+def test_the_error_of_the_page_is_what_is_said() -> None:
+    (shown,) = [block.text for block in blocks("docs/rooms.md") if block.text.startswith("Error:")]
+    with pytest.raises(SettingsError) as wrong:
+        ConfigFile("gateway.toml", '# who may be where\n\n[[rooms]]\nmatch = "**"\n')
+    assert str(wrong.value) == shown.strip().removeprefix("Error: ")

@@ -167,7 +167,9 @@ PAGES: dict[str, dict[str, How]] = {
         'moderation = "children"': By(TALK, "test_the_filter_of_the_page_changes_and_refuses_messages"),
         "POST /may-say": REQUEST,
         "# may_say": By(TALK, "test_the_filter_of_the_page_changes_and_refuses_messages"),
-        "Error: gateway.toml, line 3": NotRun("shows an error; tests/access/test_room_rules.py has its kind"),
+        "Error: gateway.toml, line 3": By(
+            "tests/access/test_config_file.py", "test_the_error_of_the_page_is_what_is_said"
+        ),
     },
     "docs/scaling.md": {"REDIS_URL=redis://127.0.0.1:6379/0 WEB_CONCURRENCY=4": Shell(("serves",))},
     "docs/server-api.md": {
@@ -212,7 +214,7 @@ PAGES: dict[str, dict[str, How]] = {
         "gateway tail lobby": WATCHING,
     },
     "docs/webhooks.md": {
-        "[[webhook]]": NotRun("needs the secret's file; tests/support/webhook_receiver.py writes such ones"),
+        "[[webhook]]": By("tests/webhooks/test_table.py", "test_the_table_of_the_page_is_read"),
         "POST /chat-events": REQUEST,
         "# receiver": By(WEBHOOKS, "test_the_receiver_of_the_page_takes_what_is_posted"),
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from gateway.access.config_file import ConfigFile
 from gateway.option_types import SettingsError
 from gateway.webhooks.table import HOOKS_MAX, webhooks_in
 from gateway.webhooks.webhook import EVENTS
+from tests.support.pages import blocks
 
 ONE, TWO = (base64.b64encode(bytes([letter]) * 24).decode() for letter in b"ab")
 URL = "https://app.example.org/events"
@@ -42,6 +44,14 @@ def test_a_webhook_is_read_with_both_of_its_secrets(secret: str) -> None:
     assert hook.wants("r", "a:b")
     assert not hook.wants("r", "b")
     assert not hook.wants("m", "a:b")
+
+
+def test_the_table_of_the_page_is_read(secret: str) -> None:
+    (table,) = [block.text for block in blocks("docs/webhooks.md") if block.text.startswith("[[webhook]]")]
+    text = re.sub(r'secret_file = ".+"', f'secret_file = "{secret}"', table)
+    assert text != table
+    (hook,) = webhooks_in(ConfigFile("gw.toml", text))
+    assert (hook.name, hook.events, hook.rooms) == ("app", EVENTS, ("support:**",))
 
 
 def test_all_but_the_address_and_the_secret_can_be_left_out(secret: str) -> None:
