@@ -15,6 +15,9 @@ from gateway.names import DECOMPOSED_MOST, is_visible, normal_form
 from gateway.option_groups import Sizes
 from gateway.protocol import Position, Refusal
 
+_FIRST_HALF, _LAST_HALF = chr(0xD800), chr(0xDFFF)
+"""Between them are the halves of surrogate pairs; mypyc does not take them as literals."""
+
 
 def _name(data: dict[str, Any], field: str, most: int) -> str:
     """A name in its one spelling. Nearly always it is in it, and this is read with every message."""
@@ -46,7 +49,7 @@ def text(data: dict[str, Any], field: str, most: int) -> str:
         raise Refusal("bad_request", f"'{field}' must not be empty.")
     if len(value) > most:
         raise Refusal("too_large", f"'{field}' has {len(value)} characters; {most} are allowed.")
-    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+    if not value.isascii() and any(_FIRST_HALF <= letter <= _LAST_HALF for letter in value):
         raise Refusal("bad_request", f"'{field}' holds half a surrogate pair, which is no character.")
     return value
 

@@ -30,7 +30,8 @@ from gateway.errors import KeyReused, Moderated, StoreError, StoreUnavailable, T
 from gateway.protocol import Refusal, acknowledgement_packet, entry_head
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
-from gateway.rooms.publisher import Once, Publisher, StoredBefore
+from gateway.rooms.outcomes import StoredBefore
+from gateway.rooms.publisher import Once, Publisher
 from gateway.rooms.room import Room
 
 log = structlog.get_logger("gateway.chat")

@@ -14,7 +14,7 @@ Workers of before know the first four; what begins with `!` they count as malfor
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gateway.protocol import is_json
 from gateway.rooms.changes import ChangeTold, change_told
@@ -22,7 +22,8 @@ from gateway.rooms.changes import ChangeTold, change_told
 DIGITS_MAX = 18
 """Of a seq: more than a room of a million messages a second has in ten thousand years."""
 
-BEGINS, ENDS = b"{}"
+BEGINS: Final = ord("{")
+ENDS: Final = ord("}")
 """The first and the last byte of a JSON object. `Room.receive` looks at them itself: a call costs more than that. A
 payload that begins with a position and ends so has data."""
 

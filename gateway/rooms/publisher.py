@@ -22,6 +22,7 @@ from gateway.option_groups import PublishOptions
 from gateway.protocol import whole_entry
 from gateway.redis.connection import pack
 from gateway.rooms.echoes import ONE_IN, begin_echo
+from gateway.rooms.outcomes import StoredBefore
 from gateway.rooms.payloads import told_head
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
@@ -63,12 +64,6 @@ class Once(NamedTuple):
         """A digest of sender and text: 80 bits, as nobody but the sender could gain by two that are alike."""
         text = f"{self.user or self.username}\0{self.message}"
         return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:20].encode()
-
-
-class StoredBefore(str):
-    """The position of a message that was stored before, under the same idempotency key."""
-
-    __slots__ = ()
 
 
 OnPublished = Callable[[str | StoreError], None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import orjson
 
@@ -11,7 +12,7 @@ from gateway.metrics import gaps, replayed
 from gateway.protocol import Position, Refusal, acknowledgement_packet, event_packet, receive_json
 from gateway.state.history import Snapshot
 
-RECEIVE = b'42["receive",'
+RECEIVE: Final = b'42["receive",'
 """How the packet of an event `receive` begins; its JSON and `]` follow."""
 
 

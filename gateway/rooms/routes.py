@@ -93,7 +93,7 @@ class SharedRoute:
             return None
         try:
             return self._opened(payload)
-        except (ValueError, AttributeError):  # it only begins like one of ours
+        except (ValueError, AttributeError, TypeError):  # it only begins like one of ours
             return None
 
     def _opened(self, payload: bytes) -> tuple[bytes, bytes]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -60,8 +60,11 @@ log = structlog.get_logger("gateway.transport")
 Message = tuple[int, bytes]
 
 # Read for every message, and a global name is found faster than a member of an Enum.
-_CLOSING = ConnectionState.CLOSING
-_READY, _QUEUED, _BUSY, _OVER = Intake.READY, Intake.QUEUED, Intake.BUSY, Intake.OVER
+_CLOSING: Final = ConnectionState.CLOSING
+_READY: Final = Intake.READY
+_QUEUED: Final = Intake.QUEUED
+_BUSY: Final = Intake.BUSY
+_OVER: Final = Intake.OVER
 
 
 class WebSocketConnection(FrameWriter):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Final, cast
 
 from gateway.interfaces import WebSocketEvents
 from gateway.metrics import written_bytes
@@ -28,11 +28,12 @@ class ConnectionState(Enum):
     """The close frame was sent, or the connection is gone: nothing more is sent, and only a close frame is taken."""
 
 
-_OPEN = ConnectionState.OPEN  # a global name is found faster than a member of an Enum
+_OPEN: Final = ConnectionState.OPEN  # a global name is found faster than a member of an Enum
 
 
-class FrameWriter(asyncio.Protocol):
-    """What is sent on one WebSocket."""
+class FrameWriter:
+    """What is sent on one WebSocket. An `asyncio.Protocol` by its methods, not by its base: a compiled class has none
+    that is not compiled."""
 
     __slots__ = (
         "_deflate",
@@ -164,3 +165,8 @@ class FrameWriter(asyncio.Protocol):
         self._state = ConnectionState.CLOSING
         self._writer = self._held = None
         self._held_bytes = 0
+
+
+def as_protocol(writer: FrameWriter) -> asyncio.Protocol:
+    """The same, for those who ask for an `asyncio.Protocol` by its name."""
+    return cast(asyncio.Protocol, writer)

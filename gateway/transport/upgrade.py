@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable
+from typing import Final
 
 from aiohttp import web
 
@@ -15,6 +16,7 @@ from gateway.interfaces import Deadlines
 from gateway.option_groups import EngineOptions
 from gateway.transport.codec import MalformedPacket
 from gateway.transport.connection import WebSocketConnection
+from gateway.transport.frame_writer import as_protocol
 from gateway.transport.hijack import hijack
 from gateway.transport.library_socket import Reason, SocketState
 from gateway.transport.socket import EngineSocket
@@ -25,7 +27,7 @@ from gateway.websocket.handshake import check_handshake
 
 _INFLATER = Inflater()  # keeps nothing between messages, so one serves all connections
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110 section 5.6.2
-_WEBSOCKET = SocketState.WEBSOCKET  # read for every message, and a global name is found fastest
+_WEBSOCKET: Final = SocketState.WEBSOCKET  # read for every message, and a global name is found fastest
 
 
 class UpgradingListener:
@@ -96,7 +98,7 @@ def accept_websocket(
     deflate = negotiate(offers) if options.compression else None
     parser = FrameParser(options.max_payload_bytes, _INFLATER if deflate is not None else None)
     websocket = WebSocketConnection(listener, parser, deflate, options.outbound_max_bytes, turns)
-    transport = hijack(request, websocket)
+    transport = hijack(request, as_protocol(websocket))
     if transport is None:
         return None
     extensions = deflate.response_header if deflate is not None else None

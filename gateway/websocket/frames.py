@@ -9,6 +9,7 @@ is our own, and what it costs: docs/decisions/0013.
 from __future__ import annotations
 
 from struct import Struct
+from typing import Final
 
 try:
     from aiohttp._websocket.mask import _websocket_mask_cython as _unmask
@@ -27,23 +28,26 @@ from gateway.websocket.close_codes import (
 from gateway.websocket.deflate import Inflater, oddity
 from gateway.websocket.unfinished import TINY_BYTES, Unfinished
 
-CONTINUATION = 0
-TEXT = 1
-BINARY = 2
-CLOSE = 8
-PING = 9
-PONG = 10
+CONTINUATION: Final = 0
+TEXT: Final = 1
+BINARY: Final = 2
+CLOSE: Final = 8
+PING: Final = 9
+PONG: Final = 10
 
 Message = tuple[int, bytes]
 
 _OPCODES = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
-_FINAL, _RSV1, _RSV2_RSV3, _MASKED = 0x80, 0x40, 0x30, 0x80
-_CONTROL_MAX_BYTES = 125
-_FINAL_TEXT = _FINAL | TEXT
-_medium_head = Struct("!BBH").pack
-_long_head = Struct("!BBQ").pack
-ALL = 1 << 62  # no bound for what one call of `feed` may do
-_SHORT_TEXT_HEADS = tuple(bytes((_FINAL_TEXT, length)) for length in range(126))
+_FINAL: Final = 0x80
+_RSV1: Final = 0x40
+_RSV2_RSV3: Final = 0x30
+_MASKED: Final = 0x80
+_CONTROL_MAX_BYTES: Final = 125
+_FINAL_TEXT: Final = 0x81
+_medium_head: Final = Struct("!BBH").pack
+_long_head: Final = Struct("!BBQ").pack
+ALL: Final = 1 << 62  # no bound for what one call of `feed` may do
+_SHORT_TEXT_HEADS: Final = tuple(bytes((_FINAL_TEXT, length)) for length in range(126))
 
 
 class FrameParser:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from gateway.transport.connection import WebSocketConnection
+from gateway.transport.frame_writer import as_protocol
 from gateway.transport.turns import Turns
 from gateway.websocket.close_codes import parse_close
 from gateway.websocket.frames import CLOSE, FrameParser
@@ -89,7 +90,9 @@ async def pair_of(turns: Turns | None = None) -> AsyncIterator[Pair]:
     ours, theirs = socket.socketpair()
     listener = ListenerRecorder()
     websocket = WebSocketConnection(listener, FrameParser(MAX_BYTES), None, OUTBOUND_BYTES, turns)
-    transport, _ = await asyncio.get_running_loop().create_connection(lambda: websocket, sock=ours)
+    transport, _ = await asyncio.get_running_loop().create_connection(
+        lambda: as_protocol(websocket), sock=ours
+    )
     websocket.adopt(transport, MARK_BYTES)
     reader, writer = await asyncio.open_connection(sock=theirs)
     websocket.opened()

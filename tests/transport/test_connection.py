@@ -10,6 +10,7 @@ import pytest
 
 from gateway.transport.codec import MalformedPacket
 from gateway.transport.connection import WebSocketConnection
+from gateway.transport.frame_writer import as_protocol
 from gateway.transport.turns import Turns
 from gateway.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, FrameParser, close_frame
 from tests.support.client_frames import FIN, FINAL_BINARY, FINAL_TEXT, client_frame
@@ -49,7 +50,9 @@ async def test_what_had_arrived_before_the_connection_was_hijacked_comes_first()
     ours, theirs = socket.socketpair()
     listener = ListenerRecorder()
     websocket = WebSocketConnection(listener, FrameParser(MAX_BYTES), None, OUTBOUND_BYTES, Turns())
-    transport, _ = await asyncio.get_running_loop().create_connection(lambda: websocket, sock=ours)
+    transport, _ = await asyncio.get_running_loop().create_connection(
+        lambda: as_protocol(websocket), sock=ours
+    )
     transport.pause_reading()
     theirs.sendall(client_frame(FINAL_TEXT, b"second"))
     websocket.adopt(transport, MARK_BYTES)

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.option_groups import EngineOptions
 from gateway.transport.connection import WebSocketConnection
+from gateway.transport.frame_writer import as_protocol
 from gateway.transport.polling import next_payload
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
@@ -77,7 +78,9 @@ async def attempting(engine: EngineServer, session: EngineSocket) -> AsyncIterat
     ours, theirs = sockets.socketpair()
     listener = UpgradingListener(engine.times, session)
     websocket = WebSocketConnection(listener, FrameParser(1000), None, 4000, Turns())
-    transport, _ = await asyncio.get_running_loop().create_connection(lambda: websocket, sock=ours)
+    transport, _ = await asyncio.get_running_loop().create_connection(
+        lambda: as_protocol(websocket), sock=ours
+    )
     websocket.adopt(transport, 1000)
     session.websocket = websocket
     engine.times.watch_upgrade(websocket)

@@ -34,6 +34,7 @@ from gateway.protocol import acknowledgement_packet, event_packet
 from gateway.server import logs
 from gateway.socketio.server import SocketServer
 from gateway.transport.connection import WebSocketConnection
+from gateway.transport.frame_writer import as_protocol
 from gateway.transport.hijack import Hijacked, hijack, request_tail
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
@@ -182,7 +183,7 @@ class RawEcho:
         deflate = negotiate(offer) if self._engine.options.compression else None
         parser = FrameParser(RAW_MAX_BYTES, Inflater() if deflate is not None else None)
         websocket = WebSocketConnection(self, parser, deflate, 2 * RAW_MAX_BYTES, self._engine.turns)
-        transport = hijack(request, websocket)
+        transport = hijack(request, as_protocol(websocket))
         if transport is None:
             return Hijacked()
         extensions = f"Sec-WebSocket-Extensions: {deflate.response_header}\r\n" if deflate is not None else ""
