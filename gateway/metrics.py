@@ -258,7 +258,7 @@ jwks_age_seconds = Gauge(
 )
 drain_state = Gauge("gateway_drain_state", "1 while the worker drains.")
 ready = Gauge("gateway_ready", "1 while the worker should get new sessions (`/readyz`).")
-build_info = Gauge("gateway_build_info", "1; the version is the label.", ("version",))
+build_info = Gauge("gateway_build_info", "1; the version and the build are the labels.", ("version", "build"))
 worker_up = Gauge(
     "gateway_worker_up", "1 for a worker that answered this scrape, 0 for one that should have and did not."
 )

@@ -31,7 +31,7 @@ def test_each_metric_is_named_once_by_the_usual_rules_and_says_what_it_means() -
 def test_no_label_is_open_to_what_clients_say() -> None:
     closed = {
         "reason", "result", "limit", "event", "code", "method", "webhook", "hook", "transport", "identity", "for",
-        "cause", "recovered", "why", "version",
+        "cause", "recovered", "why", "version", "build",
     }  # fmt: skip
     assert {label for metric in metrics.ALL for label in metric.labels} <= closed
 

@@ -6,16 +6,18 @@ note as two arguments more. What is not traced goes the way that it would go wit
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from gateway.errors import StoreError
 from gateway.interfaces import CommandStore, Reply
 from gateway.option_groups import PublishOptions
-from gateway.rooms.publisher import Once, OnPublished, Publisher
+from gateway.rooms.publisher import Once, OnPublished, Outbox, Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
 from gateway.rooms.traced_notes import note_around
+from gateway.state.keeping import RoomKeeping
 from gateway.state.scripts import PUBLISH, PUBLISH_TRACED
 from gateway.tracing import Tracing
 
@@ -26,13 +28,21 @@ class TracedPublisher(Publisher):
     """A publisher that traces some of what it publishes."""
 
     def __init__(
-        self, tracing: Tracing, store: CommandStore, route: Route, options: PublishOptions, **more: Any
+        self,
+        tracing: Tracing,
+        store: CommandStore,
+        route: Route,
+        options: PublishOptions,
+        clock: Callable[[], float] = time.monotonic,
+        keeping: RoomKeeping | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
-        super().__init__(store, route, options, **more)
+        # Named one by one: mypyc hands on a `**more` as the first argument that has a default.
+        super().__init__(store, route, options, clock, keeping, outbox)
         self._tracing = tracing
         self._noting = _NotingStore(store)
         # Of a store it uses these two alone: `submit` and `has_origins`.
-        self._traced = Publisher(cast(CommandStore, self._noting), route, options, **more)
+        self._traced = Publisher(cast(CommandStore, self._noting), route, options, clock, keeping, outbox)
 
     def publish(
         self,

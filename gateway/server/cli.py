@@ -18,6 +18,7 @@ from pathlib import Path
 import click
 
 from gateway import __version__
+from gateway.builds import build_name
 from gateway.option_types import SettingsError
 from gateway.server.cli_group import ServeByDefault
 from gateway.settings import Settings, variable_of
@@ -41,7 +42,9 @@ class BadOption(click.ClickException):
 
 
 @click.group(cls=ServeByDefault)
-@click.version_option(__version__, prog_name="gateway")
+@click.version_option(
+    __version__, prog_name="gateway", message=f"%(prog)s, version %(version)s, {build_name()} build"
+)
 def main() -> None:
     """Chat over Socket.IO: many stateless workers, one Redis or Valkey, one order for everybody.
 

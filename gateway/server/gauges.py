@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gateway import __version__, metrics
 from gateway.access.jwks import JwksKeys
+from gateway.builds import build_name
 from gateway.chat.sessions import Sessions
 from gateway.rooms.hub import Hub
 from gateway.server.connections import Connections
@@ -36,7 +37,7 @@ class Looked:
 def look(health: Health, looked: Looked | None) -> None:
     """Sets all gauges; before the worker has started those of its state alone."""
     metrics.worker_up.set(1)
-    metrics.build_info.set(1, __version__)
+    metrics.build_info.set(1, __version__, build_name())
     metrics.ready.set(not health.troubles())
     metrics.drain_state.set(health.is_draining)
     if looked is None:

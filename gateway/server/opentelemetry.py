@@ -33,7 +33,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from gateway import __version__
 from gateway.errors import StoreError, StoreUnavailable
-from gateway.rooms.publisher import StoredBefore
+from gateway.rooms.outcomes import StoredBefore
 from gateway.tracing import Delivery
 
 STORES_MAX = 20

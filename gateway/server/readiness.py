@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import structlog
 
+from gateway.builds import build_name
 from gateway.pauses import Backoff, woken_within
 from gateway.redis.troubles import trouble_of
 from gateway.server.health import UNTRIED, Health
@@ -86,7 +87,7 @@ class Readiness:
 
     def _tell_ready(self) -> None:
         if not self._was_ready:
-            log.info("worker_ready", worker=self._health.worker)
+            log.info("worker_ready", worker=self._health.worker, build=build_name())
         if not self._has_been_ready:
             self._has_been_ready = True
             self._on_first_ready()

@@ -93,6 +93,9 @@ class FrameWriter:
         """How much was sent and has not left."""
         return (self._writer.get_write_buffer_size() if self._writer is not None else 0) + self._held_bytes
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It counts from `adopt` on: the connection was another protocol's before."""
+
     def pause_writing(self) -> None:
         self._listener.on_behind(self)
 

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.access.connection_limits import HEARD_S, OVER_FOR_S, ConnectionLimits, Trouble, Usage
 from gateway.access.users import Users
+from gateway.builds import PLAIN, build_name
 from gateway.client_events import Event, History, Join, Leave, Members, Send
 from gateway.limit_options import LimitOptions
 from gateway.metrics import rate_limited
@@ -277,6 +278,7 @@ def test_the_connections_of_a_user_share_its_messages() -> None:
 
 def test_what_a_connection_has_used_up_is_small() -> None:
     usage = Usage()
-    assert sys.getsizeof(usage) <= 120
+    # Compiled, it holds its eight times itself, where the plain one refers to floats of 24 bytes each.
+    assert sys.getsizeof(usage) <= (120 if build_name() == PLAIN else 128)
     usage.trouble = Trouble()
     assert sys.getsizeof(usage.trouble) <= 80

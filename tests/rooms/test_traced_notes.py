@@ -19,7 +19,8 @@ from gateway.protocol import entry_head
 from gateway.redis.commands import PrimaryCommands
 from gateway.redis.connection import pack
 from gateway.rooms import traced_notes
-from gateway.rooms.publisher import Once, Publisher, StoredBefore
+from gateway.rooms.outcomes import StoredBefore
+from gateway.rooms.publisher import Once, Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import ClusterRoute, RoomRoute, Route, SharedRoute
 from gateway.rooms.traced_notes import WAITING_MAX, Deliveries, Note, note_around, parse_note

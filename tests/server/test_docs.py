@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway import __version__
+from gateway.builds import build_name
 from gateway.limit_options import LimitOptions
 from gateway.metrics import ALL
 from gateway.option_types import options_of
@@ -64,7 +66,7 @@ def test_the_version_is_a_command() -> None:
         [sys.executable, "-m", "gateway", "--version"], capture_output=True, text=True, timeout=60
     )
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout.startswith("gateway, version ")
+    assert ran.stdout == f"gateway, version {__version__}, {build_name()} build\n"
 
 
 def test_the_page_on_limits_has_every_limit_with_its_default() -> None:

@@ -171,7 +171,12 @@ PAGES: dict[str, dict[str, How]] = {
             "tests/access/test_config_file.py", "test_the_error_of_the_page_is_what_is_said"
         ),
     },
-    "docs/scaling.md": {"REDIS_URL=redis://127.0.0.1:6379/0 WEB_CONCURRENCY=4": Shell(("serves",))},
+    "docs/scaling.md": {
+        "REDIS_URL=redis://127.0.0.1:6379/0 WEB_CONCURRENCY=4": Shell(("serves",)),
+        "GATEWAY_FAST=1 pip install .": By(
+            "tests/system/test_fast_build.py", "test_the_core_of_the_suite_holds_on_the_fast_build"
+        ),
+    },
     "docs/server-api.md": {
         "gateway key new": Shell(("ends",)),
         "GATEWAY_API_KEYS=backend:": NotRun("the hash is to be filled in; test_server_api_docs serves with one"),

@@ -1,0 +1,187 @@
+"""The C loop of the fast build: the same bytes in the same order as by the transports, which keep all that is theirs.
+
+In the plain build it is compiled for these tests, where there is a compiler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import socket
+import subprocess
+import sysconfig
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from gateway.builds import FAST, PLAIN, build_name
+from gateway.rooms import send_directly
+from tests.support.binaries import program
+from tests.support.waiting import until
+
+SOURCE = Path(__file__).resolve().parents[2] / "fast" / "send.c"
+DATA = b"\x81\x05hello"
+SendToAll = Callable[[list[Any], bytes], None]
+
+
+@pytest.fixture(scope="module")
+def send_to_all(tmp_path_factory: pytest.TempPathFactory) -> SendToAll:
+    if build_name() == FAST:
+        built: SendToAll = send_directly.send_to_all  # type: ignore[attr-defined]
+        return built
+    library = tmp_path_factory.mktemp("send") / "_send.so"
+    command = [program("gcc"), "-shared", "-fPIC", "-Wall", "-Werror"]
+    command += [f"-I{sysconfig.get_path('include')}", str(SOURCE), "-o", str(library)]
+    subprocess.run(command, check=True, timeout=60)
+    spec = importlib.util.spec_from_file_location("_send", library)
+    assert spec is not None
+    module: Any = importlib.util.module_from_spec(spec)
+    found: SendToAll = module.send_to_all
+    return found
+
+
+class Told(asyncio.Protocol):
+    """Who owns a transport, and what it was told."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def pause_writing(self) -> None:
+        self.words.append("behind")
+
+    def resume_writing(self) -> None:
+        self.words.append("drained")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.words.append("lost")
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[tuple[asyncio.Transport, Told, socket.socket]]:
+    """A transport with small marks, and the other end of its connection."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    transport, told = await asyncio.get_running_loop().create_connection(Told, sock=ours)
+    transport.set_write_buffer_limits(high=1000, low=250)
+    try:
+        yield transport, told, theirs
+    finally:
+        theirs.close()
+        transport.abort()
+        await until(lambda: "lost" in told.words, what="the connection is gone")
+
+
+def sockets(*transports: asyncio.Transport) -> list[Any]:
+    found = [send_directly._socket(each.write) for each in transports]
+    assert None not in found
+    return found
+
+
+async def read(theirs: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    async with asyncio.timeout(10):
+        while len(data) < size:
+            data += await asyncio.get_running_loop().sock_recv(theirs, 1 << 20)
+    return bytes(data)
+
+
+def on_uvloop(test: Any) -> Any:
+    """Runs a test on uvloop, as the gateway runs."""
+
+    def run(send_to_all: SendToAll) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(test(send_to_all))
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+def test_the_plain_build_writes_by_its_transports_alone() -> None:
+    assert send_directly.CAN_SEND_DIRECTLY is (build_name() != PLAIN)
+
+
+@on_uvloop
+async def test_everybody_gets_the_same_bytes_and_nothing_waits(send_to_all: SendToAll) -> None:
+    async with connected() as (one, _, first), connected() as (other, _, second):
+        send_to_all(sockets(one, other), DATA)
+        assert (first.recv(100), second.recv(100)) == (DATA, DATA), "they have left when the call returns"
+        assert one.get_write_buffer_size() == other.get_write_buffer_size() == 0
+
+
+@on_uvloop
+async def test_what_the_kernel_does_not_take_waits_in_the_transport_and_the_marks_hold(
+    send_to_all: SendToAll,
+) -> None:
+    async with connected() as (transport, told, theirs):
+        much = os.urandom(4_000_000)
+        send_to_all(sockets(transport), much)
+        waiting = transport.get_write_buffer_size()
+        assert 0 < waiting < len(much), "a part has left, exactly the rest waits"
+        assert told.words == ["behind"]
+        send_to_all(sockets(transport), DATA)
+        assert transport.get_write_buffer_size() == waiting + len(DATA), "behind what waits, not before it"
+        assert await read(theirs, len(much) + len(DATA)) == much + DATA
+        await until(lambda: told.words == ["behind", "drained"], what="it is drained")
+
+
+@on_uvloop
+async def test_a_descriptor_that_is_somebody_elses_by_now_is_left_alone(send_to_all: SendToAll) -> None:
+    async with connected() as (transport, told, _), connected() as (other, _, second):
+        members = sockets(transport, other)
+        descriptor = members[0][0]
+        transport.abort()
+        await until(lambda: "lost" in told.words, what="it is closed")
+        ours, theirs = socket.socketpair()
+        with ours, theirs, socket.socket(fileno=os.dup2(ours.detach(), descriptor)):
+            theirs.setblocking(False)
+            # As without the C loop: the transport of the closed one says what it thinks of that.
+            with pytest.raises(RuntimeError, match="closed"):
+                members[0][3](DATA)
+            with pytest.raises(RuntimeError, match="closed"):
+                send_to_all(members, DATA)
+            with pytest.raises(BlockingIOError):
+                theirs.recv(100)
+        send_to_all(members[1:], DATA)
+        assert second.recv(100) == DATA
+
+
+@on_uvloop
+async def test_one_that_is_closing_gets_nothing(send_to_all: SendToAll) -> None:
+    async with connected() as (transport, _, theirs):
+        members = sockets(transport)
+        transport.close()
+        send_to_all(members, DATA)
+        assert await asyncio.get_running_loop().sock_recv(theirs, 100) == b""
+
+
+@on_uvloop
+async def test_a_peer_that_is_gone_is_the_transports_to_notice(send_to_all: SendToAll) -> None:
+    async with connected() as (transport, told, theirs):
+        theirs.close()
+        send_to_all(sockets(transport), DATA)
+        await until(lambda: told.words == ["lost"], what="it is told once")
+
+
+def test_what_is_no_list_of_sockets_is_refused(send_to_all: SendToAll) -> None:
+    for wrong in (None, [None], [()], [(1, 2)]):
+        with pytest.raises(TypeError):
+            send_to_all(wrong, DATA)  # type: ignore[arg-type]
+
+
+def test_what_is_encrypted_or_no_socket_is_written_by_its_transport() -> None:
+    class Encrypted:
+        def get_extra_info(self, name: str) -> object:
+            return object()
+
+        def write(self, data: bytes) -> None:
+            raise AssertionError
+
+    assert send_directly._socket(Encrypted().write) is None
+    assert send_directly._socket(lambda data: None) is None
+    others: list[bytes] = []
+    assert send_directly._socket(others.append) is None
