@@ -1,4 +1,4 @@
-"""Which build runs: the sources as they are, or the same compiled (`fast/`)."""
+"""Which build runs: the sources as they are, or the same compiled (`deploy/fast/`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One message to many sockets in one call, where the build has that (`fast/send.c`).
+"""One message to many sockets in one call, where the build has that (`deploy/fast/send.c`).
 
 Owns which members may be written to by their descriptors: those whose transport is a plain stream socket; what is
 encrypted must pass through its transport. In pure Python nothing is gained (4.05 µs a member against 4.09), so the

@@ -1,6 +1,6 @@
 """The fast build: one command makes it, it says what it is, and the core of the suite holds on it.
 
-The whole suite on it: `uv run python fast/test.py -n 2`.
+The whole suite on it: `uv run python deploy/fast/test.py -n 2`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAY = {"_Connection(Connection)"}
 
 def test_without_a_compiler_one_sentence_says_what_to_do(tmp_path: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, TOP / "fast" / "compile.py"],
+        [sys.executable, TOP / "deploy" / "fast" / "compile.py"],
         cwd=tmp_path, env={**os.environ, "CC": "/nowhere/cc"}, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert ran.returncode == 1
@@ -44,8 +44,8 @@ def test_a_checkout_holds_no_library_that_would_shadow_its_sources() -> None:
 
 
 def compiled() -> list[str]:
-    """The modules that are compiled, as `fast/compile.py` lists them."""
-    for node in ast.parse((TOP / "fast" / "compile.py").read_text()).body:
+    """The modules that are compiled, as `deploy/fast/compile.py` lists them."""
+    for node in ast.parse((TOP / "deploy" / "fast" / "compile.py").read_text()).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MODULES":
             return list(ast.literal_eval(node.value))
     raise AssertionError
@@ -83,7 +83,7 @@ def test_the_core_of_the_suite_holds_on_the_fast_build() -> None:
     program("uv")
     command: list[str | Path] = [
         sys.executable,
-        TOP / "fast" / "test.py",
+        TOP / "deploy" / "fast" / "test.py",
         "-q",
         "-p",
         "no:cacheprovider",

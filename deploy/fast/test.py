@@ -1,4 +1,4 @@
-"""Runs tests on the fast build: `uv run python fast/test.py [ARGUMENTS OF PYTEST]`; without any the whole suite.
+"""Runs tests on the fast build: `uv run python deploy/fast/test.py [ARGUMENTS OF PYTEST]`; without any the whole suite.
 
 Builds the wheel, and runs in a copy of this checkout whose package is what the wheel holds, in an environment of its
 own where the wheel is installed: every process that a test starts runs compiled, too. Nothing changes in the checkout.
@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 UV = shutil.which("uv") or "uv"
 NOT_IN_THE_WHEEL = (
     "gateway",
