@@ -24,7 +24,7 @@ from gateway.rooms import send_directly
 from tests.support.binaries import program
 from tests.support.waiting import until
 
-SOURCE = Path(__file__).resolve().parents[2] / "fast" / "send.c"
+SOURCE = Path(__file__).resolve().parents[2] / "deploy" / "fast" / "send.c"
 DATA = b"\x81\x05hello"
 SendToAll = Callable[[list[Any], bytes], None]
 
