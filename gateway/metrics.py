@@ -38,8 +38,9 @@ control_malformed = Counter(
     "gateway_control_malformed_total", "Words to all workers (`gateway:control`) that nobody can read."
 )
 repairs = ResultCounter(
-    "gateway_repairs_total", "Readings of a room's history that brought members up, by what came of them.",
-    "settled", "unsettled", "unavailable", "refused", "failed",
+    "gateway_repairs_total",
+    "Rooms brought up, by what came of it; those that are confirmed had missed nothing, and were not read.",
+    "settled", "confirmed", "unsettled", "unavailable", "refused", "failed",
 )  # fmt: skip
 gaps = ReasonCounter(
     "gateway_gaps_total",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -18,7 +18,7 @@ from gateway.background import Background
 from gateway.errors import StoreUnavailable
 from gateway.interfaces import HubEvents, PubSub
 from gateway.metrics import heard
-from gateway.rooms.repairs import Repairs
+from gateway.rooms.repairs import PositionSource, Repairs
 from gateway.rooms.resync import Resync, SnapshotSource
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
@@ -30,6 +30,10 @@ from gateway.timers import Timers
 log = structlog.get_logger("gateway.hub")
 
 
+class RoomSource(SnapshotSource, PositionSource, Protocol):
+    """Where rooms are read."""
+
+
 class Hub:
     """The rooms of this worker. Listens to Redis (`RedisEvents`)."""
 
@@ -37,7 +41,7 @@ class Hub:
         self,
         pubsub: PubSub,
         route: Route,
-        source: SnapshotSource,
+        source: RoomSource,
         timers: Timers,
         idle_s: float,
         on_epoch_begun: Callable[[Room], None],
@@ -50,7 +54,7 @@ class Hub:
         self._pubsub = pubsub
         self._route = route
         self._idle = timers.queue(idle_s, self._idle_due)
-        self._repairs = Repairs(self._spawn)
+        self._repairs = Repairs(self._spawn, source)
         self._windows = Windows(timers, keeping)
         self._background = Background("hub")
         self._resync = Resync(source, self._spawn, on_epoch_begun)
@@ -58,6 +62,11 @@ class Hub:
         self._events: HubEvents | None = None
         self._deliveries = deliveries
         self.rooms: dict[str, Room] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many rooms wait to be brought up, because Redis or its channels were away."""
+        return len(self._repairs)
 
     def start(self, events: HubEvents) -> None:
         """Tells this listener from now on."""

@@ -1,4 +1,4 @@
-"""Snapshots from Redis, a few at a time."""
+"""Snapshots from Redis, a few at a time; and whether one is needed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from gateway.errors import StoreError, StoreRefused
 from gateway.interfaces import PubSub
 from gateway.protocol import Position
 from gateway.redis.server_watch import ServerWatch
+from gateway.rooms.confirming import is_there
+from gateway.rooms.repairs import OnConfirmed
 from gateway.rooms.resync import Answer
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
-from gateway.state.history import Histories, Observed
+from gateway.state.history import Histories, Observed, Place
 
 log = structlog.get_logger("gateway.hub")
 
@@ -24,7 +26,7 @@ READS_AT_ONCE = 64
 
 
 class RedisSnapshots:
-    """The snapshots of one worker's rooms (`resync.SnapshotSource`)."""
+    """The snapshots and positions of one worker's rooms (`resync.SnapshotSource`, `repairs.PositionSource`)."""
 
     def __init__(self, histories: Histories, pubsub: PubSub, watch: ServerWatch, route: Route) -> None:
         self._histories = histories
@@ -50,6 +52,17 @@ class RedisSnapshots:
         commands, channel, origin = before
         is_settled = before == self._servers(room) and self._watch.is_settled(commands, channel)
         return Answer(snapshot, is_settled, origin)
+
+    def confirm(self, room: Room, on_confirmed: OnConfirmed) -> None:
+        """Asks whether a room has missed anything (`repairs.PositionSource`)."""
+        before = self._servers(room)
+
+        def judge(place: Place | None) -> None:
+            commands, channel, origin = before
+            is_settled = before == self._servers(room) and self._watch.is_settled(commands, channel)
+            on_confirmed(room, is_settled and origin == room.origin and is_there(room, place))
+
+        self._histories.ask_place(room.name, judge)
 
     async def pause(self, pause_s: float, woken: asyncio.Event) -> None:
         """Returns after `pause_s`, or when `woken` is set."""

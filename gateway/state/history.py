@@ -7,14 +7,15 @@ script.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import structlog
 
 from gateway import keys
-from gateway.interfaces import CommandStore
+from gateway.errors import StoreError
+from gateway.interfaces import CommandStore, Reply
 from gateway.protocol import Position, readable_entry
 from gateway.redis.connection import pack
 from gateway.state.batches import all_replies
@@ -103,6 +104,19 @@ class Observed(NamedTuple):
         )
 
 
+class Place(NamedTuple):
+    """Where a room is in Redis: its epoch, the seq of its newest message, when that came (ms; empty if it is not
+    known), and whether any message was changed."""
+
+    epoch: bytes
+    seq: int
+    last_ms: bytes
+    is_changed: bool
+
+
+OnPlace = Callable[[Place | None], None]
+"""Takes where a room is; None if Redis did not say."""
+
 ROOMS_TOLD_MAX = 1000
 """Of so many rooms it is logged, once each, that others write their histories."""
 
@@ -183,6 +197,23 @@ class Histories:
             self._written_by_others.add(room)
             log.warning("history_written_by_others", room=room)
 
+    def ask_place(self, room: str, on_place: OnPlace) -> None:
+        """Asks where a room is, and has its position kept for its time. Returns at once; the answer is given to
+        `on_place`, exactly once. A demoted primary, whose answer would be an old one, refuses the write."""
+        kept_s = self._kept.keeping(room).position_ttl_s if self._kept is not None else self._position_ttl_s
+        meta, refused = keys.meta(room), list[Reply]()
+
+        def kept(reply: Reply) -> None:
+            if isinstance(reply, StoreError):
+                refused.append(reply)
+
+        def found(reply: Reply) -> None:
+            on_place(None if refused or isinstance(reply, StoreError) else _place(reply))
+
+        # Only ever for longer: the position of a room in which nothing was said keeps its shorter time by its readings.
+        self._store.submit(meta, pack(b"EXPIRE", meta, kept_s, b"GT"), kept)
+        self._store.submit(meta, pack(b"HMGET", meta, b"epoch", b"seq", b"last", b"more"), found)
+
     async def exists(self, room: str) -> bool:
         """Whether anybody has been in a room lately, or has ever said something there. Raises a StoreError."""
         key = keys.history(room)
@@ -194,3 +225,10 @@ class Histories:
         names = [keys.meta(room) for room in rooms]
         commands = [(name, pack(b"EXPIRE", name, self.empty_ttl_s, b"GT")) for name in names]
         await all_replies(self._store, commands)
+
+
+def _place(fields: list[bytes | None]) -> Place | None:
+    epoch, seq, last_ms, changed = fields
+    if epoch is None or seq is None:
+        return None  # no such room, or one that no gateway has written
+    return Place(epoch, int(seq), last_ms or b"", changed not in (None, b"0"))

@@ -32,8 +32,8 @@ pytestmark = [pytest.mark.system, pytest.mark.long]
 ROOMS = 10_000
 TALKING = 500
 HEALED_S = 3.0
-"""CPU that the worker may take until all rooms are whole: about the time where nobody else wants the processor. On a
-machine that others use, the clock says little."""
+"""By the clock, without what this process was held up by others; and the CPU that both workers may take meanwhile."""
+CPU_S = 1.5
 TURN_S = 0.5
 """CPU that one turn of the event loop may take meanwhile. A collection of garbage alone takes half of it: there are the
 rooms of two workers in this process."""
@@ -60,8 +60,10 @@ class Listening:
     def is_whole(self) -> bool:
         """Whether all rooms are heard, and follow."""
         rooms = self.hub.rooms.values()
-        return self.made.pubsub.unhealthy_reason is None and all(
-            room.is_following and not room.reading.is_running for room in rooms
+        return (
+            self.made.pubsub.unhealthy_reason is None
+            and not self.hub.waiting
+            and all(room.is_following and not room.reading.is_running for room in rooms)
         )
 
 
@@ -127,7 +129,8 @@ async def test_ten_thousand_rooms_are_whole_again_soon_after_their_channels_brok
         for name in talking:
             assert here.recorders[name].texts() == [f"to {name}"]
         assert busy_s < TURN_S
-        assert cpu_s < HEALED_S
+        assert cpu_s < CPU_S
+        assert watch.calm_seconds < HEALED_S
 
 
 def _healed(here: Listening, talking: Sequence[str]) -> bool:
