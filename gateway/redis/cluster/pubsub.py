@@ -189,7 +189,9 @@ class ClusterPubSub:
             connection = await open_connection(
                 self._store.endpoint(address), make, f"gateway-{self._worker}-pubsub"
             )
-            self._watch.server_left(self._left_at_s or time.monotonic())
+            # A slot that moved is reported by the commands, with the map; here only another server in the same place.
+            place = f"channels {address[0]}:{address[1]}"
+            self._watch.connected(place, connection.server, self._left_at_s or time.monotonic())
             return connection
 
         subscriber = Subscriber(
