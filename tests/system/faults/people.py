@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from loadtest.ledger import Ledger
-from tests.support.clients import HandshakeRefused
+from tests.support.clients import HandshakeRefused, Transport
 from tests.system.faults import moderating
 from tests.system.faults.personal_connection import PersonalConnection
 
@@ -89,6 +89,10 @@ class Person:
         """What it says at each CONNECT."""
         return None
 
+    def transport(self) -> Transport:
+        """How it connects."""
+        return "websocket"
+
     def cut(self) -> None:
         """Cuts its TCP connection, if it has one."""
         if self.connection is not None:
@@ -102,7 +106,7 @@ class Person:
     async def _live_once(self) -> None:
         url = self._random.choice(self._urls)
         connection = PersonalConnection(url, self)
-        await connection.open(auth=self.auth(), limit_s=CONNECT_LIMIT_S)
+        await connection.open(self.transport(), self.auth(), CONNECT_LIMIT_S)
         self.connection, self.connections = connection, self.connections + 1
         try:
             while not connection.closed.is_set() and not await self._join(connection):

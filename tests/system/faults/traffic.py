@@ -36,6 +36,8 @@ class Shape:
     """So many of them talk; the others listen."""
     pace_s: float = 0.5
     """The mean time between two messages of one talker."""
+    prefixes: tuple[str, ...] = ("",)
+    """What rooms' names begin with, in turn: rules tell rooms by that."""
     padding: int = 0
     """Messages are filled up to so many characters."""
 
@@ -69,7 +71,10 @@ class Traffic:
         self._everybody: list[Person] = []
         self._moderator: moderating.Moderator | None = None
         self.people: list[Person] = []
-        self.rooms = [f"faults-{uuid.uuid4().hex[:12]}-{number}" for number in range(shape.rooms)]
+        tag, prefixes = uuid.uuid4().hex[:12], shape.prefixes
+        self.rooms = [
+            f"{prefixes[number % len(prefixes)]}faults-{tag}-{number}" for number in range(shape.rooms)
+        ]
         for number, room in enumerate(self.rooms):
             for which in range(shape.people):
                 pace_s = shape.pace_s if which < shape.talkers else None
