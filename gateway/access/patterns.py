@@ -65,6 +65,17 @@ def matches(pattern: str, room: str) -> bool:
     return all(segment in (name, ONE) for segment, name in zip(segments, names, strict=False))
 
 
+def overlap(one: str, other: str) -> bool:
+    """Whether there can be a room that both patterns match. Raises PatternError."""
+    segments = parse(one), parse(other)
+    for first, second in zip(*segments, strict=False):
+        if REST in (first, second):
+            return True
+        if first != second and ONE not in (first, second):
+            return False
+    return len(segments[0]) == len(segments[1])
+
+
 class _Node:
     """Where patterns with the same first segments go on: by a segment, by any one, or not at all. The numbers are those
     of the first pattern that ends here, and of the first that takes whatever follows."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.access.identity import Identity
-from gateway.access.patterns import FirstMatch, parse
+from gateway.access.patterns import FirstMatch, overlap, parse
 from gateway.access.rights import (
     HISTORY,
     JOIN,
@@ -134,6 +134,12 @@ class RoomRules:
             else:
                 found.lost.append(room)
         return found
+
+    def deciding(self, pattern: str) -> list[RoomRule]:
+        """The rules that decide about some of the rooms of a pattern, in their order. Raises PatternError."""
+        last = self._first.covering(parse(pattern))
+        rules = self.rules if last is None else self.rules[: last + 1]
+        return [rule for rule in rules if overlap(pattern, rule.match)]
 
     def never_reached(self) -> list[tuple[RoomRule, RoomRule]]:
         """Rules that decide nothing, because one before them matches all that they do; each with that one."""

@@ -41,7 +41,7 @@ from gateway.server.identity_findings import identity_lines
 from gateway.server.readiness import look_at_writes
 from gateway.server.rules import configured
 from gateway.server.tracing_lines import tracing_lines
-from gateway.server.webhook_lines import webhook_lines
+from gateway.server.webhook_lines import never_told, webhook_lines
 from gateway.settings import Settings
 from gateway.state.write_check import WriteCheck, room
 
@@ -83,6 +83,7 @@ def check(settings: Settings) -> int:
             *api_lines(settings, found.api_keys),
             *ui_lines(settings, found.api_keys),
             *webhook_lines(found.webhooks),
+            *(("warning", sentence) for sentence in never_told(found.webhooks, found.rules)),
             *tracing_lines(settings.tracing),
         ):
             click.echo(_line(heading, text))

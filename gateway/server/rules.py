@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from gateway.access.api_keys import ApiKeys
 from gateway.access.application import Application
 from gateway.access.config_file import ConfigFile, read_file, read_text
@@ -19,9 +21,12 @@ from gateway.access.send_hook import LIMIT_S, SendHook
 from gateway.access.standard_webhooks import read_secret
 from gateway.option_types import SettingsError
 from gateway.server.config_copy import copy_for
+from gateway.server.webhook_lines import never_told
 from gateway.settings import Settings
 from gateway.webhooks.table import webhooks_in
 from gateway.webhooks.webhook import Webhook
+
+log = structlog.get_logger("gateway.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,14 @@ def configured(settings: Settings) -> Configured:
 
 
 def workers_configured(settings: Settings) -> Configured:
-    """The same as this worker's master has read it, if it has a master. Raises SettingsError."""
+    """The same as this worker's master has read it, if it has a master; logs what can never come of it. Raises
+    SettingsError."""
     folder = settings.server.run_dir
     copy = copy_for(folder, os.getppid()) if folder is not None else None
-    return _configured(settings, copy if copy is not None and copy.exists() else None)
+    found = _configured(settings, copy if copy is not None and copy.exists() else None)
+    for sentence in never_told(found.webhooks, found.rules):
+        log.warning("webhook_events_never_come", why=sentence)
+    return found
 
 
 def _configured(settings: Settings, text_from: Path | None) -> Configured:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from gateway.server.webhook_lines import webhook_lines
+from gateway.access.room_rules import RoomRule, RoomRules
+from gateway.server.webhook_lines import never_told, webhook_lines
 from gateway.webhooks.posting import Posting, message_id
-from gateway.webhooks.webhook import Webhook
+from gateway.webhooks.webhook import EVENTS, Webhook
 from tests.support.webhook_receiver import SECRET, hooks_file
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/webhooks.md").read_text()
@@ -87,6 +88,39 @@ def test_check_shows_webhooks_and_nothing_secret() -> None:
         "webhook",
         "app is told message, room, member of every room at https://a.example/…, signed with 2 secrets",
     )
+
+
+RULES = RoomRules(
+    [
+        RoomRule(match="class:*", line=1),
+        RoomRule(match="stage:**", members="count", line=5),
+        RoomRule(match="**", members="count", line=9),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("rooms", "events", "lines"),
+    [
+        (("**",), EVENTS, [5, 9]),
+        (("stage:*", "stage:7"), EVENTS, [5]),
+        (("class:7",), EVENTS, []),
+        (("class:*:today",), EVENTS, [9]),
+        (("**",), ("message", "room"), []),
+    ],
+    ids=["all", "two patterns, one rule", "named", "others", "not asked for"],
+)
+def test_check_warns_of_members_that_a_webhook_is_never_told_of(
+    rooms: tuple[str, ...], events: tuple[str, ...], lines: list[int]
+) -> None:
+    hook = Webhook(name="app", url="https://a.example/", secrets=(b"k" * 32,), rooms=rooms, events=events)
+    found = list(never_told([hook], RULES))
+    assert [int(each.partition("(line ")[2].partition(")")[0]) for each in found] == lines
+    if lines == [5]:
+        assert found[0] == (
+            "webhook app never gets joined and left of rooms that match 'stage:**' (line 5): their members are only "
+            "counted"
+        )
 
 
 @pytest.mark.system
