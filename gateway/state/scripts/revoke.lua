@@ -16,7 +16,8 @@ end
 local function prune(found)
   local ended = {}
   for at = 1, #found, 2 do
-    local end_s = tonumber(string.match(found[at + 1], '%S+$') or '')
+    local value = found[at + 1]
+    local end_s = tonumber(value) or tonumber(string.match(value, '%S+$') or '') -- most are one number
     if end_s and end_s > 0 and end_s <= now_s then ended[#ended + 1] = found[at] end
   end
   for _, field in ipairs(ended) do redis.call('HDEL', KEYS[1], field) end
