@@ -97,12 +97,20 @@ def _environment(lane: Lane, port: int, url: str, folder: Path) -> dict[str, str
     return {
         **os.environ,
         **({"GATEWAY_SENDS_PER_S": "0"} if is_flood else {}),
+        **({"GATEWAY_CONFIG": _rules(lane, folder)} if lane.gather_ms else {}),
         "PORT": str(port),
         "REDIS_URL": url,
         "WEB_CONCURRENCY": str(lane.workers),
         "GATEWAY_HOST": "127.0.0.1",
         "GATEWAY_RUN_DIR": str(folder / "run"),
     }
+
+
+def _rules(lane: Lane, folder: Path) -> str:
+    """The file of a lane whose rooms gather."""
+    file = folder / "gateway.toml"
+    file.write_text(f'[[room]]\nmatch = "**"\njoin = "anyone"\ngather_ms = {lane.gather_ms}\n')
+    return str(file)
 
 
 def _port_of(url: str) -> str:

@@ -42,7 +42,7 @@ class Load:
 @dataclass(frozen=True, slots=True)
 class Lane:
     """One contender under one load; `label` is unique in its contest. `folder` is another checkout of the gateway.
-    Where one connection says more than it may by default, `has_limits` is False.
+    Where one connection says more than it may by default, `has_limits` is False. `gather_ms` is a rule's.
     """
 
     label: str
@@ -51,6 +51,7 @@ class Lane:
     workers: int = 2
     folder: Path | None = None
     has_limits: bool = True
+    gather_ms: int = 0
 
 
 class Way(StrEnum):
