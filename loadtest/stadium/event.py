@@ -107,9 +107,10 @@ class Event:
             self._talking[number % SPEAKERS].say(number)
 
     async def _settle(self) -> None:
-        """Returns when those who talked have got all, and every message is acknowledged."""
+        """Returns when those who talked have got all, and every message is acknowledged; or when one of them was told
+        something else, which is a fault by itself."""
         deadline_s, all_of_it = time.monotonic() + SETTLE_LIMIT_S, self.plan.messages
-        while time.monotonic() < deadline_s:
+        while time.monotonic() < deadline_s and not any(each.surprises for each in self._talking):
             acknowledged = sum(each.acknowledged for each in self._talking)
             if acknowledged >= all_of_it and all(len(one.numbers) >= all_of_it for one in self._talking):
                 return
