@@ -55,6 +55,8 @@ class Outcome:
     joined_s: float
     talked_s: float
     load_cpu_s: float
+    repeated: int = 0
+    """Messages that were refused for now, and said again."""
 
     def latency_ms(self, part: float) -> float:
         """What this part of the sampled deliveries stayed under."""
@@ -67,7 +69,7 @@ class Outcome:
             f"{self.latency_ms(0.5):.0f}, p99 {self.latency_ms(0.99):.0f}, most {self.latency_ms(1):.0f} ms; "
             f"{self.messages / self.talked_s:.1f} msg/s, {deliveries / self.talked_s:,.0f} deliveries/s; "
             f"joined in {self.joined_s:.1f} s; "
-            f"load {self.load_cpu_s / self.talked_s:.2f} cores"
+            f"{self.repeated} said again; load {self.load_cpu_s / self.talked_s:.2f} cores"
         )
 
 
@@ -128,7 +130,7 @@ class Event:
         load_s = own_cpu_s + sum(each.cpu_s for each in heard)
         return Outcome(
             plan.members, plan.messages, whole, tuple(faults), tuple(latencies_s or [float("inf")]),
-            self._joined_s, talked_s, load_s,
+            self._joined_s, talked_s, load_s, sum(each.repeated for each in self._talking),
         )  # fmt: skip
 
     def _faults_of_speakers(self) -> list[str]:

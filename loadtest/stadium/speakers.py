@@ -14,6 +14,7 @@ from loadtest.stadium.seats import seated
 from loadtest.stadium.stand import PONG
 
 PADDING = "x" * 100
+AGAIN_S = 0.3
 LONG, LONGER = 126, 127
 
 
@@ -29,7 +30,8 @@ class Speaker(asyncio.Protocol):
         """Of the messages that came, in their order."""
         self.stream = (0, 0)
         """How many bytes their frames were, and their checksum."""
-        self.acknowledged = 0
+        self._said: dict[int, bytes] = {}  # what is not acknowledged yet
+        self.acknowledged = self.repeated = 0
         self.surprises: list[str] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -43,8 +45,10 @@ class Speaker(asyncio.Protocol):
     def say(self, number: int) -> None:
         """Sends a message that carries the time, and its number."""
         text = f"~~{time.monotonic():.6f} {number} {PADDING}"
-        data = {"username": self._name, "room": self._room, "message": text}
-        self._write(event_frame("send", data, number))
+        key = f"{self._name}-{number}"
+        data = {"username": self._name, "room": self._room, "message": text, "idempotency_key": key}
+        self._said[number] = event_frame("send", data, number)
+        self._write(self._said[number])
 
     def data_received(self, data: bytes) -> None:
         data = self._left + data
@@ -68,22 +72,28 @@ class Speaker(asyncio.Protocol):
         if frame == PING:
             self._write(PONG)
             return
-        payload = frame[frame.index(b"4") :]
+        payload = frame[2 if frame[1] < LONG else 4 if frame[1] == LONG else 10 :]
         name, _, rest = payload.partition(b"[")
         if name == b"42" and rest.startswith(b'"receive"') and self._is_counting:
             count, checksum = self.stream
             self.stream = count + len(frame), crc32(frame, checksum)
             self.numbers.append(int(json.loads(payload[2:])[1]["message"].split(" ")[1]))
         elif name.startswith(b"43"):
-            self._acknowledge(json.loads(payload[len(name) :]))
+            self._answered(int(name[2:]), json.loads(payload[len(name) :])[0])
+        elif payload.startswith(b'42["error"') and b'"retryable":true' in payload:
+            pass  # the answer says so, too
         elif self._is_counting:
             self.surprises.append(f"{self._name} got {payload[:200]!r}")
 
-    def _acknowledge(self, answer: list[Any]) -> None:
-        if answer[0].get("ok"):
-            self.acknowledged += 1
+    def _answered(self, number: int, answer: dict[str, Any]) -> None:
+        """What was refused for now is said again, as every client should."""
+        if answer.get("ok"):
+            self.acknowledged += self._said.pop(number, None) is not None
+        elif answer.get("retryable"):
+            self.repeated += 1
+            asyncio.get_running_loop().call_later(AGAIN_S, self._write, self._said[number])
         else:
-            self.surprises.append(f"{self._name} was answered {answer[0]}")
+            self.surprises.append(f"{self._name} was answered {answer}")
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:
