@@ -11,7 +11,7 @@ from pathlib import Path
 
 import redis.asyncio as redis
 
-CALLS = 8
+CALLS = 30
 
 
 async def fill(client: redis.Redis, key: bytes, fields: dict[str, str]) -> None:
