@@ -15,7 +15,7 @@ from tests.support.clients import Member
 from tests.support.firefox import Firefox, FirefoxPerson, firefox
 from tests.support.gateways import Gateway
 
-pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 KILLS = 6
 
@@ -67,7 +67,6 @@ async def test_one_in_firefox_and_one_in_chromium_chat(
     assert [each["state"] for each in await ada.log()] == ["Sent", ""]
 
 
-@pytest.mark.long
 async def test_a_worker_is_killed_while_they_type(
     redis_url: str, room: str, fox: Firefox, chrome: Browser
 ) -> None:
@@ -86,7 +85,6 @@ async def test_a_worker_is_killed_while_they_type(
     print(f"\n{KILLS} kills, {8 * KILLS} messages: none lost, doubled or at another place")
 
 
-@pytest.mark.long
 async def test_two_in_firefox_have_nothing_in_common_but_the_room(
     gateway: Gateway, room: str, fox: Firefox
 ) -> None:
@@ -112,7 +110,6 @@ async def test_the_history_pages_back_in_firefox(gateway: Gateway, room: str, fo
     await is_on_the_screen(gateway.url, room, ada)
 
 
-@pytest.mark.long
 async def test_nothing_is_wider_than_a_phone_in_firefox(gateway: Gateway, room: str, fox: Firefox) -> None:
     ada = await FirefoxPerson.comes(fox, gateway.url, "A" * 64, f"{room}-{'r' * 80}")
     await ada.resizes(320, 640)
