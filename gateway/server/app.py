@@ -194,7 +194,6 @@ class Gateway:
             pubsub, route, RedisSnapshots(histories, pubsub, redis.watch, route), timers,
             settings.presence.grace_s + IDLE_S, publisher.tell_position, traces.deliveries, kept,
         )  # fmt: skip
-        self.empty_rooms = EmptyRooms(self.hub, histories)
         options, sessions = settings.presence, Sessions()
         presence = Presence(store, worker, self.webhooks.marks)
         workers = Workers(store, worker, options.worker_dead_s)
@@ -221,6 +220,7 @@ class Gateway:
     def _compose_chat(self, parts: WorkerParts) -> None:
         """Makes what takes the clients' events, and the calls of backends."""
         settings = self.settings
+        self.empty_rooms = EmptyRooms(parts.hub, parts.histories)
         found = self.identified = identification_of(settings, parts.store, self._background)
         grace_s = settings.identity.grace_s
         identities = Identities(found.identifier, found.find_token, grace_s, self.revocations)

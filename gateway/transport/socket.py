@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
@@ -30,10 +30,8 @@ from gateway.websocket.frames import BINARY
 log = structlog.get_logger("gateway.transport")
 
 # Read for every packet, and a global name is found faster than a member of an Enum.
-_OPENING: Final = SocketState.OPENING
-_UPGRADING: Final = SocketState.UPGRADING
-_WEBSOCKET: Final = SocketState.WEBSOCKET
-_CLOSED: Final = SocketState.CLOSED
+_OPENING, _UPGRADING = SocketState.OPENING, SocketState.UPGRADING
+_WEBSOCKET, _CLOSED = SocketState.WEBSOCKET, SocketState.CLOSED
 
 
 class EngineSocket(LibrarySocket):

@@ -17,14 +17,8 @@ except ImportError:
     from aiohttp._websocket.helpers import websocket_mask as _unmask
 
 from gateway.websocket.close_codes import (
-    NO_CODE,
-    PROTOCOL_ERROR,
-    TOO_BIG,
-    FrameError,
-    check_utf8,
-    is_sendable,
-    parse_close,
-)
+    NO_CODE, PROTOCOL_ERROR, TOO_BIG, FrameError, check_utf8, is_sendable, parse_close,
+)  # fmt: skip
 from gateway.websocket.deflate import Inflater, oddity
 from gateway.websocket.unfinished import TINY_BYTES, Unfinished
 
