@@ -1,9 +1,8 @@
 """The frame layer of WebSocket (RFC 6455): bytes from a client in, messages out; messages in, frames out.
 
-Owns the rules of the wire: masks, lengths, fragments, control frames, UTF-8. Promises that nothing a client
-sends raises anything but `FrameError`, that a broken frame loses none of the messages before it, and that the
-work is linear in the bytes that arrive, however they are cut. Does no I/O, knows no connection, has no clock. Why it
-is our own, and what it costs: docs/decisions/0013.
+Owns the rules of the wire: masks, lengths, fragments, control frames, UTF-8. Promises that nothing a client sends
+raises anything but `FrameError`, that a broken frame loses no message before it, and that the work is linear in the bytes
+that arrive, however they are cut. Does no I/O, has no clock. Why it is our own: docs/decisions/0013.
 """
 
 from __future__ import annotations
@@ -17,8 +16,14 @@ except ImportError:
     from aiohttp._websocket.helpers import websocket_mask as _unmask
 
 from gateway.websocket.close_codes import (
-    NO_CODE, PROTOCOL_ERROR, TOO_BIG, FrameError, check_utf8, is_sendable, parse_close,
-)  # fmt: skip
+    NO_CODE,
+    PROTOCOL_ERROR,
+    TOO_BIG,
+    FrameError,
+    check_utf8,
+    is_sendable,
+    parse_close,
+)
 from gateway.websocket.deflate import Inflater, oddity
 from gateway.websocket.unfinished import TINY_BYTES, Unfinished
 
@@ -28,16 +33,16 @@ BINARY: Final = 2
 CLOSE: Final = 8
 PING: Final = 9
 PONG: Final = 10
+_OPCODES = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 
 Message = tuple[int, bytes]
 
-_OPCODES = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 _FINAL: Final = 0x80
 _RSV1: Final = 0x40
 _RSV2_RSV3: Final = 0x30
 _MASKED: Final = 0x80
 _CONTROL_MAX_BYTES: Final = 125
-_FINAL_TEXT: Final = 0x81
+_FINAL_TEXT: Final = _FINAL | TEXT
 _medium_head: Final = Struct("!BBH").pack
 _long_head: Final = Struct("!BBQ").pack
 ALL: Final = 1 << 62  # no bound for what one call of `feed` may do
@@ -47,9 +52,8 @@ _SHORT_TEXT_HEADS: Final = tuple(bytes((_FINAL_TEXT, length)) for length in rang
 class FrameParser:
     """Turns what one client sends into messages. Between whole messages it keeps four references and no bytes.
 
-    `max_bytes` limits a message's payload, counted over its fragments and again after inflating. `inflater`
-    is given when permessage-deflate was negotiated; it may be shared.
-
+    `max_bytes` limits a message's payload, counted over its fragments and again after inflating. `inflater` is given
+    when permessage-deflate was negotiated; it may be shared.
     Data messages come whole, control frames as they come between fragments. TEXT is valid UTF-8, CLOSE has a payload
     that `parse_close` takes. What follows a CLOSE frame is ignored.
     """
@@ -276,12 +280,9 @@ def frame(opcode: int, payload: bytes, rsv1: bool = False) -> bytes:
 
 def text_frame(payload: bytes) -> bytes:
     """`frame(TEXT, payload)`, faster."""
-    length = len(payload)
-    if length < 126:
+    if (length := len(payload)) < 126:
         return _SHORT_TEXT_HEADS[length] + payload
-    if length < 65536:
-        return _medium_head(_FINAL_TEXT, 126, length) + payload
-    return frame(TEXT, payload)
+    return _medium_head(_FINAL_TEXT, 126, length) + payload if length < 65536 else frame(TEXT, payload)
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
