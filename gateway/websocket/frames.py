@@ -1,8 +1,8 @@
 """The frame layer of WebSocket (RFC 6455): bytes from a client in, messages out; messages in, frames out.
 
 Owns the rules of the wire: masks, lengths, fragments, control frames, UTF-8. Promises that nothing a client sends
-raises anything but `FrameError`, that a broken frame loses no message before it, and that the work is linear in the bytes
-that arrive, however they are cut. Does no I/O, has no clock. Why it is our own: docs/decisions/0013.
+raises anything but `FrameError`, that a broken frame loses no message before it, and that the work is linear in the
+bytes that arrive, however they are cut. Does no I/O, has no clock. Why it is our own: docs/decisions/0013.
 """
 
 from __future__ import annotations
