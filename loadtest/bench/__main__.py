@@ -37,16 +37,17 @@ def main() -> int:
 
 def _conclude(folder: Path, results: list[Result], is_published: bool) -> int:
     table = pages.tables(facts(), results)["bench"]
-    (folder / "table.md").write_text(table + "\n")
     print(table)
     if is_published:
         pages.publish()
+    else:
+        (folder / "table.md").write_text(table + "\n")
     for missed in missed_goals(results):
         _say(f"goal missed: {missed}")
     lost = [each.name for each in results if each.incomplete(GATEWAY)] if results else []
     for where in lost:
         _say(f"incomplete: {where}")
-    _say(f"written: {folder}/results.json, table.md, ratios.png")
+    _say(f"written to {folder}")
     return 1 if lost else 0
 
 

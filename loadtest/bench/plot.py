@@ -89,5 +89,5 @@ def _label(left: Axes, right: Axes) -> None:
         "Cost as a part of Node's (1: the same; blue), least to most\nred: the goal; grey: the gateway against itself"
     )
     left.set_xlabel("CPU of the servers; memory where the row says so")
-    right.set_xlim(0, right.get_xlim()[1] * 1.12)
-    right.set_title("Valkey's CPU for each message, µs\nblue: under the gateway; green: under Node")
+    right.set_xlim(0, right.get_xlim()[1] * 1.2)
+    right.set_title("Valkey's CPU per message, µs\nblue: gateway; green: Node")
