@@ -29,6 +29,7 @@ export class Timeline {
   #notices = new WeakMap();
   #isLoading = false;
   #isFollowing = true; // whether the end is what is looked at
+  #top = 0; // where one was scrolled to when it was last
   #draw = soon(() => this.draw());
 
   constructor(chat, onRead) {
@@ -67,6 +68,14 @@ export class Timeline {
     return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR_PX;
   }
 
+  /** Only who scrolled up has left the end: a growing draft takes it out of view, too, before the observer is told. */
+  #follows() {
+    const top = byId('scroll').scrollTop;
+    if (this.isAtEnd()) [this.#isFollowing, this.#top] = [true, top];
+    else if (top < this.#top) this.#isFollowing = false;
+    return this.#isFollowing;
+  }
+
   toEnd() {
     byId('scroll').scrollTop = byId('scroll').scrollHeight;
     this.#onScroll();
@@ -87,7 +96,7 @@ export class Timeline {
   draw() {
     const room = this.#room;
     if (!room) return;
-    const wasAtEnd = this.isAtEnd(), all = room.messages, log = byId('log');
+    const wasAtEnd = this.#follows(), all = room.messages, log = byId('log');
     if (!wasAtEnd && this.#rows.size) this.#limit = Math.max(this.#limit, this.#rows.size);
     this.#arrange(log, this.#lines(all.slice(-this.#limit)));
     byId('earlier').hidden = all.length <= this.#limit && !room.hasEarlier;
@@ -181,7 +190,7 @@ export class Timeline {
   }
 
   #onScroll() {
-    const isAtEnd = (this.#isFollowing = this.isAtEnd());
+    const isAtEnd = this.#follows();
     if (isAtEnd && document.visibilityState === 'visible') this.#onRead(this.#room);
     byId('newest').hidden = isAtEnd || !this.#room?.unread;
     if (byId('scroll').scrollTop < 40 && !byId('earlier').hidden && !isAtEnd) this.earlier();
