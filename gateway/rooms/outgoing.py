@@ -68,9 +68,8 @@ class Outgoing:
         self._targets = None
         if self._waiting is not None and member.state is MemberState.LIVE:
             packets, messages, size = self._waiting.of(member.session)
-            self._waiting.skip_all(
-                member.session
-            )  # first: it may fall behind by what it gets, and is settled again
+            # First: it may fall behind by what it gets, and is settled again.
+            self._waiting.skip_all(member.session)
             member.count(messages, size)
             delivered.value += messages
             if packets:

@@ -96,14 +96,13 @@ class HookMarks:
         now_s = self._clock()
         if not mark.is_wanted or now_s - mark.at_s < COALESCED_S:
             return False
-        mark.at_s = now_s
-        self._queue.mark(mark.key, mark.command, mark.on_reply)
+        self._leave_message_mark(mark, now_s)
         return True
 
     def published(self, room: str, took_s: float) -> None:
         """The answer to one that left a mark has come, after that time."""
         if took_s > LATE_S:
-            self._leave(Mark(MESSAGES, room), self._clock())
+            self._leave_message_mark(self._of_messages.get(room) or self._message_mark(room), self._clock())
 
     def _message_mark(self, room: str) -> MessageMark:
         mark = Mark(MESSAGES, room)
@@ -169,11 +168,12 @@ class HookMarks:
     # -- marks
 
     def _leave(self, mark: Mark, now_s: float) -> None:
-        if mark.kind == MESSAGES:
-            self._message_mark(mark.room).at_s = now_s
-        else:
-            self._marked[mark] = now_s
+        self._marked[mark] = now_s
         self._queue.mark(*prepared(mark), partial(self._on_marked, mark))
+
+    def _leave_message_mark(self, mark: MessageMark, now_s: float) -> None:
+        mark.at_s = now_s
+        self._queue.mark(mark.key, mark.command, mark.on_reply)
 
     def _on_marked(self, mark: Mark, reply: Reply) -> None:
         if isinstance(reply, StoreError):
