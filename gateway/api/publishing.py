@@ -20,7 +20,8 @@ from gateway.chat.not_allowed import not_allowed
 from gateway.errors import KeyReused, Moderated, StoreError, StoreUnavailable
 from gateway.protocol import Refusal, entry_head
 from gateway.rooms.outcomes import StoredBefore
-from gateway.rooms.publisher import Once, OnPublished
+from gateway.rooms.publish_commands import Once
+from gateway.rooms.publisher import OnPublished
 from gateway.rooms.room import Room
 
 SENDER = "\x1fkey:"

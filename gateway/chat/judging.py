@@ -14,7 +14,7 @@ from gateway.access.room_rules import RoomRules
 from gateway.access.send_hook import Said, SendHook, Verdict
 from gateway.client_events import Send
 from gateway.protocol import Refusal
-from gateway.rooms.publisher import Once
+from gateway.rooms.publish_commands import Once
 from gateway.state.sent import Sent
 
 AWAY = "Whether this may be said cannot be asked now; try again."

@@ -31,7 +31,8 @@ from gateway.protocol import Refusal, acknowledgement_packet, entry_head
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
 from gateway.rooms.outcomes import StoredBefore
-from gateway.rooms.publisher import Once, Publisher
+from gateway.rooms.publish_commands import Once
+from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 
 log = structlog.get_logger("gateway.chat")

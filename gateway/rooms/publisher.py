@@ -7,12 +7,13 @@ commands of one turn of the event loop leave in one write (the connection sees t
 
 from __future__ import annotations
 
-import hashlib
 import time
 from bisect import bisect_left
 from collections.abc import Callable
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import orjson
 
 from gateway import keys
 from gateway.errors import KeyReused, StoreError, StoreUnavailable, TooSoon
@@ -24,18 +25,11 @@ from gateway.redis.connection import pack
 from gateway.rooms.echoes import ONE_IN, begin_echo
 from gateway.rooms.outcomes import StoredBefore
 from gateway.rooms.payloads import told_head
+from gateway.rooms.publish_commands import PLAIN, WITH_MORE, Once, PublishCommands
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
 from gateway.state.changing import Channel, moderated
-from gateway.state.history import new_epoch
 from gateway.state.keeping import KeptAlike, RoomKeeping
-from gateway.state.scripts import PUBLISH, PUBLISH_SLOWLY
-
-PER_MESSAGE = 5
-"""Arguments of the publish script that differ from message to message: what was observed (4), and the entry's head.
-With an idempotency key or with more there is one more, the digest, and with more that."""
-
-_EVALSHA = b"$7\r\nEVALSHA\r\n$%d\r\n%b\r\n" % (len(PUBLISH.digest), PUBLISH.digest)
 
 LOOKS_BACK_S = 3600.0
 """How long after its start a worker looks also for what older gateways stored under an idempotency key: longer than a
@@ -49,21 +43,6 @@ REFUSALS = b"!~%"
 
 
 _took = publish_seconds.counts
-
-
-class Once(NamedTuple):
-    """What tells a message that is sent again from another one: who sends it, its key, and its text."""
-
-    user: str
-    username: str
-    key: str
-    message: str
-
-    @property
-    def content(self) -> bytes:
-        """A digest of sender and text: 80 bits, as nobody but the sender could gain by two that are alike."""
-        text = f"{self.user or self.username}\0{self.message}"
-        return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:20].encode()
 
 
 OnPublished = Callable[[str | StoreError], None]
@@ -98,6 +77,7 @@ class Publisher:
         self._route = route
         self._options = options
         self._kept = keeping or KeptAlike(options)
+        self.commands = PublishCommands(store, route, options, self._kept)
         self._clock = clock
         self._outbox = outbox
         # Until then gateways may live that store idempotency keys without their senders.
@@ -121,13 +101,17 @@ class Publisher:
         published.value += 1
         begun_s = monotonic()
         echo = begin_echo(room, begun_s) if published.value % ONE_IN == 1 else None
-        tail = _per_message(room, head)
-        if once is None and not more and not is_exempt:
-            command = (room.publish_head or self._head(room)) + tail
+        seq = room.detector.highest_seq(room.epoch, room.seq)
+        if once is None and seq is not None and not is_exempt:
+            epoch, number = room.epoch_bytes, b"%d" % seq
+            shared = room.publish_head or self.commands.prepare(room)
+            own = (shared, len(epoch), epoch, len(number), number, len(head), head)
+            command = WITH_MORE % (*own, len(more), more) if more else PLAIN % own
         else:
-            command = self._longer(room, tail, once, more, is_exempt)
+            looks_back = self._clock() < self._looks_back_until_s
+            command = self.commands.particular(room, head, once, more, looks_back, is_exempt)
         if slow_key is not None:
-            command = _slowly(command, slow_key, self._kept.keeping(room.name).slow_ms)
+            command = self.commands.slowly(command, slow_key, self._kept.keeping(room.name).slow_ms)
         outbox = self._outbox if self._outbox is not None and self._outbox.will_publish(room.name) else None
 
         def answered(reply: Reply) -> None:
@@ -152,15 +136,14 @@ class Publisher:
     def tell(self, room: str, event: str, data: bytes, except_session: str = "") -> None:
         """Tells a room an event with this JSON, at most once, to all but one session; nobody waits for it. A notice is
         a `receive` that nobody stores; the others are in `payloads.EVENTS_TOLD`."""
-        before, between, after = self._route.wrapping(room, event)
-        payload = b"".join((before, told_head(event, except_session), between, data, after))
-        command = pack(self._route.publish_verb, self._route.channel(room), payload)
+        told = self.channel(room, event, except_session)
+        command = pack(told.verb, told.name, b"".join((told.before, data, told.after)))
         self._store.submit(keys.history(room), command, _nobody)
 
-    def channel(self, room: str, event: str) -> Channel:
-        """How a script tells a room an event."""
-        before, between, after = self._route.wrapping(room, event)
-        head = before + told_head(event) + between
+    def channel(self, room: str, event: str, except_session: str = "") -> Channel:
+        """How a room is told an event: what is around its JSON."""
+        before, between, after = self._route.wrapping(event)
+        head = before + told_head(event, except_session) + orjson.dumps(room).join(between)
         return Channel(self._route.publish_verb, self._route.channel(room), head, after)
 
     def tell_position(self, room: Room) -> None:
@@ -191,35 +174,6 @@ class Publisher:
         room.detector.acknowledged(epoch, int(seq), whole_entry(head, created_ms))
         on_result(position)
 
-    def _head(self, room: Room) -> bytes:
-        """The command of a message without a key, up to the arguments that differ from message to message."""
-        name = room.name
-        options, kept = self._options, self._kept.keeping(name)
-        arguments = [
-            b"EVALSHA", PUBLISH.digest, b"2", keys.history(name), keys.meta(name),
-            self._route.publish_verb, self._route.channel(name), *self._route.wrapping(name), room.name_json,
-            b"%d" % kept.messages, b"%d" % kept.history_ttl_s, b"%d" % kept.position_ttl_s,
-            b"%d" % options.idempotency_ttl_s, new_epoch().encode(), b"1" if self._store.has_origins else b"",
-        ]  # fmt: skip
-        head = b"*%d\r\n" % (len(arguments) + PER_MESSAGE) + b"".join(map(_bulk, arguments))
-        room.publish_head = head
-        return head
-
-    def _longer(self, room: Room, tail: bytes, once: Once | None, more: bytes, is_exempt: bool) -> bytes:
-        """The command of any other message: its arguments are one to three more, with a key its keys one or two."""
-        name = room.name
-        ends = [once.content if once else b"", more, b"1"][: 3 if is_exempt else 2 if more else 1]
-        names = [keys.history(name), keys.meta(name)]
-        both = b"".join(map(_bulk, names))
-        before, _, arguments = (room.publish_head or self._head(room)).partition(both)
-        if once is not None:
-            names.append(keys.idempotency(name, once.user, once.username, once.key))
-            if self._clock() < self._looks_back_until_s:
-                names.append(keys.older_idempotency(name, once.key))
-        count = int(before[1 : before.index(b"\r")]) + len(names) - 2 + len(ends)
-        head = (b"*%d\r\n" % count, _EVALSHA, _bulk(b"%d" % len(names)), *map(_bulk, names), arguments)
-        return b"".join((*head, tail, *map(_bulk, ends)))
-
     def _with_replicas(self, key: bytes, command: bytes, answered: Callable[[Reply], None]) -> None:
         """The same with WAIT behind it: a message that too few replicas have is `unavailable`, though stored."""
         options = self._options
@@ -244,35 +198,10 @@ class Publisher:
         self._store.submit(key, wait, lambda reply: one_of_two("replicas", reply))
 
 
-def _per_message(room: Room, head: bytes) -> bytes:
-    """The last arguments of the command. Nearly always nothing is suspicious; then one formatting makes all of them
-    (0.44 µs, where joining single ones takes 2.5)."""
-    seq = room.detector.highest_seq(room.epoch, room.seq)
-    if seq is None:
-        return b"".join(map(_bulk, (*room.observed.arguments(), head)))
-    epoch, number = room.epoch_bytes, b"%d" % seq
-    return b"$%d\r\n%b\r\n$%d\r\n%b\r\n$0\r\n\r\n$0\r\n\r\n$%d\r\n%b\r\n" % (
-        len(epoch), epoch, len(number), number, len(head), head,
-    )  # fmt: skip
-
-
-def _slowly(command: bytes, slow_key: bytes, slow_ms: int) -> bytes:
-    """A publish command made one of the script that looks at the sender's slow key first."""
-    names_script = b"\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n"
-    count, _, rest = command.partition(names_script % PUBLISH.digest)
-    keys_count, _, rest = rest.partition(b"\r\n")
-    head = b"*%d%b%d\r\n" % (int(count[1:]) + 2, names_script % PUBLISH_SLOWLY.digest, int(keys_count) + 1)
-    return b"".join((head, _bulk(slow_key), rest, _bulk(b"%d" % slow_ms)))
-
-
 def _refusal(reply: bytes) -> StoreError:
     if reply == KEY_REUSED:
         return KeyReused()
     return TooSoon(int(reply[1:])) if reply.startswith(b"~") else moderated(reply)
-
-
-def _bulk(data: bytes) -> bytes:
-    return b"$%d\r\n%b\r\n" % (len(data), data)
 
 
 def _nobody(reply: Reply) -> None:

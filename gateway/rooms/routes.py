@@ -11,6 +11,7 @@ from typing import Protocol
 import orjson
 
 from gateway import keys
+from gateway.state.publish_scripts import Wrapping
 
 
 class Route(Protocol):
@@ -23,8 +24,8 @@ class Route(Protocol):
     def channel(self, room: str) -> bytes:
         """The channel on which a room's messages are published."""
 
-    def wrapping(self, room: str, event: str = "receive") -> tuple[bytes, bytes, bytes]:
-        """What is put before, between and after the head and the data of an event (`payloads.py`)."""
+    def wrapping(self, event: str = "receive") -> Wrapping:
+        """What is put around the head and the data of an event (`payloads.py`)."""
 
     def position(self, room: str, position: str) -> bytes:
         """What tells a room's position, without a message."""
@@ -44,8 +45,8 @@ class RoomRoute:
     def channel(self, room: str) -> bytes:
         return keys.live(room)
 
-    def wrapping(self, room: str, event: str = "receive") -> tuple[bytes, bytes, bytes]:
-        return b"", b" ", b""
+    def wrapping(self, event: str = "receive") -> Wrapping:
+        return Wrapping(b"", (b" ",), b"")
 
     def position(self, room: str, position: str) -> bytes:
         return position.encode()
@@ -77,13 +78,10 @@ class SharedRoute:
     def channel(self, room: str) -> bytes:
         return keys.SOCKETIO_CHANNEL
 
-    def wrapping(self, room: str, event: str = "receive") -> tuple[bytes, bytes, bytes]:
-        name = orjson.dumps(room)
-        between = (
-            b'",%b],"method":"emit","event":"%b","namespace":"/","room":%b,"skip_sid":null,"callback":null,'
-            b'"binary":false,"host_id":"gateway","data":[' % (name, event.encode(), name)
-        )
-        return self._HEAD, between, b"]}"
+    def wrapping(self, event: str = "receive") -> Wrapping:
+        until_room = b'],"method":"emit","event":"%b","namespace":"/","room":' % event.encode()
+        until_data = b',"skip_sid":null,"callback":null,"binary":false,"host_id":"gateway","data":['
+        return Wrapping(self._HEAD, (self._BEFORE_ROOM, until_room, until_data), b"]}")
 
     def position(self, room: str, position: str) -> bytes:
         return self._HEAD + position.encode() + self._BEFORE_ROOM + orjson.dumps(room) + self._NO_DATA

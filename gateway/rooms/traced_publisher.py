@@ -13,15 +13,13 @@ from typing import cast
 from gateway.errors import StoreError
 from gateway.interfaces import CommandStore, Reply
 from gateway.option_groups import PublishOptions
-from gateway.rooms.publisher import Once, OnPublished, Outbox, Publisher
+from gateway.rooms.publish_commands import Once, PublishCommands
+from gateway.rooms.publisher import OnPublished, Outbox, Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import Route
 from gateway.rooms.traced_notes import note_around
 from gateway.state.keeping import RoomKeeping
-from gateway.state.scripts import PUBLISH, PUBLISH_TRACED
 from gateway.tracing import Tracing
-
-_NAMES_SCRIPT = b"\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n"
 
 
 class TracedPublisher(Publisher):
@@ -40,7 +38,7 @@ class TracedPublisher(Publisher):
         # Named one by one: mypyc hands on a `**more` as the first argument that has a default.
         super().__init__(store, route, options, clock, keeping, outbox)
         self._tracing = tracing
-        self._noting = _NotingStore(store)
+        self._noting = _NotingStore(store, self.commands)
         # Of a store it uses these two alone: `submit` and `has_origins`.
         self._traced = Publisher(cast(CommandStore, self._noting), route, options, clock, keeping, outbox)
 
@@ -71,8 +69,9 @@ class TracedPublisher(Publisher):
 class _NotingStore:
     """Puts a note into the publish command that is submitted next."""
 
-    def __init__(self, store: CommandStore) -> None:
+    def __init__(self, store: CommandStore, commands: PublishCommands) -> None:
         self._store = store
+        self._commands = commands
         self.note = (b"", b"")
 
     @property
@@ -80,13 +79,4 @@ class _NotingStore:
         return self._store.has_origins
 
     def submit(self, key: bytes, command: bytes, on_reply: Callable[[Reply], None]) -> None:
-        self._store.submit(key, with_note(command, self.note), on_reply)
-
-
-def with_note(command: bytes, note: tuple[bytes, bytes]) -> bytes:
-    """A publish command made one that tells a note; any other (WAIT) as it is."""
-    count, names_script, rest = command.partition(_NAMES_SCRIPT % PUBLISH.digest)
-    if not names_script:
-        return command
-    ends = [b"$%d\r\n%b\r\n" % (len(each), each) for each in note]
-    return b"*%d%b%b%b" % (int(count[1:]) + 2, _NAMES_SCRIPT % PUBLISH_TRACED.digest, rest, b"".join(ends))
+        self._store.submit(key, self._commands.traced(command, self.note), on_reply)

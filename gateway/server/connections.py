@@ -19,9 +19,11 @@ from gateway.redis.pubsub import PrimaryPubSub
 from gateway.redis.sentinel import SentinelFinder, SentinelLogin
 from gateway.redis.server_watch import ServerWatch
 from gateway.redis_url import Topology, read_redis_url
+from gateway.rooms.publish_commands import publishing
 from gateway.rooms.routes import Route
 from gateway.settings import Settings
-from gateway.state.scripts import ALL, PUBLISH_TRACED
+from gateway.state.publish_scripts import publish_scripts
+from gateway.state.scripts import ALL
 
 ANSWERED_WITHIN = 0.95
 """Share of the Redis timeout that an event may take: its answer leaves before the time is over. A command is given up
@@ -79,12 +81,13 @@ def connections(url: str, worker: str, route: Route, settings: Settings) -> Conn
     redis, name, watch = settings.redis, f"gateway-{worker}", ServerWatch()
     topology = read_redis_url(url).topology
     is_alone = topology is Topology.ALONE
+    made = publish_scripts(publishing(route, settings.publish, topology is Topology.CLUSTER))
     options = CommandOptions(
         timeout_s=redis.timeout_s,
         unresponsive_s=redis.unresponsive_s,
         # With WAIT an answer may take long, and one of a server that was replaced lacks its replicas.
         stale_s=None if is_alone or settings.publish.wait_replicas else STALE_S,
-        scripts=(*ALL, PUBLISH_TRACED) if settings.tracing.is_on else ALL,
+        scripts=(*ALL, *(made if settings.tracing.is_on else made[:2])),
     )
     if topology is Topology.CLUSTER:
         cluster = ClusterCommands(url, watch, name, options)

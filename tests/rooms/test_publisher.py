@@ -14,11 +14,11 @@ from gateway.interfaces import OnReply, Reply
 from gateway.option_groups import PublishOptions
 from gateway.protocol import Position, entry_head, whole_entry
 from gateway.redis.commands import CommandCalls, PrimaryCommands
-from gateway.rooms.publisher import LOOKS_BACK_S, Once, Publisher
+from gateway.rooms.publish_commands import Once
+from gateway.rooms.publisher import LOOKS_BACK_S, Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import RoomRoute
 from gateway.state.history import Histories, Snapshot
-from gateway.state.scripts import PUBLISH
 from tests.support.waiting import until
 
 HEAD = entry_head("hello", "ann")
@@ -60,14 +60,14 @@ def publisher_of(store: HandStore, **options: int) -> Publisher:
 
 def test_one_script_call_names_the_rooms_keys_and_what_was_seen() -> None:
     store, outcomes = HandStore(), Outcomes()
-    publisher_of(store, history_messages=50).publish(room_at(), HEAD, ONCE, outcomes.append)
+    publisher = publisher_of(store)
+    publisher.publish(room_at(), HEAD, ONCE, outcomes.append)
     (command,) = store.commands
-    assert command[:3] == [b"EVALSHA", PUBLISH.digest, b"4"]
+    assert command[:3] == [b"EVALSHA", publisher.commands.scripts.plain.digest, b"4"]
     assert command[3:5] == [keys.history("tea"), keys.meta("tea")]
     assert command[5:7] == [keys.idempotency("tea", "", "ann", "k1"), keys.older_idempotency("tea", "k1")]
-    assert command[7:9] == [b"PUBLISH", keys.live("tea")]
-    assert command[12:17] == [b'"tea"', b"50", b"2592000", b"5184000", b"300"]
-    assert command[18:] == [b"", b"a", b"4", b"", b"", HEAD, ONCE.content]
+    assert command[7:9] == [keys.live("tea"), b'"tea"']
+    assert command[10:] == [b"a", b"4", HEAD, b"", ONCE.content]
     store.answer(b"a:5 7")
     assert outcomes == ["a:5"]
 
@@ -79,7 +79,7 @@ def test_an_hour_after_the_start_nobody_looks_for_older_idempotency_keys() -> No
         publisher.publish(room_at(), HEAD, ONCE, lambda result: None)
     looking, not_looking = store.commands
     assert (looking[2], not_looking[2]) == (b"4", b"3")
-    assert looking[:2] + looking[3:6] + looking[7:17] == not_looking[:2] + not_looking[3:16]
+    assert looking[:2] + looking[3:6] + looking[7:9] == not_looking[:2] + not_looking[3:8]
 
 
 def test_a_message_that_was_stored_before_says_nothing_about_the_rooms_position() -> None:
@@ -93,8 +93,8 @@ def test_what_was_seen_on_another_server_is_told_with_the_next_message() -> None
     store, opened = HandStore(), room_at()
     opened.server_left(time.monotonic() - 2)
     publisher_of(store).publish(opened, HEAD, None, lambda result: None)
-    assert store.commands[0][-5:-3] == [b"a", b"4"]
-    assert 2000 <= int(store.commands[0][-2]) < 4000
+    assert store.commands[0][8:10] == [b"a", b"4"]
+    assert 2000 <= int(store.commands[0][-1]) < 4000
 
 
 def test_what_was_acknowledged_is_remembered_with_the_time_that_the_store_gave_it() -> None:
@@ -124,8 +124,8 @@ def test_a_command_is_prepared_once_per_room_and_epoch() -> None:
     assert first[2:5] == [b"2", keys.history("tea"), keys.meta("tea")]
     store.answer(b"a:5 7", b"b:1 8")
     publisher.publish(opened, HEAD, None, lambda result: None)
-    assert store.commands[2][15] != first[15], "an epoch that was taken is not offered again"
-    assert store.commands[2][-5:-3] == [b"a", b"4"], "of the epoch that the members are in"
+    assert store.commands[2][7] != first[7], "an epoch that was taken is not offered again"
+    assert store.commands[2][-3:-1] == [b"a", b"4"], "of the epoch that the members are in"
 
 
 def test_an_acknowledged_position_is_told_to_the_store_with_the_next_message() -> None:
@@ -134,7 +134,7 @@ def test_an_acknowledged_position_is_told_to_the_store_with_the_next_message() -
     publisher.publish(opened, HEAD, None, lambda result: None)
     store.answer(b"a:9 7")
     publisher.publish(opened, HEAD, None, lambda result: None)
-    assert store.commands[1][-5:-3] == [b"a", b"9"]
+    assert store.commands[1][-3:-1] == [b"a", b"9"]
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("late"), StoreRefused("wrong type")])

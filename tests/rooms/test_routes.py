@@ -103,8 +103,16 @@ async def test_the_shared_form_is_an_emit_that_stock_servers_understand(
 @pytest.mark.parametrize("name", ODD_NAMES)
 @pytest.mark.parametrize("route", [RoomRoute(), SharedRoute()], ids=["per-room", "shared"])
 def test_a_route_unwraps_an_event_that_is_told(route: Route, name: str) -> None:
-    before, between, after = route.wrapping(name, "signal")
-    payload = b"".join((before, told_head("signal", "sid-1"), between, b'{"kind":"typing"}', after))
+    before, between, after = route.wrapping("signal")
+    payload = b"".join(
+        (
+            before,
+            told_head("signal", "sid-1"),
+            json.dumps(name).encode().join(between),
+            b'{"kind":"typing"}',
+            after,
+        )
+    )
     assert route.unwrap(route.channel(name), payload) == (
         keys.live(name),
         b'!signal:sid-1 {"kind":"typing"}',

@@ -17,15 +17,14 @@ from gateway.metrics import malformed
 from gateway.option_groups import PublishOptions
 from gateway.protocol import entry_head
 from gateway.redis.commands import PrimaryCommands
-from gateway.redis.connection import pack
 from gateway.rooms import traced_notes
 from gateway.rooms.outcomes import StoredBefore
-from gateway.rooms.publisher import Once, Publisher
+from gateway.rooms.publish_commands import Once
+from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import ClusterRoute, RoomRoute, Route, SharedRoute
 from gateway.rooms.traced_notes import WAITING_MAX, Deliveries, Note, note_around, parse_note
 from gateway.rooms.traced_publisher import TracedPublisher
-from gateway.state.scripts import ALL, PUBLISH, PUBLISH_TRACED
 from gateway.tracing import CallSpan, Delivery
 from tests.support.recorder import live_member
 from tests.support.room_by_hand import RoomByHand, live
@@ -198,8 +197,8 @@ def test_what_is_not_traced_is_the_same_command_to_the_byte() -> None:
             other.publish_head = room.publish_head  # the spare epoch is a new one for each room
             by.publish(other, HEAD, key, print, slow_key)
     assert plain.submitted == traced.submitted
-    assert PUBLISH_TRACED not in ALL
-    assert b"traced" not in PUBLISH.text
+    plain_script, slow_script, _ = by.commands.scripts
+    assert b"traced" not in plain_script.text + slow_script.text
 
 
 @pytest.mark.parametrize("more", [b"", b'"user":"u1"'], ids=["plain", "with more"])
@@ -211,7 +210,6 @@ async def test_the_script_tells_the_note_and_then_stores_and_tells_the_same_mess
     tracing, answers = HandTracing(), list[str | StoreError]()
     by = TracedPublisher(tracing, store, route, PublishOptions())
     opened = Room(room, route.channel(room), lambda room: None)
-    store.submit(b"x", pack(b"SCRIPT", b"LOAD", PUBLISH_TRACED.text), print)
     heard: list[bytes] = []
     async with redis.Redis.from_url(redis_url) as client, client.pubsub() as channel:
         await channel.subscribe(route.channel(room))
@@ -240,7 +238,8 @@ async def test_the_script_tells_the_note_and_then_stores_and_tells_the_same_mess
 async def test_a_message_that_waits_for_replicas_is_traced_too(store: PrimaryCommands, room: str) -> None:
     recording = Recording()
     options = PublishOptions(wait_replicas=1)
-    TracedPublisher(HandTracing(), recording, RoomRoute(), options).publish(room_of(room), HEAD, None, print)
+    by = TracedPublisher(HandTracing(), recording, RoomRoute(), options)
+    by.publish(room_of(room), HEAD, None, print)
     message, wait = recording.submitted
-    assert PUBLISH_TRACED.digest in message
+    assert by.commands.scripts.traced.digest in message
     assert wait == b"*3\r\n$4\r\nWAIT\r\n$1\r\n1\r\n$4\r\n1000\r\n"

@@ -11,7 +11,8 @@ from gateway.protocol import entry_head
 from gateway.redis.address import FixedFinder, endpoint_of
 from gateway.redis.commands import PrimaryCommands
 from gateway.redis.server_watch import ServerWatch
-from gateway.rooms.publisher import Once, Publisher
+from gateway.rooms.publish_commands import Once
+from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import RoomRoute
 from tests.support.redis_limits import LIMITS

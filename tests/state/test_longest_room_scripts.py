@@ -13,7 +13,8 @@ from gateway.errors import StoreError
 from gateway.option_groups import PublishOptions
 from gateway.protocol import Position, entry_head
 from gateway.redis.commands import PrimaryCommands
-from gateway.rooms.publisher import Once, Publisher
+from gateway.rooms.publish_commands import Once
+from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import RoomRoute
 from gateway.state.changing import EDITED, TextChange, change_text

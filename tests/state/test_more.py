@@ -12,7 +12,8 @@ from gateway.errors import StoreError
 from gateway.option_groups import PublishOptions
 from gateway.protocol import Position, entry_head
 from gateway.redis.commands import PrimaryCommands
-from gateway.rooms.publisher import Once, Publisher
+from gateway.rooms.publish_commands import Once
+from gateway.rooms.publisher import Publisher
 from gateway.rooms.room import Room
 from gateway.rooms.routes import RoomRoute
 from gateway.state.history import Histories, Snapshot
@@ -30,9 +31,10 @@ class Writer:
 
     def __init__(self, store: PrimaryCommands, client: redis.Redis, room: str, kept: int = KEPT) -> None:
         self.options = PublishOptions(history_messages=kept)
-        self._publisher = Publisher(store, RoomRoute(), self.options)
+        kept_by_rule = KeptAlike(self.options)
+        self._publisher = Publisher(store, RoomRoute(), PublishOptions(), keeping=kept_by_rule)
         self._client = client
-        self._histories = Histories(store, 60, keeping=KeptAlike(self.options))
+        self._histories = Histories(store, 60, keeping=kept_by_rule)
         self.name = room
         self.room = Room(room, keys.live(room), lambda opened: None)
 

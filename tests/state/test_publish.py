@@ -11,13 +11,25 @@ import redis.asyncio as redis
 
 from gateway import keys
 from gateway.errors import KeyReused, StoreRefused
+from gateway.option_groups import PublishOptions
 from gateway.protocol import EMPTY_ENTRY, Position, entry, entry_head
 from gateway.redis.commands import PrimaryCommands
-from gateway.rooms.publisher import KEY_REUSED, Once
+from gateway.rooms.publish_commands import Once, publishing
+from gateway.rooms.publisher import KEY_REUSED
+from gateway.rooms.routes import RoomRoute
 from gateway.state.history import NOTHING, Histories, Observed
-from gateway.state.scripts import PUBLISH
+from gateway.state.keeping import Keeping
+from gateway.state.publish_scripts import publish_scripts, spare_epoch
 
 TTL_S, META_TTL_S, IDEMPOTENCY_TTL_S = 100, 200, 50
+OPTIONS = PublishOptions(history_ttl_s=TTL_S, position_ttl_s=META_TTL_S, idempotency_ttl_s=IDEMPOTENCY_TTL_S)
+PUBLISH = publish_scripts(publishing(RoomRoute(), OPTIONS, False)).plain
+
+
+@pytest.fixture(autouse=True)
+async def _is_known(store: PrimaryCommands) -> None:
+    """The server has been told the script of these options."""
+    await store.call(b"", "SCRIPT", "LOAD", PUBLISH.text)
 
 
 async def publish(
@@ -35,9 +47,11 @@ async def publish(
     content = Once("", sender, key or "", text).content
     if key is not None:
         names += (keys.idempotency(room, "", sender, key), keys.older_idempotency(room, key))
+    seen_epoch, seen_seq, *elsewhere = observed.arguments()
+    spare = spare_epoch(epoch, Keeping(kept, None, TTL_S, META_TTL_S), OPTIONS)
     reply = await store.run(
-        PUBLISH, tuple(names), "PUBLISH", keys.live(room), "", " ", "", f'"{room}"', kept, TTL_S, META_TTL_S,
-        IDEMPOTENCY_TTL_S, epoch, "", *observed.arguments(), entry_head(text, sender), content,
+        PUBLISH, tuple(names), keys.live(room), f'"{room}"', spare, seen_epoch, seen_seq, entry_head(text, sender),
+        "", content, *elsewhere,
     )  # fmt: skip
     if reply == KEY_REUSED:
         raise KeyReused

@@ -56,11 +56,11 @@ from gateway.state.presence import Presence
 from gateway.state.read_marks import ReadMarks
 from gateway.state.revocations import RevocationStore
 from gateway.state.room_counts import RoomCounts
-from gateway.state.scripts import ALL
 from gateway.state.sent import Sent
 from gateway.state.workers import Workers
 from gateway.timers import Timers
 from tests.support.recorder import Recorder
+from tests.support.scripts import KNOWN
 from tests.support.waiting import until
 
 TIMEOUT_S = 2.0
@@ -223,7 +223,7 @@ class ChatWorker:
         self.timers = Timers()
         finder, words = finder or FixedFinder(endpoint_of(redis_url)), route_for(route, False)
         watch = ServerWatch()
-        patience = CommandOptions(timeout_s=timeout_s, unresponsive_s=2.5 * timeout_s, scripts=ALL)
+        patience = CommandOptions(timeout_s=timeout_s, unresponsive_s=2.5 * timeout_s, scripts=KNOWN)
         self.store = PrimaryCommands(finder, watch, f"test-{self.name}", patience)
         self.pubsub = PrimaryPubSub(finder, self.store, watch, self.name, words.subscribe_verb, 0.5, 1.5)
         self.histories = HeldHistories(self.store, 600, empty_ttl_s, kept)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from gateway.redis.address import endpoint_of, open_connection
 from gateway.redis.connection import CommandConnection, CommandOptions
-from gateway.state.scripts import ALL
+from tests.support.scripts import KNOWN
 from tests.support.waiting import until
 
 TIMEOUT_S, UNRESPONSIVE_S = 1.0, 1.8
@@ -28,7 +28,7 @@ async def opened(
 ) -> AsyncIterator[CommandConnection]:
     """A connection that knows the scripts and has nothing under way."""
     life = life or Life()
-    limits = CommandOptions(timeout_s=timeout_s, unresponsive_s=UNRESPONSIVE_S, scripts=ALL)
+    limits = CommandOptions(timeout_s=timeout_s, unresponsive_s=UNRESPONSIVE_S, scripts=KNOWN)
     connection = await open_connection(
         endpoint_of(url), lambda: CommandConnection(life.on_lost, limits), "test"
     )

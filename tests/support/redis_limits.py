@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.redis.connection import CommandOptions
-from gateway.state.scripts import ALL
+from tests.support.scripts import KNOWN
 
-LIMITS = CommandOptions(timeout_s=2.0, unresponsive_s=5.0, scripts=ALL)
-SHORT_LIMITS = CommandOptions(timeout_s=1.0, unresponsive_s=3.0, scripts=ALL)
+LIMITS = CommandOptions(timeout_s=2.0, unresponsive_s=5.0, scripts=KNOWN)
+SHORT_LIMITS = CommandOptions(timeout_s=1.0, unresponsive_s=3.0, scripts=KNOWN)

@@ -1,6 +1,7 @@
 """The Lua scripts: one operation per file, each naming its KEYS and ARGV at the top.
 
-Owns their texts and digests. A link loads all of them when it opens, so that EVALSHA finds them.
+Owns their texts and digests. A connection loads them when it opens, so that EVALSHA finds them. Those that publish are
+made in `publish_scripts.py`, each worker's for its options.
 """
 
 from __future__ import annotations
@@ -13,50 +14,23 @@ from gateway.redis.script import Script
 MODERATED = b"--@moderated\n"
 """The line of a script in whose place the text of moderated.lua stands."""
 
-SET_SLOW_MS = b"local set_slow_ms -- the time between two messages, where moderators have set one\n"
+
+def read(name: str) -> bytes:
+    """The text of a file, as it is part of a script."""
+    text = resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
+    return text.replace(MODERATED, read("moderated")) if MODERATED in text else text
 
 
-TRACED = b"--@traced\n"
-"""The line of publish.lua in whose place the trace is told, where one is."""
-
-TAKE_TRACE = b"local after_traced, before_traced = table.remove(ARGV), table.remove(ARGV)\n"
-TELL_TRACE = b"call(publish_command, channel, before_traced .. position .. after_traced)\n"
-"""What goes before a traced message on its channel: `rooms/traced_notes.py` knows its form."""
-
-
-def _file(name: str) -> bytes:
-    return resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
-
-
-def _text(name: str) -> bytes:
-    return _file(name).replace(MODERATED, _file("moderated")).replace(TRACED, b"")
-
-
-def _script(name: str, *parts: bytes) -> Script:
+def script_of(name: str, *parts: bytes) -> Script:
+    """A script with this text."""
     text = b"".join(parts)
     return Script(name, text, hashlib.sha1(text).hexdigest().encode())
 
 
 def _load(name: str, *needs: str) -> Script:
-    return _script(name, *(_text(part) for part in (*needs, name)))
+    return script_of(name, *map(read, (*needs, name)))
 
 
-def _load_slowly() -> Script:
-    """Publishing with a least time between two messages of one user: the publish script as a function of another."""
-    as_function = (b"local function publish()\n", _text("publish"), b"\nend\n")
-    return _script("slowly", _text("epoch"), SET_SLOW_MS, *as_function, _text("slowly"))
-
-
-def _load_traced() -> Script:
-    """Publishing with the trace told before the message: the publish script with two arguments more at its end."""
-    text = _file("publish").replace(MODERATED, _file("moderated")).replace(TRACED, TELL_TRACE)
-    return _script("publish_traced", TAKE_TRACE, _text("epoch"), SET_SLOW_MS, text)
-
-
-PUBLISH = _script("publish", _text("epoch"), SET_SLOW_MS, _text("publish"))
-PUBLISH_SLOWLY = _load_slowly()
-PUBLISH_TRACED = _load_traced()
-"""Not in `ALL`: servers are made to know it where tracing is on."""
 SNAPSHOT = _load("snapshot", "epoch")
 PRESENCE_JOIN = _load("presence_join", "verified", "let_in")
 PRESENCE_LEAVE = _load("presence_leave", "verified")
@@ -84,8 +58,6 @@ HOOK_MEMBER = _load("hook_member")
 HOOK_TOLD = _load("hook_told")
 
 ALL = (
-    PUBLISH,
-    PUBLISH_SLOWLY,
     SNAPSHOT,
     PRESENCE_JOIN,
     PRESENCE_LEAVE,

@@ -3,21 +3,24 @@
 --       called it (4 or both may be left out). The channel is no key: while its slot moves, a Cluster answers TRYAGAIN to a
 --       script with a key that does not exist. For the same reason `more` and what moderators decided are none: they are
 --       named after the meta hash, and looked at only where the room has had any.
--- ARGV: as they are named below; from `seen_epoch` on they differ from message to message
+-- ARGV: as they are named below; from `seen_epoch` on they differ from message to message, and the last five may be left out
 -- Returns "<epoch>:<seq> <time in ms>"; "=<epoch>:<seq>" if the idempotency key was known and nothing was stored; "!" if
 -- it was known with another content; "%<reason> <until>" if moderators do not allow it, "~<ms>" if they have set a time
 -- between two messages and so many are left.
 local history_key, meta_key, idempotency_key = KEYS[1], KEYS[2], KEYS[3]
-local publish_command, channel = ARGV[1], ARGV[2]
-local before_position, before_data, after_data = ARGV[3], ARGV[4], ARGV[5] -- what the route puts around a message
-local room_json = ARGV[6]
-local entries_max, history_ttl_s, meta_ttl_s, idempotency_ttl_s = tonumber(ARGV[7]), ARGV[8], ARGV[9], ARGV[10]
-local spare_epoch = ARGV[11]
-local has_origin = ARGV[12] -- '1' in a Cluster: its nodes bring each other's messages
-local seen_epoch, seen_seq, seen_other, seen_ms_ago = ARGV[13], ARGV[14], ARGV[15], ARGV[16]
-local entry_head = ARGV[17] -- the stored JSON up to its time
-local content = ARGV[18] -- with an idempotency key: the digest of what is sent
-local more = ARGV[19] or '' -- what is said of the message beside its three fields: members of a JSON object
+local channel, room_json, spare_epoch = ARGV[1], ARGV[2], ARGV[3]
+local seen_epoch, seen_seq = ARGV[4], ARGV[5]
+local entry_head = ARGV[6] -- the stored JSON up to its time
+local more = ARGV[7] or '' -- what is said of the message beside its three fields: members of a JSON object
+local content = ARGV[8] -- with an idempotency key: the digest of what is sent
+local seen_other, seen_ms_ago = ARGV[9] or '', ARGV[10] or ''
+local is_exempt = ARGV[11] -- from the time between two messages
+--@constants
+if #spare_epoch > 10 then -- longer than an epoch: behind it stands how the room is kept, as a rule says
+  local numbers = string.gmatch(spare_epoch, '%S+')
+  spare_epoch, entries_max, history_ttl_s, meta_ttl_s =
+    numbers(), tonumber(numbers()), tonumber(numbers()), tonumber(numbers())
+end
 
 if idempotency_key then
   local mine = call('GET', idempotency_key) -- "<position> <content>"
@@ -38,7 +41,6 @@ local position = epoch .. ':' .. number
 local clock = call('TIME')
 local time_ms = clock[1] * 1000 + (clock[2] - clock[2] % 1000) / 1000
 if mod then
-  local is_exempt = ARGV[20] -- from the time between two messages
   local user = more ~= '' and cjson.decode('{' .. more .. '}').user
   local name = not user and cjson.decode(entry_head .. '0}').username
   local who, now_ms, refused = user or '\31' .. name, time_ms, nil
@@ -109,7 +111,7 @@ if more ~= '' or has_more then
 end
 if idempotency_key then call('SET', idempotency_key, position .. ' ' .. content, 'EX', idempotency_ttl_s) end
 local told = position
-if has_origin ~= '' then
+if has_origin then
   local node = redis.pcall('CLUSTER', 'MYID') -- a user who may not ask tells nothing
   if type(node) == 'string' then told = epoch .. '@' .. string.sub(node, 1, 8) .. ':' .. number end
 end
