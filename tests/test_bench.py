@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -79,11 +80,20 @@ def test_processor_time_and_memory_of_a_process_are_read() -> None:
     assert tree.pss_kib() > 5_000
 
 
-def test_rooms_with_homes_take_only_seats_of_their_home_and_as_many_rooms_each() -> None:
-    places = Places(rooms=4, members=2, homes=2)
-    taken = [places.take("a") for _ in range(6)] + [places.take("b") for _ in range(4)]
-    assert taken == [0, 0, 1, 1, None, None, 2, 2, 3, 3]
-    assert places.left == 0
+def test_rooms_that_are_spread_have_as_many_members_on_each_home() -> None:
+    places = Places(rooms=50, members=20, homes=8)
+    taken = [
+        (home, room) for home in "abcdefgh" for _ in range(200) if (room := places.take(home)) is not None
+    ]
+    assert (places.left, places.take("a"), places.take("i")) == (0, None, None)
+    assert set(Counter(home for home, _ in taken).values()) == {125}
+    assert set(Counter(room for _, room in taken).values()) == {20}
+    assert set(Counter(taken).values()) == {2, 3}, "of each room, on each home"
+
+
+def test_rooms_are_filled_one_after_the_other() -> None:
+    places = Places(rooms=2, members=2)
+    assert [places.take() for _ in range(5)] == [0, 0, 1, 1, None]
 
 
 def test_counters_leave_out_what_did_not_grow_and_their_own_reading() -> None:

@@ -20,7 +20,7 @@ SAMPLED = 50
 HANDSHAKE_TRIES = 50
 TURNED_AWAY_WAIT_S = 0.2
 OPENED_MOST = 40
-"""Connections opened per seat at most, where rooms have homes and the kernel picks the worker."""
+"""Connections opened per seat at most, where each worker must have as many and the kernel picks the worker."""
 CONNECTED_WITHIN_S = 120.0
 
 
@@ -45,7 +45,7 @@ class Seen:
 class Generator:
     """One load against servers on these ports of 127.0.0.1: `connect`, `send`, `close`, in this order.
 
-    `homes` is how many workers or processes there are, for loads whose rooms have homes. Rooms are named by `tag`;
+    `homes` is how many workers there are, for loads whose rooms are spread over them. Rooms are named by `tag`;
     who gives the same tag meets in the same rooms. `batch` connections are opened at once.
     """
 
@@ -59,7 +59,7 @@ class Generator:
         batch: int = BATCH,
     ) -> None:
         self._load, self._ports, self._patience_s = load, ports, patience_s
-        self._places = Places(load.rooms, load.members, homes if load.has_homes else 1)
+        self._places = Places(load.rooms, load.members, homes if load.is_spread else 1)
         self._rooms: list[list[AnySeat]] = [[] for _ in range(load.rooms)]
         self._tag, self._batch = tag or uuid.uuid4().hex[:8], batch
         self._tally = Tally()
@@ -143,7 +143,7 @@ class Generator:
         raise GeneratorError(f"turned away {HANDSHAKE_TRIES} times")
 
     async def _seat(self, seat: AnySeat) -> None:
-        room = self._places.take(seat.home if self._load.has_homes else "")
+        room = self._places.take(seat.home if self._load.is_spread else "")
         if room is None:
             seat.abort()
             return

@@ -1,7 +1,8 @@
 """Which room a new connection gets. Does no I/O.
 
-Rooms are filled one after the other. Where rooms have homes, a room takes only seats of one home (one worker, or
-one process), and every home gets the same number of rooms.
+Rooms are filled one after the other. Where rooms are spread over homes (workers), each home gets as many seats as any
+other, and of each room as many as of any other, or one more or less: 50 rooms of 20 over 8 homes have two or three
+members on each.
 """
 
 from __future__ import annotations
@@ -10,32 +11,23 @@ from math import ceil
 
 
 class Places:
-    """The seats of `rooms` rooms of `members` each; `homes` is how many homes share the rooms."""
+    """The seats of `rooms` rooms of `members` each; over more than one of `homes` they are spread."""
 
     def __init__(self, rooms: int, members: int, homes: int = 1) -> None:
         self._rooms, self._members = rooms, members
-        self._rooms_per_home = ceil(rooms / homes)
-        self._begun = 0
-        self._open: dict[str, tuple[int, int]] = {}
-        self._had: dict[str, int] = {}
-        self.left = rooms * members
+        self._seats, self._homes = rooms * members, homes
+        self._per_home = ceil(self._seats / homes)
+        self._had: dict[str, int] = {}  # seats by home, in the order in which homes were first seen
+        self.left = self._seats
 
     def take(self, home: str = "") -> int | None:
         """The room for a seat of that home; None when no room may take it."""
-        room, seated = self._open.get(home) or (self._begin(home), 0)
-        if room is None:
+        if home not in self._had and len(self._had) == self._homes:
             return None
-        self.left -= 1
-        if seated + 1 < self._members:
-            self._open[home] = (room, seated + 1)
-        else:
-            self._open.pop(home, None)
-        return room
-
-    def _begin(self, home: str) -> int | None:
-        had = self._had.get(home, 0)
-        if had == self._rooms_per_home or self._begun == self._rooms:
+        had = self._had.setdefault(home, 0)
+        number = list(self._had).index(home) * self._per_home + had
+        if had == self._per_home or number >= self._seats:
             return None
         self._had[home] = had + 1
-        self._begun += 1
-        return self._begun - 1
+        self.left -= 1
+        return number // self._members if self._homes == 1 else number % self._rooms

@@ -81,9 +81,8 @@ def derived(results: Sequence[Result]) -> list[Unit]:
 
 
 def _hear_us(over_eight_us: float, on_one_us: float) -> float:
-    """Rooms of twenty over eight workers have members on 7.4 of them."""
-    further = 8 * (1 - (7 / 8) ** 20) - 1
-    return max(0.0, (over_eight_us - on_one_us) * 20 / further)
+    """Rooms of twenty are spread over eight workers: seven more hear each message than one."""
+    return max(0.0, (over_eight_us - on_one_us) * 20 / 7)
 
 
 async def measured() -> list[Unit]:
