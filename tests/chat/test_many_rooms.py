@@ -25,7 +25,8 @@ ONE_WAY_S = 0.001
 ASKED_AT_MOST = 2 * ROOMS // 100 * 4
 """Each room is in two batches of 100, and a busy machine sends a batch in several pieces: 800, where room by room they
 would be 20,000. Counted, not timed: how long 10,000 rooms take is the machine's (0.8 s on an idle one)."""
-BESIDES_S = 0.2
+BESIDES_S = 0.5
+"""At once it would be two seconds; a busy machine makes 0.1 s of work twice as long."""
 """Longest that a client may wait for the worker meanwhile, by what this process computes in one turn."""
 
 
