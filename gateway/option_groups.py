@@ -205,6 +205,9 @@ class EngineOptions:
         "How long a client may take from its handshake to its CONNECT. Raise it for very slow networks.")
     compression: bool = option("GATEWAY_COMPRESSION", False, switch(),
         "Whether WebSocket messages may be compressed. Turn it on for long messages over narrow lines; it costs CPU.")
+    io_uring: bool = option("GATEWAY_IO_URING", True, switch(),
+        "Whether a message to many members is given to the kernel in one call, where it has io_uring (Linux 6.1 and "
+        "newer) and lets us. Turn it off where io_uring is not to be used.")
     origins: tuple[str, ...] = option("GATEWAY_ORIGINS", ("*",), origins(),
         "The pages whose scripts may connect, such as `https://chat.example.org`. Set it on every public gateway.")
     trusted_proxies: tuple[str, ...] = option("GATEWAY_TRUSTED_PROXIES", (),

@@ -1,8 +1,8 @@
 """One message to many members: a plain loop over ready bytes.
 
 Owns how a room's packets reach its live members on this worker: each packet is framed once, several packets of one
-turn leave in one write per member. No task, no await, no encoding per recipient. The fast build writes to many members
-in one call (`send_directly.py`).
+turn leave in one write per member. No task, no await, no encoding per recipient. To many members all of that is one
+call (`send_directly.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from gateway.interfaces import Recipient
 from gateway.metrics import fanout_seconds, written_bytes
-from gateway.rooms.send_directly import CAN_SEND_DIRECTLY, DIRECTLY_FROM, DirectSockets
+from gateway.rooms.send_directly import DirectSockets, direct_from
 from gateway.websocket.deflate import COMPRESS_FROM_BYTES, compress
 from gateway.websocket.frames import TEXT, frame, text_frame
 
@@ -25,13 +25,14 @@ MEASURED_IN = 8
 class Targets:
     """The live members of one room as ways to write; built again after a change, when it is next needed."""
 
-    __slots__ = ("_direct", "_has_written", "deflated", "plain", "slow")
+    __slots__ = ("_direct", "_direct_from", "_has_written", "deflated", "plain", "slow")
 
     def __init__(self, recipients: Iterable[Recipient]) -> None:
         self.plain: list[Write] = []
         self.deflated: list[Write] = []
         self.slow: list[Recipient] = []
         self._direct: DirectSockets | None = None
+        self._direct_from = direct_from()
         self._has_written = False
         for recipient in recipients:
             if (write := recipient.direct_write) is not None:
@@ -48,7 +49,7 @@ class Targets:
         plain = self.plain
         if plain:
             data = text_frame(packets[0]) if len(packets) == 1 else b"".join(map(text_frame, packets))
-            if CAN_SEND_DIRECTLY and len(plain) >= DIRECTLY_FROM:
+            if len(plain) >= self._direct_from:
                 self._write_directly(data)
             else:
                 for write in plain:

@@ -34,7 +34,7 @@ from gateway.rooms.empty_rooms import EmptyRooms
 from gateway.rooms.hub import Hub
 from gateway.rooms.routes import route_for
 from gateway.rooms.snapshot_source import RedisSnapshots
-from gateway.server import logs
+from gateway.server import process
 from gateway.server.backend_api import BackendApi
 from gateway.server.chat_parts import chat_of
 from gateway.server.clients import Clients
@@ -103,7 +103,6 @@ class Gateway:
         self.settings = settings
         self.configured = workers_configured(settings)
         self.rules = self.configured.rules
-        keys.use_prefix(settings.redis.prefix, settings.redis.is_prefix_historys_too)
         self.worker = settings.server.name + secrets.token_hex(4)  # its id: the sessions' ids begin with it
         self.health = Health(self.worker)
         self._background = Background("worker")
@@ -288,7 +287,7 @@ async def create_app() -> web.Application:
 
 def build_app(settings: Settings) -> web.Application:
     """The same from given settings."""
-    logs.configure(settings.log)
+    process.configure(settings)
     app = application_of(settings)
     app[GATEWAY] = gateway = Gateway(settings)
     gateway.sio.attach(app, f"{settings.server.path_prefix}{settings.server.path}")
