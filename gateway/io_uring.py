@@ -197,6 +197,7 @@ def ring() -> SendRing | None:
         _Own.is_asked = True
         try:
             _Own.ring = SendRing()
+            log.info("io_uring_ready")
         except OSError as none:
             log.info("io_uring_unavailable", reason=str(none))
     found = _Own.ring
