@@ -27,8 +27,8 @@ except ImportError:
 
 LOOP_FROM: Final = 8
 """With fewer members a list of their sockets is not worth it, where C goes through it."""
-RING_FROM: Final = 32
-"""With fewer members the ring is not: a call costs 20 µs by itself, and a member 2 less."""
+RING_FROM: Final = 16
+"""With fewer members the ring is not: a call costs some 15 µs by itself, and a member 2 less."""
 
 Write = Callable[[bytes], None]
 Socket = tuple[int, Callable[[], bool], Callable[[], int], Write]
