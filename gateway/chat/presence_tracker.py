@@ -147,11 +147,11 @@ class PresenceTracker:
             return
         dropped = self._dropped[room, session] = Dropped(room, session, username)
         if self._grace_s > 0:
-            self._retries.start(self._store_unless_back(self._mark_away, "away", dropped))
+            self._retries.start_soon(self._store_unless_back(self._mark_away, "away", dropped))
         self._grace.add(dropped)
 
     def _grace_over(self, dropped: Dropped, due_s: float) -> None:
-        self._retries.start(self._leave_at_last(dropped))
+        self._retries.start_soon(self._leave_at_last(dropped))
 
     async def _leave_at_last(self, dropped: Dropped) -> None:
         await self._store_unless_back(self._expire, "leave", dropped)
@@ -167,7 +167,7 @@ class PresenceTracker:
             if self._is_dropped(dropped):
                 await attempt(dropped)
 
-        await until_stored(unless_back, what, room=dropped.room, session=dropped.session)
+        await self._retries.until_stored(unless_back, what, room=dropped.room, session=dropped.session)
 
     def _is_dropped(self, dropped: Dropped) -> bool:
         """Whether the session has not come back to the room since."""
@@ -186,7 +186,7 @@ class PresenceTracker:
     def on_room_closed(self, name: str) -> None:
         """This worker has no sessions in the room any more."""
         self._rooms.discard(name)
-        self._retries.start(until_stored(partial(self._quit, name), "quit", room=name))
+        self._retries.start_soon(self._retries.until_stored(partial(self._quit, name), "quit", room=name))
 
     async def _quit(self, room: str) -> None:
         if room not in self._rooms:

@@ -71,6 +71,7 @@ class Connection(asyncio.Protocol):
         self.server = ""  # which process is at the other end, once it has greeted
         self.heard_at_s = time.monotonic()
         self.refusal = ""  # what the server said when it refused what this connection is for
+        self.ended_by = ""  # what it said that ended this connection
 
     @property
     def is_open(self) -> bool:
@@ -203,6 +204,7 @@ class CommandConnection(Connection):
     def _failed(self, text: str, on_reply: OnReply) -> None:
         on_reply(as_store_error(text))
         if text.startswith(_ENDS_CONNECTION):
+            self.ended_by = text
             self.abort()
 
     def _oldest_s(self, now: float) -> float:

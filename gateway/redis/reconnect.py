@@ -103,7 +103,8 @@ class ReconnectingConnection(Generic[AnyConnection]):
             await self._lost.wait()
             self.connection = None
             if not refusal or refusal != connection.refusal:  # else nothing is new
-                log.warning("store_connection_lost", connection=self._name, reason=connection.refusal or None)
+                reason = connection.refusal or connection.ended_by or None
+                log.warning("store_connection_lost", connection=self._name, reason=reason)
             refusal = connection.refusal
             self._on_down()
             attempt = 0 if time.monotonic() - opened_s > STEADY_S else attempt + 1

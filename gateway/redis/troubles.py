@@ -21,6 +21,10 @@ _CHANGE_USER = (
 )
 _CHANGE_URL = "waiting does not help: correct REDIS_URL"
 
+_PLACE_IN_SCRIPT = re.compile(r"(?<!failure in) script: .*")
+"""The digest and the line number behind what went wrong in a script. A missing right begins with words like them: "ACL
+failure in script: User gateway has no permissions to run the 'hset' command script: on @user_script:36"."""
+
 _BY_FIRST_WORD = {
     "NOAUTH": ("does not let this user in", _CHANGE_USER),
     "WRONGPASS": ("does not let this user in", _CHANGE_USER),
@@ -39,6 +43,10 @@ _BY_FIRST_WORD = {
     "NOREPLICAS": ("takes no writes", "waiting helps when its replicas are back (min-replicas-to-write)"),
     "CLUSTERDOWN": ("takes no writes", "waiting helps when every slot has a primary again"),
     "BUSY": ("does not answer", "waiting helps when the script that keeps it busy ends"),
+    "WRONGTYPE": (
+        "holds something of another kind under one of the gateway's names",
+        "waiting does not help: give the gateway a database, or by GATEWAY_PREFIX names, that nobody else uses",
+    ),
 }
 """First word of an error reply -> what the server does, and what to do."""
 
@@ -52,9 +60,9 @@ def trouble_with(place: str, error: BaseException) -> Trouble:
         return Trouble(f"{place} does not answer in time", _TRIED_AGAIN)
     if isinstance(error, OSError):
         return Trouble(f"{place} cannot be reached: {_system_words(error)}", _TRIED_AGAIN)
-    text = text.partition(" script: ")[0]  # then follow a digest and a line number
+    text = _PLACE_IN_SCRIPT.sub("", text)
     if isinstance(error, StoreDenied) and not text.startswith(("NO", "WRONG")):
-        text = f"NOPERM {text.removeprefix('ERR ')}"
+        text = f"NOPERM {text.removeprefix('ERR ').removeprefix('ACL failure in script: ')}"
     word, _, rest = text.partition(" ")
     if word in _BY_FIRST_WORD:
         does, advice = _BY_FIRST_WORD[word]

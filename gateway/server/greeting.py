@@ -170,6 +170,14 @@ def leave(
     (Path(folder) / FILE).write_text(text, encoding="utf-8")
 
 
+def tell(text: str) -> None:
+    """Prints a text, if it can be printed: a gateway whose standard output is a full disk serves all the same."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        pass  # nobody reads it, and the log says the same of Redis
+
+
 def say(folder: str | None) -> None:
     """Prints what the master left, unless another worker has done so."""
     if folder is None:
@@ -179,6 +187,6 @@ def say(folder: str | None) -> None:
         left.rename(mine)
     except FileNotFoundError:
         return
-    print(mine.read_text(encoding="utf-8"), flush=True)
+    tell(mine.read_text(encoding="utf-8"))
     mine.unlink()
     (Path(folder) / WORKERS).unlink(missing_ok=True)

@@ -133,10 +133,10 @@ def when_ready(server: Any) -> None:
     ready: until then it would not work."""
     clients = [each for each in server.LISTENERS if not api_listener.is_api(each, _settings.api.listen)]
     addresses = [greeting.shown(str(listener), server.cfg.is_ssl) for listener in clients]
-    print(greeting.listening(addresses, server.num_workers, _settings), flush=True)
+    greeting.tell(greeting.listening(addresses, server.num_workers, _settings))
     hosts = [greeting.host_of(str(listener)) for listener in clients]
     if (sentence := greeting.open_to_the_world(hosts, _settings)) is not None:
-        print(sentence, flush=True)
+        greeting.tell(sentence)
         _log.warning("open_to_the_world", hosts=hosts, see="docs/security.md")
     folder = os.environ[variable_of("server.run_dir")]
     greeting.leave(folder, addresses, _settings.server, server.num_workers, _settings.has_page)

@@ -2,7 +2,9 @@
 
 Owns the set-up of structlog and of the standard library's logging, so that the lines of gunicorn, aiohttp,
 asyncio and python-socketio look like ours. Promises a UTC timestamp, the level, the event and the process id
-in each line, and that a line below the level costs one call and nothing more. Never logs by itself.
+in each line, that a line below the level costs one call and nothing more, and that a line never fails whoever writes
+it: what is no text is escaped, and what a full disk does not take is lost. How many were lost is the only thing that it
+logs by itself.
 """
 
 from __future__ import annotations
@@ -141,7 +143,18 @@ def _as_json(logger: WrappedLogger, level: str, line: EventDict) -> str:
 
 
 def _as_json_bytes(_logger: WrappedLogger, _level: str, line: EventDict) -> bytes:
-    return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS)
+    try:
+        return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # half a surrogate pair: aiohttp makes one of each byte of a header that is not UTF-8
+        return orjson.dumps({name: _escaped(value) for name, value in line.items()})
+
+
+def _escaped(value: object) -> object:
+    """A value that orjson takes, whatever it was."""
+    is_number = isinstance(value, float) or (isinstance(value, int) and -_INT64 < value < _INT64)
+    if value is None or is_number:
+        return value
+    return str(value).encode(errors="backslashreplace").decode()
 
 
 class _CurrentStandardError:
@@ -154,14 +167,37 @@ class _CurrentStandardError:
         sys.stderr.flush()
 
 
+_INT64 = 2**63
+"""orjson writes no whole number from here on."""
+
+_lost = {"lines": 0}
+"""Lines that standard error has not taken since it took one."""
+
+
 class _StandardError:
-    """Where structlog's own lines end: each in one write, so that lines of several workers do not mix."""
+    """Where structlog's own lines end: each in one write, so that lines of several workers do not mix.
+
+    A full disk, or a pipe whose reader is gone: the line is lost, and whoever wrote it goes on. The loop that keeps the
+    connection to Redis logs, too, and would end for good. The first line that is written again is followed by one that
+    says how many were lost.
+    """
 
     def __init__(self, name: str = "") -> None:
         self.name = name
 
     def write_line(self, line: str | bytes) -> None:
-        """Writes one line."""
+        """Writes one line, if it can be written."""
+        try:
+            self._write(line)
+        except (OSError, ValueError):  # such as "write to closed file"
+            _lost["lines"] += 1
+            return
+        if lost := _lost["lines"]:
+            _lost["lines"] = 0
+            get_logger(__name__).warning("log_lines_lost", lines=lost)
+
+    @staticmethod
+    def _write(line: str | bytes) -> None:
         error = sys.stderr
         if isinstance(line, bytes):
             error.buffer.write(line + b"\n")

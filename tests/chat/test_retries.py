@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -10,7 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway import keys
-from gateway.chat.retries import PAUSES, until_stored
+from gateway.chat.retries import AT_ONCE, PAUSES, STARTED_AT_ONCE, Retries, until_stored
+from gateway.errors import StoreUnavailable
 from tests.support.chat_worker import ChatWorker, chat_worker
 from tests.support.servers import Valkey
 from tests.support.waiting import until
@@ -103,3 +105,50 @@ def refused(logged: Sequence[Mapping[str, object]], room: str) -> list[object]:
     """What was given up in a room, by the log."""
     lines = [line for line in logged if line["event"] == "presence_not_stored"]
     return [line["what"] for line in lines if line["room"] == room]
+
+
+async def test_however_many_sessions_are_gone_few_attempts_are_under_way_and_few_begin_in_a_turn() -> None:
+    retries, done = Retries(), list[int]()
+    under_way, most, begun, most_begun = 0, 0, 0, 0
+
+    async def attempt(number: int) -> None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.001)
+        under_way -= 1
+        done.append(number)
+
+    async def job(number: int) -> None:
+        nonlocal begun
+        begun += 1
+        await retries.until_stored(lambda: attempt(number), "away")
+
+    for number in range(1_000):
+        retries.start_soon(job(number))
+    while len(done) < 1_000:
+        before = begun
+        await asyncio.sleep(0)
+        most_begun = max(most_begun, begun - before)
+    assert (most, most_begun) == (AT_ONCE, STARTED_AT_ONCE)
+    assert done == list(range(1_000)), "in the order in which they came"
+    await retries.close()
+
+
+async def test_those_that_wait_for_the_store_keep_nobody_from_it() -> None:
+    retries, tried = Retries(), 0
+
+    async def away() -> None:
+        nonlocal tried
+        tried += 1
+        raise StoreUnavailable("its server is away")
+
+    async def there() -> None:
+        pass
+
+    for _ in range(2 * AT_ONCE):
+        retries.start_soon(retries.until_stored(away, "away"))
+    await until(lambda: tried == 2 * AT_ONCE, 0.5 * PAUSES.first_s, "each was tried, and pauses")
+    await asyncio.wait_for(retries.until_stored(there, "away"), 0.5 * PAUSES.first_s)
+    retries.start_soon(retries.until_stored(there, "away"))
+    await retries.close()  # with one that has not begun: it would warn that nobody awaited it

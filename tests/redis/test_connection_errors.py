@@ -30,6 +30,7 @@ async def test_a_server_that_is_no_primary_any_more_is_given_up(server: Valkey) 
         with pytest.raises(StoreUnavailable, match="READONLY"):
             await connection.call("SET", "a", "b")
         await until(lambda: life.lost == 1, 2, "the connection is dropped")
+        assert connection.ended_by.startswith("READONLY"), "for the log"
 
 
 @pytest.mark.parametrize(

@@ -134,10 +134,16 @@ async def test_a_refused_handshake_is_logged_and_counted(two: Two) -> None:
                 assert ("Access-Control-Allow-Origin" in response.headers) is (status == 200)
         async with web.get(f"{two.moved.url}/apps/chat/metrics") as response:
             metrics = await response.text()
+    odd = f"GET {PATH}/?transport=polling&EIO=3 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nUser-Agent: "
+    reader, writer = await asyncio.open_connection("127.0.0.1", two.moved.port)
+    writer.write(odd.encode() + b"\xff\r\n\r\n")  # no UTF-8, so no text that JSON could hold
+    assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+    writer.close()
     lines = [orjson.loads(line) for line in two.moved.log().splitlines() if '"request_refused"' in line]
     assert [line["reason"] for line in lines] == [
-        "unsupported_protocol_version", "origin_not_allowed", "origin_not_allowed",
+        "unsupported_protocol_version", "origin_not_allowed", "origin_not_allowed", "unsupported_protocol_version",
     ]  # fmt: skip
+    assert lines[-1]["agent"] == r"\udcff"
     assert (lines[0]["protocol_version"], lines[0]["agent"]) == ("3", "socket.io-client 2.5")
     assert (lines[0]["remote"], lines[0]["level"]) == ("127.0.0.1", "info")
     assert 'requests_refused_total{reason="unsupported_protocol_version",worker="0"} 1\n' in metrics
