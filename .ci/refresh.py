@@ -13,7 +13,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[1]
 PROJECT = TOP / "pyproject.toml"
 BLOCK = re.compile(r"(?<=^constraint-dependencies = \[\n)(?:    .*\n)*(?=\]$)", re.MULTILINE)
-GROUPS = ("dev", "load", "fuzz", "deploy", "docs")
+GROUPS = ("dev", "browser", "load", "fuzz", "deploy", "docs")
 COMPILE = ("uv", "pip", "compile", "--quiet", "--universal", "--upgrade", "--no-header", "--no-annotate")
 
 

@@ -24,6 +24,7 @@ from loadtest.journeys import Fact
 from loadtest.verdict import Finding, RoomJudge, RoomReport
 
 FINDINGS_SHOWN = 40
+_SHOWN = ("acknowledged", "received")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class Ledger:
     def __init__(self, history_messages: int = 100) -> None:
         self._history_messages = history_messages
         self._rooms: defaultdict[str, list[Fact]] = defaultdict(list)
+        self.acknowledgements = 0
+        """How many there were so far."""
 
     def sent(self, sender: str, room: str, text: str, at: float) -> None:
         """A message leaves its sender; call it again for each retry."""
@@ -77,6 +80,7 @@ class Ledger:
 
     def acknowledged(self, sender: str, room: str, text: str, id: str) -> None:
         """The sender was answered `ok` with the position `id`."""
+        self.acknowledgements += 1
         self._rooms[room].append(Fact("acknowledged", sender, text=text, position=Position.parse(id)))
 
     def refused(self, sender: str, room: str, text: str, code: str) -> None:
@@ -108,6 +112,15 @@ class Ledger:
     def cut(self, member: str, room: str) -> None:
         """The member's connection ended. A join that had no answer yet counts as never made."""
         self._rooms[room].append(Fact("cut", member))
+
+    def seen(self) -> dict[str, set[Position]]:
+        """By room: the positions since its last epoch began that were acknowledged or shown to somebody."""
+        found = {}
+        for room, facts in self._rooms.items():
+            shown = [fact.position for fact in facts if fact.kind in _SHOWN and fact.position]
+            newest_epoch = shown[-1].epoch if shown else ""
+            found[room] = {position for position in shown if position.epoch == newest_epoch}
+        return found
 
     def resumed_after_s(self, at: float) -> float:
         """The seconds from `at` until the last of the rooms delivered a message again that nobody had before.

@@ -33,7 +33,8 @@ def composed(text: str = COMPOSE) -> dict[str, Any]:
         missing("compose-spec comes with the group `deploy`")
     found = compose_spec.PyOptions(apply_merge=True).from_yaml(text)
     found.validate()
-    return found.to_dict()
+    told: dict[str, Any] = found.to_dict()
+    return told
 
 
 def test_the_compose_file_fits_the_specification() -> None:

@@ -63,6 +63,8 @@ class Facts:
     """Whether writes go to an append-only file."""
     flush: str | None
     """When that file is flushed: `appendfsync`."""
+    delayed_flushes: int
+    """How often its disk took longer than two seconds to flush it: `aof_delayed_fsync`."""
     snapshots: str | None
     """When snapshots are taken: `save`; empty for never."""
     replicas: int
@@ -90,6 +92,7 @@ def facts_of(address: str, info: Mapping[str, Any], config: Mapping[str, str]) -
         is_cluster=bool(info.get("cluster_enabled")),
         is_append_only=bool(info.get("aof_enabled")),
         flush=config.get("appendfsync"),
+        delayed_flushes=int(info.get("aof_delayed_fsync", 0)),
         snapshots=config.get("save"),
         replicas=int(info.get("connected_slaves", 0)),
         min_replicas=None if min_replicas is None else int(min_replicas),
@@ -112,6 +115,11 @@ def warnings(facts: Facts) -> Iterator[str]:
     """What works but should be known before it hurts."""
     if not facts.is_append_only and facts.snapshots == "":
         yield f"{facts.address} keeps nothing on disk: history does not survive its restart."
+    if facts.delayed_flushes:
+        yield (
+            f"{facts.address} waited too long for its disk {facts.delayed_flushes} times (aof_delayed_fsync): "
+            "what it acknowledged meanwhile was in its memory only; give it a faster disk."
+        )
     if facts.max_bytes and facts.eviction not in ("noeviction", ""):
         yield (
             f"{facts.address} evicts keys when memory is short (maxmemory-policy {facts.eviction}): "
@@ -140,10 +148,15 @@ def _loss(facts: Facts) -> str:
     """What acknowledged messages can be lost; from the pages on persistence of Redis and Valkey."""
     if facts.is_append_only and facts.flush == "always":
         return "Nothing acknowledged is lost by a crash of the server or of its machine."
-    if facts.is_append_only:
-        how_much = "about the last second" if facts.flush == "everysec" else "the last 30 seconds or so"
+    if facts.is_append_only and facts.flush == "everysec":
         return (
-            f"A crash of the server alone loses nothing; one of its machine can lose {how_much} of messages."
+            "A crash of the server alone loses nothing, unless its disk is busy: then it can lose up to two seconds "
+            "of messages; one of its machine can lose about the last second."
+        )
+    if facts.is_append_only:
+        return (
+            "A crash of the server alone loses nothing; one of its machine can lose the last 30 seconds or so of "
+            "messages."
         )
     if facts.snapshots:
         return (

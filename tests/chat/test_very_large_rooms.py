@@ -57,4 +57,6 @@ async def test_nobody_waits_for_the_clean_up_after_4000_members(server: Valkey, 
         assert await worker.users(room) == ["ann"]
         scripts = (await server.ask("INFO", "commandstats"))["cmdstat_evalsha"]
         print(f"{MEMBERS} sessions: {scripts['calls']} scripts, {scripts['usec_per_call']} us each")
-        assert await server.ask("SLOWLOG", "LEN") <= 1, "a busy machine may hold one up"
+        assert scripts["calls"] >= MEMBERS // 100, "a script takes 100 out"
+        slow = await server.ask("SLOWLOG", "LEN")
+        assert slow <= scripts["calls"] // 5, "a busy machine may hold some up: others had the core meanwhile"

@@ -308,6 +308,7 @@ async def test_sentinel_is_named_with_its_primary(
     [
         ("always", "Nothing acknowledged is lost"),
         ("everysec", "the last second"),
+        ("everysec", "unless its disk is busy: then it can lose up to two seconds"),
         ("no", "the last 30 seconds"),
     ],
 )
@@ -325,6 +326,12 @@ def test_snapshots_alone_lose_what_came_after_the_last() -> None:
 def test_no_persistence_is_a_warning() -> None:
     (warning,) = warnings(facts(aof_enabled=0, config={"save": ""}))
     assert "does not survive its restart" in warning
+
+
+def test_a_disk_that_was_too_slow_is_a_warning() -> None:
+    (warning,) = warnings(facts(aof_delayed_fsync=3))
+    assert "3 times" in warning
+    assert not list(warnings(facts(aof_delayed_fsync=0)))
 
 
 def test_a_primary_that_writes_without_its_replicas_is_a_warning() -> None:

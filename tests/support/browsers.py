@@ -7,10 +7,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from playwright.async_api import Browser, Page, async_playwright
-
-from tests.support.binaries import program
+from tests.support.binaries import missing, program
 from tests.support.waiting import until
+
+try:
+    from playwright.async_api import Browser as Browser  # test modules take these from here
+    from playwright.async_api import Page as Page
+    from playwright.async_api import Route as Route
+    from playwright.async_api import async_playwright
+    from playwright.async_api import expect as expect
+except ModuleNotFoundError:
+    missing("playwright is not installed (`uv sync --group browser` does that)")
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (

@@ -67,6 +67,12 @@ class Valkey:
         """Whether its process lives (frozen counts)."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None, "it was not started"
+        return self._process.pid
+
     async def start(self, wait: bool = True) -> None:
         """Starts it and waits until it answers and has loaded its data."""
         assert not self.is_running, "it runs already"

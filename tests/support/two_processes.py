@@ -12,8 +12,9 @@ TOGETHER = ("tests/system/conformance/",)
 
 
 class InFolders(LoadScopeScheduling):  # type: ignore[misc]
-    """A module at a time, or such a folder, in their order: the last ones are short, so that both processes end at
-    about the same time."""
+    """A module at a time, or such a folder, in their order: the last ones are short, so that all processes end at
+    about the same time. The tests of the built thing come after most others: their gateways live until the end of the
+    run, and would clean up after what other tests leave for dead in the same Redis."""
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
         config.option.loadscopereorder = False

@@ -66,6 +66,23 @@ async def connect() -> AsyncIterator[Opener]:
         await member.close()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Any]:
+    """Chromium, started once; a `tests.support.browsers.Browser`. Whoever uses it uses `pages_are_closed`, too."""
+    from tests.support.browsers import chromium  # not everybody has Playwright
+
+    async with chromium() as started:
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def pages_are_closed(browser: Any) -> AsyncIterator[None]:
+    """Each test has the browser to itself."""
+    yield
+    for context in browser.contexts:
+        await context.close()
+
+
 @pytest.fixture(scope="session")
 def javascript() -> None:
     """Sees to it that the stock JavaScript client is installed."""

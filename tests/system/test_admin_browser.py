@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import Page
 
 from tests.support.backends import key_for
-from tests.support.browsers import chromium
+from tests.support.browsers import Page, chromium
 from tests.support.gateways import Gateway
 from tests.support.opener import Opener
 from tests.support.servers import Valkey

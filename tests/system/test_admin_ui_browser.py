@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from playwright.async_api import Page, Route
 
 from tests.support.backends import key_for
-from tests.support.browsers import chromium
+from tests.support.browsers import Page, Route, chromium
 from tests.support.gateways import Gateway
 from tests.support.opener import Opener
 from tests.support.servers import Valkey

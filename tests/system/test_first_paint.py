@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import Browser
 
-from tests.support.browsers import chromium
+from tests.support.browsers import Browser, chromium
 from tests.support.gateways import Gateway
 
 pytestmark = [pytest.mark.system, pytest.mark.long]

@@ -18,7 +18,7 @@ LIMIT_S = 60.0
 async def test_a_small_load_loses_doubles_and_misorders_nothing(gateway: Gateway, transport: str) -> None:
     if importlib.util.find_spec("locust") is None:
         missing("locust is not installed (uv sync --group load)")
-    words = ("--headless", "-u", "24", "-r", "24", "-t", "6s", "--rooms", "6", "--transport", transport)
+    words = ("--headless", "-u", "24", "-r", "24", "-t", "3s", "--rooms", "6", "--transport", transport)
     locust = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py", *words, "--host", gateway.url,
         cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,

@@ -15,9 +15,8 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, expect
 
-from tests.support.browsers import SIZES, Person, chromium
+from tests.support.browsers import SIZES, Browser, Person, expect
 from tests.support.clients import Member
 from tests.support.gateways import REPOSITORY, Gateway
 from tests.support.identified import with_secrets
@@ -25,31 +24,21 @@ from tests.support.stock_clients import JS_FOLDER
 from tests.support.tokens import signed
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.asyncio(loop_scope="session"),  # the browser's
+    pytest.mark.usefixtures("pages_are_closed"),
+]
 
 TIMES = int(os.environ.get("KILLS", "50"))
 SERIOUS = ("serious", "critical")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def gateway(redis_url: str) -> AsyncIterator[Gateway]:
     """One for the tests that break nothing."""
     async with Gateway(redis_url, workers=1) as gateway:
         yield gateway
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="module")
-async def pages_are_closed(browser: Browser) -> AsyncIterator[None]:
-    """Each test has the browser to itself."""
-    yield
-    for context in browser.contexts:
-        await context.close()
 
 
 async def history(url: str, room: str) -> list[tuple[str, str, str]]:

@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser
 
-from tests.support.browsers import SIZES, Person, chromium
+from tests.support.browsers import SIZES, Browser, Person, chromium
 from tests.support.clients import Member
 from tests.support.firefox import Firefox, FirefoxPerson, firefox
 from tests.support.gateways import Gateway

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, expect
 
 from gateway.server.app import build_app
-from tests.support.browsers import SIZES, Person, chromium
+from tests.support.browsers import SIZES, Browser, Person, expect
 from tests.support.clients import Member
 from tests.support.gateways import WITHOUT_LIMITS
 from tests.support.identified import with_secrets
@@ -20,7 +19,11 @@ from tests.support.tokens import signed
 from tests.support.waiting import until
 from tests.system.faults.proxy import Proxy
 
-pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.asyncio(loop_scope="session"),  # the browser's
+    pytest.mark.usefixtures("pages_are_closed"),
+]
 
 FOCUSED = """() => {
   const at = document.activeElement, style = getComputedStyle(at);
@@ -41,7 +44,7 @@ join = "anyone"
 """
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def url(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     folder = tmp_path_factory.mktemp("gateway")
     (folder / "gateway.toml").write_text(RULES)
@@ -51,20 +54,6 @@ async def url(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Async
     }  # fmt: skip
     async with serving(build_app(settings(redis_url, **options))) as url:
         yield url
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="module")
-async def pages_are_closed(browser: Browser) -> AsyncIterator[None]:
-    """Each test has the browser to itself."""
-    yield
-    for context in browser.contexts:
-        await context.close()
 
 
 async def comes(browser: Browser, url: str, room: str, user: str = "ada", **more: Any) -> Person:

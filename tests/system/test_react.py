@@ -9,16 +9,19 @@ from urllib.parse import urlencode
 
 import pytest
 from aiohttp import web
-from playwright.async_api import Browser, Page
 
 from gateway.server.app import build_app
-from tests.support.browsers import chromium
+from tests.support.browsers import Browser, Page
 from tests.support.identified import with_secrets
 from tests.support.serving import serving, settings
 from tests.support.stock_clients import JS_FOLDER
 from tests.support.tokens import signed
 
-pytestmark = [pytest.mark.system, pytest.mark.usefixtures("javascript")]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.asyncio(loop_scope="session"),  # the browser's
+    pytest.mark.usefixtures("javascript", "pages_are_closed"),
+]
 REDACT = "([room, id]) => window.chat.ask('redact', { room, id })"
 
 
@@ -61,11 +64,11 @@ async def tab(browser: Browser, address: str, gateway: str, room: str, **claims:
 
 
 async def test_two_tabs_chat_and_a_redacted_message_shows_as_such(
-    redis_url: str, room: str, tmp_path: Path
+    redis_url: str, room: str, browser: Browser, tmp_path: Path
 ) -> None:
     app = build_app(settings(redis_url, GATEWAY_ORIGINS="*", **with_secrets(tmp_path)))
     code = await bundled(tmp_path / "app.js")
-    async with serving(app) as gateway, serving(site(code)) as address, chromium() as browser:
+    async with serving(app) as gateway, serving(site(code)) as address:
         ada = await tab(browser, address, gateway, room, sub="ada", name="Ada")
         bob = await tab(browser, address, gateway, room, sub="bob", name="Bob")
         await ada.locator("input").press_sequentially("Hello <b>Bob</b>")

@@ -124,6 +124,13 @@ class Traffic:
             waiting = [person.name for person in self.people if not person.has_received(rounds, begun_at)]
             raise AssertionError(f"{late}; without: {waiting[:20]}, {self._who_is_late()}") from late
 
+    async def until_acknowledged(self, messages: int, limit_s: float = 5.0) -> None:
+        """Waits until so many more messages are acknowledged than now."""
+        enough = self.ledger.acknowledgements + messages
+        await until(
+            lambda: self.ledger.acknowledgements >= enough, limit_s, f"{messages} more are acknowledged"
+        )
+
     def at_worker(self, worker: str) -> list[Person]:
         """The people whose connection that worker holds."""
         return [
