@@ -138,11 +138,13 @@ async def test_busy_rooms_and_slow_members_are_told(server: Any, room: str) -> N
         ann, slow = first.connect(), first.connect(mark=1)
         await ann.join(room, "ann")
         await slow.join(room, "slow")
-        await me.questions.ask("worker", [first.name])
+        told = (await me.questions.ask("worker", [first.name]))[first.name]
+        assert not told["has_rates"]  # nobody looked before
         for number in range(5):
             await ann.send(room, f"message {number}")
         await asyncio.sleep(1.0)  # who asks sooner gets what was found before
         told = (await me.questions.ask("worker", [first.name], recent=True))[first.name]
+        assert told["has_rates"]
         ((name, rate, members),) = told["busiest"]
         assert (name, members, told["largest"]) == (room, 2, [[room, 2]])
         assert 1.0 < rate <= 5.0
