@@ -85,13 +85,13 @@ async def test_a_worker_whose_subscription_was_dropped_is_found_within_a_second(
             found = await look(me, room)
         assert f"worker {second.name} does not hear the room's channel" in found.divergences()
         assert (
-            "1 connections listen to the room's channel, and 2 workers have the room" in found.divergences()
+            "1 connection listens to the room's channel, and 2 workers have the room" in found.divergences()
         )
         assert not any(first.name in sentence for sentence in found.divergences())
         assert watch.calm_seconds < 1.0
         await ann.send(room, "hello")
         behind = await look(me, room)
-        assert f"worker {second.name} is 1 messages behind the store" in behind.divergences()
+        assert f"worker {second.name} is 1 message behind the store" in behind.divergences()
 
 
 async def test_a_look_changes_nothing(server: Any, room: str) -> None:
