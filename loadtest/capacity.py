@@ -136,7 +136,8 @@ def told(found: Need, load: Load) -> str:
     return "\n".join(
         (
             f"deliveries    {found.deliveries_per_s:,.0f} a second",
-            f"gateways      {found.busy_cores:.1f} cores busy: {found.workers} workers",
+            f"gateways      {found.busy_cores:.1f} cores busy: {found.workers} "
+            + ("worker" if found.workers == 1 else "workers"),
             f"hosts         {found.hosts} of {load.cores} cores (one may be lost)",
             f"memory        {found.memory_mib_per_host:,.0f} MiB a host, when one is lost",
             f"Redis         {found.primaries} "

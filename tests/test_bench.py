@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.bench import units
 from loadtest.bench.contenders import REPOSITORY
 from loadtest.bench.contests import GATEWAY, NODE, Goal, contests
 from loadtest.bench.measuring import Measurement
@@ -26,6 +27,13 @@ def test_the_pages_show_what_was_measured(page: str) -> None:
     for name in PAGES[page]:
         assert f"<!-- generated: {name} -->" in text
         assert renewed(text, name, made()[name]) == text
+
+
+def test_units_follow_from_the_published_contests() -> None:
+    """A contest that was measured again changes them, and so what the calculator answers."""
+    published = units.load()
+    for unit in units.derived(read(RESULTS)[1]):
+        assert published[unit.name] == unit
 
 
 def test_every_contest_has_published_figures() -> None:

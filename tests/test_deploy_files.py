@@ -115,7 +115,9 @@ def test_the_image_is_not_root_and_asks_whether_it_lives_at_the_prefix() -> None
 
 def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
     analyze, unit = program("systemd-analyze"), tmp_path / "gateway.service"
-    unit.write_text(UNIT.replace("/opt/chat-gateway/venv/bin/gunicorn", str(shutil.which("true"))))
+    whole = re.sub(r"^#(?=[A-Z]\w+=)", "", UNIT, flags=re.MULTILINE)
+    assert "\nLoadCredential=" in whole
+    unit.write_text(whole.replace("/opt/chat-gateway/venv/bin/gunicorn", str(shutil.which("true"))))
     verified = subprocess.run([analyze, "verify", str(unit)], capture_output=True, text=True, timeout=60)
     assert (verified.returncode, verified.stderr) == (0, "")
     judged = subprocess.run(

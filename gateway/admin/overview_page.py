@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gateway.admin.html import Child, Html, el, join
 from gateway.admin.looking import Overview
@@ -12,6 +12,8 @@ from gateway.chat.questions import Answer
 
 KINDS = {"ready": "good", "draining": "warn", "not_ready": "bad"}
 SLOW_SHOWN = 10
+UNKNOWN = "…"
+"""In place of a rate that the next look brings."""
 
 
 def overview(frame: Frame, seen: Overview) -> dict[str, Html]:
@@ -40,11 +42,25 @@ def _totals(seen: Overview) -> Html:
     rates = [told["recent"] for told in answers if told["recent"]]
     tiles = (
         ("Connections", f"{sum(told['connections'] for told in answers):,}", "connections"),
-        ("Messages a second", f"{_messages_s(seen):,.1f}", ""),
-        ("Deliveries a second", f"{sum(told['deliveries_s'] for told in answers):,.1f}", "deliveries_s"),
+        ("Messages a second", _rate(_messages_s(seen), answers), ""),
+        (
+            "Deliveries a second",
+            _rate(sum(told["deliveries_s"] for told in answers), answers),
+            "deliveries_s",
+        ),
         ("Rooms with members", f"{len(seen.rooms):,}{'+' if len(seen.rooms) >= 50 else ''}", ""),
     )
     return el("div", [_tile(title, now, name, rates) for title, now, name in tiles], class_="tiles")
+
+
+def _rate(a_second: float, answers: Sequence[Answer]) -> str:
+    """What is shown of a rate that these answers gave together."""
+    return f"{a_second:,.1f}" if _are_rates_known(answers) else UNKNOWN
+
+
+def _are_rates_known(answers: Iterable[Answer]) -> bool:
+    """A worker that nobody asked of late knows its rates at the next look only; an older one does not say."""
+    return all(told.get("has_rates", True) for told in answers)
 
 
 def _rates(seen: Overview) -> dict[str, float]:
@@ -83,8 +99,8 @@ def _worker(name: str, told: Answer) -> Html:
         el("figure", el("figcaption", label, " ", el("b", now)), plot(recent[series], label))
         for label, now, series in (
             ("connections", f"{told['connections']:,}", "connections"),
-            ("messages/s", f"{told['messages_s']:,.1f}", "messages_s"),
-            ("deliveries/s", f"{told['deliveries_s']:,.1f}", "deliveries_s"),
+            ("messages/s", _rate(told["messages_s"], (told,)), "messages_s"),
+            ("deliveries/s", _rate(told["deliveries_s"], (told,)), "deliveries_s"),
         )
     ]
     state = badge(told["state"].replace("_", " "), KINDS.get(told["state"], "warn"))
@@ -114,7 +130,8 @@ def _busiest(frame: Frame, seen: Overview) -> Html:
     rates = _rates(seen)
     busiest = sorted(rates, key=lambda name: (-rates[name], name))[:20]
     rows: list[tuple[Child, ...]] = [(room_link(frame, name), f"{rates[name]:,.1f}") for name in busiest]
-    return table(("Room", "Messages a second"), rows, "Nothing is said now.")
+    empty = "Nothing is said now." if _are_rates_known(seen.answers.values()) else UNKNOWN
+    return table(("Room", "Messages a second"), rows, empty)
 
 
 def _slow(frame: Frame, seen: Overview) -> Html:

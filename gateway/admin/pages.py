@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 from gateway.admin.html import Child, Html, el, join, raw
 
+NEW_KEY = "gateway key new --name me --scope admin \\\n  --scope read --scope moderate"
+
 
 class Frame(NamedTuple):
     """What stands around every page: where the dashboard is, the files beside it, who is signed in (empty: nobody),
@@ -95,8 +97,7 @@ def sign_in(frame: Frame) -> str:
             el("input", type="password", id="key", name="key", required=True, autofocus=True,
                autocomplete="current-password", spellcheck="false"),
             el("button", "Sign in"),
-            el("p", el("code", "gateway key new --name me --scope admin --scope read --scope moderate"),
-               " makes one.", class_="muted small"),
+            el("p", "To make one:", el("code", NEW_KEY, class_="command"), class_="muted small"),
             method="post", action=f"{frame.base}/sign-in", class_="card sign-in",
         ),
     )  # fmt: skip
@@ -127,16 +128,26 @@ def user_link(frame: Frame, user: str, shown: str = "") -> Html:
     return el("a", bdi(shown or user), href=f"{frame.base}/user?id={quote(user, safe='', errors='replace')}")
 
 
+WORDS = frozenset(("Worker", "Address", "Rooms"))
+"""Columns of words; the others, but for the first, are of numbers, which stand at the right."""
+
+
 def table(headings: tuple[str, ...], rows: list[tuple[Child, ...]], empty: str) -> Html:
     """A table; on narrow screens each row is a block, and `data-label` says what a cell is."""
     if not rows:
         return el("p", empty, class_="muted")
+    kinds = ["words" if heading in WORDS else None for heading in headings]
     body = [
-        el("tr", [el("td", cell, data_label=heading) for heading, cell in zip(headings, row, strict=True)])
+        el("tr", [
+            el("td", cell, data_label=heading, class_=kind)
+            for heading, kind, cell in zip(headings, kinds, row, strict=True)
+        ])
         for row in rows
-    ]
-    head = el("thead", el("tr", [el("th", heading, scope="col") for heading in headings]))
-    return el("table", head, el("tbody", body))
+    ]  # fmt: skip
+    head = el(
+        "tr", [el("th", name, scope="col", class_=kind) for name, kind in zip(headings, kinds, strict=True)]
+    )
+    return el("table", el("thead", head), el("tbody", body))
 
 
 def badge(text: str, kind: str) -> Html:

@@ -43,11 +43,6 @@ class Signing:
         self._keys = {each.key.name: each for each in keys.configured if may_sign_in(each.key)}
         self._secret = secret
 
-    @property
-    def is_possible(self) -> bool:
-        """Whether there is a key to sign in with."""
-        return bool(self._keys)
-
     def begin(self, key: ApiKey, now_s: float) -> Signed:
         """Somebody has shown a key."""
         return Signed(key, int(now_s), int(now_s) + LIFE_S, secrets.token_hex(12))

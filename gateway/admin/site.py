@@ -88,7 +88,8 @@ class Site:
                     sign_in(self._frame()), 200 if is_page and request.path.rstrip("/") == self.base else 401
                 )
             try:
-                refuse_other_sites(request) if request.method == "POST" else None
+                if request.method == "POST":
+                    refuse_other_sites(request)
                 return await handler(request, signed)
             except Refusal as refusal:
                 return self._fault(signed, refusal.sentence, ERRORS[refusal.code].http_status)

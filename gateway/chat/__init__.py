@@ -1,1 +1,1 @@
-"""What people do: sessions, the five events, joining, and presence. Knows rooms and members, and nothing of Redis."""
+"""What people do: sessions, events, joining, and presence. Knows rooms and members, and nothing of Redis."""

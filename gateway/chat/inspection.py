@@ -149,7 +149,7 @@ class Inspection:
             "messages_s": round(found.messages_s, 2), "deliveries_s": round(found.deliveries_s, 2),
             "busiest": [[each.room, round(each.messages_s, 2), each.members] for each in found.busiest],
             "largest": [[each.room, each.members] for each in found.largest],
-            "slowest": slow,
+            "slowest": slow, "has_rates": found.has_rates,
         }  # fmt: skip
 
     async def _slow(self) -> Any:

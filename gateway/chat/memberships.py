@@ -170,9 +170,8 @@ class Memberships:
         for name, rights in found.kept.items():
             session.rooms[name].rights = rights
         lost = [session.rooms[name] for name in found.lost]
-        for (
-            member
-        ) in lost:  # all of them before the store is told of one: it may take longer than the client waits
+        # All of them before the store is told of one: it may take longer than the client waits.
+        for member in lost:
             session.emit("removed", {"room": member.room.name, "code": "forbidden"})
             self._go(session, member)
         for told in await asyncio.gather(*(self._tell(session, one) for one in lost), return_exceptions=True):

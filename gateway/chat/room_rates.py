@@ -18,6 +18,8 @@ PIECE = 500
 """Rooms that are looked at in one turn of the event loop."""
 
 MINUTES = 5
+LONG_AGO_S = 30.0
+"""A look that is older is none: what happened since then is not what happens now."""
 EVERY_S = 5.0
 """So often a worker notes what the dashboard draws, and for so many minutes it keeps that."""
 
@@ -32,7 +34,7 @@ class RoomRate(NamedTuple):
 
 class Look(NamedTuple):
     """What a look found: messages a second of all rooms, messages times members a second, members of all rooms, rooms
-    with members, and the busiest and the largest of them."""
+    with members, and the busiest and the largest of them. Rates are 0 unless `has_rates`."""
 
     messages_s: float
     deliveries_s: float
@@ -40,6 +42,7 @@ class Look(NamedTuple):
     rooms: int
     busiest: list[RoomRate]
     largest: list[RoomRate]
+    has_rates: bool
 
 
 class RoomRates:
@@ -49,12 +52,15 @@ class RoomRates:
         self._hub = hub
         self._clock = clock
         self._before: dict[str, tuple[str, int]] = {}
-        self._before_s = clock()
+        self._before_s = float("-inf")
 
     async def look(self, most: int) -> Look:
-        """What happened since the last look, with up to `most` rooms each. The first look finds no rates."""
+        """What happened since the last look, with up to `most` rooms each. The first look finds no rates, nor does one
+        after a long time."""
         now_s = self._clock()
         past_s = max(now_s - self._before_s, 0.001)
+        if not (has_rates := past_s <= LONG_AGO_S):
+            self._before = {}
         seen: dict[str, tuple[str, int]] = {}
         found: list[RoomRate] = []
         names = list(self._hub.rooms)
@@ -69,6 +75,7 @@ class RoomRates:
             sum(1 for each in found if each.members),
             heapq.nlargest(most, (each for each in found if each.messages_s)),
             heapq.nlargest(most, found, key=lambda each: (each.members, each.room)),
+            has_rates,
         )
 
     def _look_at(

@@ -27,7 +27,7 @@ from gateway.redis.sentinel import SentinelFinder
 from gateway.rooms.routes import Route, route_for
 from gateway.server import logs
 from gateway.server.check_connections import WAIT_S
-from gateway.server.connections import Connections, connections
+from gateway.server.connections import connections
 from gateway.server.embedded_folder import running_url, state_folder
 from gateway.server.findings import Wrong
 from gateway.settings import Settings
@@ -91,16 +91,15 @@ class Operator:
 @asynccontextmanager
 async def operator(settings: Settings) -> AsyncIterator[Operator]:
     """Connected, for as long as it is needed. Raises Wrong."""
-    folder = state_folder(settings.embedded.state_dir)
-    url = settings.redis.url or running_url(folder)
-    if url is None:
-        raise Wrong(f"no REDIS_URL is set and no embedded Valkey runs in {folder}.")
+    url = url_of(settings)
     route = route_for(settings.redis.route, is_cluster(url))
     redis = connections(url, f"operator-{secrets.token_hex(4)}", route, settings)
     channels = Channels()
     try:
         await asyncio.gather(redis.store.start(WAIT_S, redis.pubsub), redis.pubsub.start(WAIT_S, channels))
-        _refuse_trouble(redis)
+        refuse_trouble(redis.store)
+        if (reason := redis.pubsub.unhealthy_reason) is not None:
+            raise Wrong(f"{reason[0].upper()}{reason[1:]}.")
         questions = channels.questions = Questions(redis.store, redis.pubsub)
         census = Census(redis.store, settings.presence.worker_dead_s)
         yield Operator(redis.store, redis.pubsub, route, channels, questions, census)
@@ -111,11 +110,19 @@ async def operator(settings: Settings) -> AsyncIterator[Operator]:
             await redis.finder.close()
 
 
-def _refuse_trouble(redis: Connections) -> None:
-    if (trouble := redis.store.trouble) is not None:
+def url_of(settings: Settings) -> str:
+    """Where the gateway's Redis is: as it is set, or the embedded one of a gateway that runs here. Raises Wrong."""
+    folder = state_folder(settings.embedded.state_dir)
+    url = settings.redis.url or running_url(folder)
+    if url is None:
+        raise Wrong(f"no REDIS_URL is set and no embedded Valkey runs in {folder}.")
+    return url
+
+
+def refuse_trouble(store: CommandStore) -> None:
+    """Raises Wrong where commands do not reach Redis."""
+    if (trouble := store.trouble) is not None:
         raise Wrong(f"{trouble.sentence[0].upper()}{trouble.sentence[1:]}.")
-    if (reason := redis.pubsub.unhealthy_reason) is not None:
-        raise Wrong(f"{reason[0].upper()}{reason[1:]}.")
 
 
 def run(settings: Settings, what: Callable[[Operator], Coroutine[Any, Any, int]]) -> int:

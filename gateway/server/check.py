@@ -117,20 +117,24 @@ async def judge(url: str, settings: Settings) -> None:
     """Raises Wrong if a worker would not be ready with this Redis: why, and whether waiting can help."""
     worker = f"check-{secrets.token_hex(4)}"
     route = route_for(settings.redis.route, is_cluster(url))
-    redis, health, ear = connections(url, worker, route, settings), Health(worker), Ear(keys.live(room(0)))
+    redis, health, listener = (
+        connections(url, worker, route, settings),
+        Health(worker),
+        ProbeListener(keys.live(room(0))),
+    )
     health.watch(redis.store, redis.pubsub)
     async with AsyncExitStack() as stack:
         if isinstance(redis.finder, SentinelFinder):
             stack.push_async_callback(redis.finder.close)
         stack.push_async_callback(redis.store.close)
         stack.push_async_callback(redis.pubsub.close)
-        await _start(redis, health, ear)
-        if not health.deaf_or_cut_off:
-            await asyncio.wait([redis.pubsub.subscribe(ear.channel)], timeout=WAIT_S)
+        await _start(redis, health, listener)
+        if not health.unresponsive_or_cut_off:
+            await asyncio.wait([redis.pubsub.subscribe(listener.channel)], timeout=WAIT_S)
         await look_at_writes(health, WriteCheck(redis.store, worker, route.publish_verb))
         if troubles := health.troubles():
             raise Wrong(_sentences(troubles))
-        if not await ear.has_heard(WAIT_S):
+        if not await listener.has_heard(WAIT_S):
             raise Wrong(f"A message published to a room did not come back within {WAIT_S:g} s.")
 
 
@@ -141,11 +145,11 @@ def _sentences(troubles: list[Trouble]) -> str:
     return " ".join(f"{each[0].upper()}{each[1:]}." for each in said)
 
 
-async def _start(redis: Connections, health: Health, ear: Ear) -> None:
+async def _start(redis: Connections, health: Health, listener: ProbeListener) -> None:
     """Connects and listens. Returns when both stand, when it is plain that they will not, or after `WAIT_S`."""
     until_s = time.monotonic() + WAIT_S
     store = asyncio.create_task(redis.store.start(WAIT_S, redis.pubsub))
-    pubsub = asyncio.create_task(redis.pubsub.start(WAIT_S, ear))
+    pubsub = asyncio.create_task(redis.pubsub.start(WAIT_S, listener))
     waiting = {store, pubsub}
     while (
         waiting
@@ -158,7 +162,7 @@ async def _start(redis: Connections, health: Health, ear: Ear) -> None:
     await asyncio.gather(store, pubsub, return_exceptions=True)
 
 
-class Ear:
+class ProbeListener:
     """What the channels bring to a check: one message, published by the check's own write."""
 
     def __init__(self, channel: bytes) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import secrets
 import sys
 import time
@@ -30,6 +29,7 @@ from gateway.option_types import SettingsError
 from gateway.server.cli_group import Suggesting
 from gateway.server.embedded_folder import EmbeddedError
 from gateway.server.token_identification import rules_of, with_keys
+from gateway.server.typed import seconds_of
 from gateway.settings import Settings
 
 GRANTED = (*OPERATIONS, "*")
@@ -207,10 +207,9 @@ def _grants(rooms: str | None, single: tuple[str, ...]) -> dict[str, list[str]]:
 
 
 def _seconds(ttl: str) -> int:
-    units = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-    if not (found := re.fullmatch(r"(\d{1,9})([smhd]?)", ttl.strip())):
+    if (found_s := seconds_of(ttl)) is None:
         raise TokenError(f"--ttl is not a time such as 90s, 10m, 2h or 1d: {ttl!r}.")
-    return int(found[1]) * units[found[2]]
+    return found_s
 
 
 def _first(claim: str, allowed: tuple[str, ...]) -> dict[str, str]:

@@ -8,18 +8,13 @@ from typing import Any
 import click
 
 from gateway.option_types import SettingsError
+from gateway.server.typed import Misused
 from gateway.settings import Settings, variable_of
 
 _REDIS = click.option(
     "--redis", "redis_url", metavar="URL", help="Redis or Valkey (REDIS_URL); a running embedded one without."
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
-
-
-class Misused(click.ClickException):
-    """What was typed cannot be meant; one sentence."""
-
-    exit_code = 2
 
 
 @click.command(short_help="Looks at one room: do all workers agree with the store?")

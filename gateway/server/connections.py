@@ -51,7 +51,7 @@ class StoreLoad:
     """What metrics look up of both."""
 
     commands: HasPending
-    bus: HasSilence
+    pubsub: HasSilence
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,8 +46,10 @@ def look(health: Health, looked: Looked | None) -> None:
     metrics.rooms.set(len(looked.hub.rooms))
     metrics.store_up.set(looked.redis.store.is_up)
     metrics.store_pending.set(looked.redis.load.commands.pending)
-    metrics.bus_silence_seconds.set(round(max(0.0, time.monotonic() - looked.redis.load.bus.heard_at_s), 3))
-    metrics.bus_subscriptions.set(looked.redis.load.bus.channels)
+    metrics.bus_silence_seconds.set(
+        round(max(0.0, time.monotonic() - looked.redis.load.pubsub.heard_at_s), 3)
+    )
+    metrics.bus_subscriptions.set(looked.redis.load.pubsub.channels)
     if isinstance(looked.keys, JwksKeys):
         metrics.jwks_age_seconds.set(round(looked.keys.age_s, 1))
 

@@ -27,6 +27,7 @@ FILE = "greeting"
 """In the workers' folder."""
 WORKERS = "greeting-workers"
 """How many workers there are to be; beside it."""
+CHECK = "`gateway check` tells what it sees of Redis and of the workers."
 LISTENING_WITHIN_S = 0.2
 """Longest wait for a Redis of this machine to accept."""
 
@@ -144,18 +145,20 @@ def _browsers(addresses: list[str]) -> str:
     return next((address for address in addresses if address.startswith("http")), "http://localhost:8006")
 
 
-def to_try(addresses: list[str], paths: ServerOptions) -> str:
+def to_try(addresses: list[str], paths: ServerOptions, has_page: bool = False) -> str:
     """What to try once a worker is ready, for who reads it in a file."""
-    page = _browsers(addresses)
+    at = _browsers(addresses) + paths.path_prefix
+    if has_page:
+        return f"Ready. Try it: open {at}/ in two windows, and chat.\n{CHECK}"
     return "\n".join(
         (
-            f"Ready. Try it: open {page}{paths.path_prefix}/healthz in a browser, press F12, and paste:",
+            f"Ready. Try it: open {at}/healthz in a browser, press F12, and paste:",
             "  const cdn = 'https://cdn.socket.io/4.8.1/socket.io.esm.min.js';",
             "  const { io } = await import(cdn);",
             f"  const chat = io({{ path: '{paths.path_prefix}{paths.path}' }}); chat.onAny(console.log);",
             "  chat.emit('join', { username: 'me', room: 'lobby' });",
             "  chat.emit('send', { username: 'me', room: 'lobby', message: 'Hello' });",
-            "`gateway check` tells what it sees of Redis and of the workers.",
+            CHECK,
         )
     )
 
@@ -165,7 +168,7 @@ def leave(
 ) -> None:
     """Leaves what to try for the first worker that is ready."""
     is_terminal = sys.stdout.isatty()
-    text = on_a_terminal(addresses, paths, has_page) if is_terminal else to_try(addresses, paths)
+    text = on_a_terminal(addresses, paths, has_page) if is_terminal else to_try(addresses, paths, has_page)
     (Path(folder) / WORKERS).write_text(str(worker_count), encoding="utf-8")
     (Path(folder) / FILE).write_text(text, encoding="utf-8")
 

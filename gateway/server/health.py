@@ -59,7 +59,7 @@ class Health:
         return self._redis[0].trouble if self._redis is not None else None
 
     @property
-    def deaf_or_cut_off(self) -> bool:
+    def unresponsive_or_cut_off(self) -> bool:
         """Whether commands or channels do not reach Redis."""
         return (
             self._redis is None

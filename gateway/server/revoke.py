@@ -22,10 +22,11 @@ from gateway.redis.address import is_cluster
 from gateway.redis.sentinel import SentinelFinder
 from gateway.rooms.routes import route_for
 from gateway.server import logs
+from gateway.server.asking import refuse_trouble, url_of
 from gateway.server.check_connections import NAME, WAIT_S
 from gateway.server.connections import connections
-from gateway.server.embedded_folder import running_url, state_folder
 from gateway.server.findings import Wrong
+from gateway.server.typed import Misused, seconds_of
 from gateway.settings import Settings
 from gateway.state import revocations
 from gateway.state.revocations import BAN, NETWORK, NEVER_S, Change, RevocationStore
@@ -38,14 +39,6 @@ WIDEST = {4: 8, 6: 16}
 """The shortest prefix of a network that may be banned, by version: a wider one is most likely a slip of the hand."""
 
 TOLD = "Workers end its sessions at once, and one that does not hear of it with its next heartbeat."
-
-_UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-class Misused(click.ClickException):
-    """What was asked for makes no sense; one sentence, and nothing was changed."""
-
-    exit_code = 2
 
 
 def revoke(settings: Settings, user: str | None, before: str | None, token_id: str | None) -> int:
@@ -162,10 +155,9 @@ def _text(flag: str, text: str | None) -> str:
 
 
 def _seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d{1,9})([smhd]?)", text.strip())
-    if found is None or not int(found[1]):
+    if not (found_s := seconds_of(text)):
         raise Misused(f"--for is not a time such as 90s, 10m, 2h or 7d: {text!r}.")
-    return float(int(found[1]) * _UNITS_S[found[2]])
+    return float(found_s)
 
 
 def _moment(text: str | None, now_s: float) -> float:
@@ -215,15 +207,11 @@ def _run(settings: Settings, what: Callable[[RevocationStore], Awaitable[None]])
 @asynccontextmanager
 async def _store(settings: Settings) -> AsyncIterator[RevocationStore]:
     """The store of this gateway, connected. Raises Wrong."""
-    folder = state_folder(settings.embedded.state_dir)
-    url = settings.redis.url or running_url(folder)
-    if url is None:
-        raise Wrong(f"no REDIS_URL is set and no embedded Valkey runs in {folder}.")
+    url = url_of(settings)
     redis = connections(url, NAME, route_for(settings.redis.route, is_cluster(url)), settings)
     try:
         await redis.store.start(WAIT_S)
-        if (trouble := redis.store.trouble) is not None:
-            raise Wrong(f"{trouble.sentence[0].upper()}{trouble.sentence[1:]}.")
+        refuse_trouble(redis.store)
         yield RevocationStore(redis.store)
     finally:
         await redis.store.close()

@@ -16,6 +16,7 @@ from gateway import keys
 from gateway.protocol import Position
 from gateway.redis.connection import pack
 from gateway.server.asking import Operator
+from gateway.server.terminal import counted
 from gateway.state.people import people_in
 
 AGAIN_S = 0.1
@@ -75,7 +76,7 @@ class RoomFacts(NamedTuple):
             elif lag is None and room["position"] is not None:
                 found.append(f"worker {name} is at {room['position']}, and the store has no position")
             elif lag is not None and lag > 0:
-                found.append(f"worker {name} is {lag} messages behind the store")
+                found.append(f"worker {name} is {counted(lag, 'message')} behind the store")
             if self.store.position is not None and not self._has_heard(room):
                 found.append(f"worker {name} does not hear the room's channel")
         found += self._subscribers()
@@ -88,7 +89,9 @@ class RoomFacts(NamedTuple):
         count, workers = self.store.subscribers, len(self.here)
         if count is None or count >= workers:
             return []
-        return [f"{count} connections listen to the room's channel, and {workers} workers have the room"]
+        listen = "1 connection listens" if count == 1 else f"{count:,} connections listen"
+        have = "1 worker has" if workers == 1 else f"{workers:,} workers have"
+        return [f"{listen} to the room's channel, and {have} the room"]
 
 
 async def look(me: Operator, name: str) -> RoomFacts:

@@ -122,13 +122,16 @@ def lines(answers: dict[str, Answer], silent: list[str]) -> list[str]:
     free = max(shutil.get_terminal_size((80, 24)).lines - len(shown) - BESIDES, 6)
     slow = slowest(answers)[: max(free // 3, 3)]
     rooms = busiest(answers)[: max(free - len(slow), 3)]
-    shown += ["", *table(("BUSIEST ROOM", "MSG/S", "MEMBERS"), [_room(*each) for each in rooms])]
-    if slow:
-        headings = ("SLOWEST MEMBER", "WORKER", "UNSENT", "BEHIND BY")
-        shown += ["", *table(headings, [_slow(each) for each in slow])]
-    else:
-        shown += ["", "No member is slow."]
+    shown += _titled(
+        ("BUSIEST ROOM", "MSG/S", "MEMBERS"), [_room(*each) for each in rooms], "Nobody is in a room."
+    )
+    headings = ("SLOWEST MEMBER", "WORKER", "UNSENT", "BEHIND BY")
+    shown += _titled(headings, [_slow(each) for each in slow], "No member is slow.")
     return [paint(line, "cyan", bold=True) if line.startswith(HEADINGS) else line for line in shown]
+
+
+def _titled(headings: tuple[str, ...], rows: list[tuple[str, ...]], empty: str) -> list[str]:
+    return ["", *(table(headings, rows) if rows else [empty])]
 
 
 def _worker(name: str, told: Answer) -> tuple[str, ...]:
@@ -146,5 +149,5 @@ def _room(name: str, rate: float, members: int) -> tuple[str, ...]:
 def _slow(each: Answer) -> tuple[str, ...]:
     names = sorted(set(each["rooms"].values()))
     who = safe(each["user"] or ", ".join(names) or each["session"], 40)
-    behind = f"{each['lag']} messages" if each["behind"] else "—"
+    behind = counted(each["lag"], "message") if each["behind"] else "—"
     return who, safe(each["worker"], 24), f"{each['unsent_bytes']:,} B", behind

@@ -91,9 +91,8 @@ class Line:
                 await self._tell(items)
             except StoreError as error:
                 self._give_back(items, STORE_AWAY_S)
-                self._waiting.overflowed.update(
-                    item.part for item in items
-                )  # Redis may hold what is not here
+                # Redis may hold what is not here.
+                self._waiting.overflowed.update(item.part for item in items)
                 if not isinstance(error, StoreUnavailable):
                     log.error("webhook_state_refused", webhook=self._health.name, reason=str(error))
             finally:

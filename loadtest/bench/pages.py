@@ -54,7 +54,8 @@ def made() -> dict[str, str]:
 
 
 def publish() -> None:
-    """Makes the pages and the picture of what is in `results/`."""
+    """Makes the units, the pages and the picture of what is in `results/`."""
+    units.write()
     parts = made()
     for page, names in PAGES.items():
         file = REPOSITORY / page

@@ -1,9 +1,10 @@
 """What one of each costs: the units that `loadtest/capacity.py` calculates with.
 
-    uv run --group load python -m loadtest.bench.units [--derived]
+    uv run --group load python -m loadtest.bench.units
 
-Owns `results/units.json`. Some units follow from the published contests (`results/results.json`); the others are
-measured here (`unit_probes.py`), which takes some minutes. A unit whose contest was not run is left out.
+Owns `results/units.json`. Some units follow from the published contests (`results/results.json`), and are renewed
+whenever the pages are; the others are measured here (`unit_probes.py`), which takes some minutes. A unit whose contest
+was not run is left out.
 """
 
 from __future__ import annotations
@@ -107,19 +108,23 @@ def table(units: Sequence[Unit]) -> str:
     return markdown(["unit", "value", "of what", "contest"], rows)
 
 
-def main() -> None:
-    """Measures, and writes the file. With `--derived` what is measured here stays as it was."""
-    logging.disable()  # the gateway's own parts say when they connect
+def write(here: Sequence[Unit] | None = None) -> list[Unit]:
+    """Writes the file: what follows from the published contests, and what is measured here; without that, as it was."""
     about, results = read(RESULTS)
-    if "--derived" in sys.argv:
+    if here is None:
         here = [each for each in load().values() if each.source == HERE]
-    else:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            here = runner.run(measured())
-    units = derived(results) + here
+    units = [*derived(results), *here]
     kept = {"about": about, "units": [asdict(each) for each in units]}
     FILE.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-    print(table(units))
+    return units
+
+
+def main() -> None:
+    """Measures, and writes the file."""
+    logging.disable()  # the gateway's own parts say when they connect
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        here = runner.run(measured())
+    print(table(write(here)))
 
 
 if __name__ == "__main__":

@@ -85,13 +85,13 @@ async def test_a_worker_whose_subscription_was_dropped_is_found_within_a_second(
             found = await look(me, room)
         assert f"worker {second.name} does not hear the room's channel" in found.divergences()
         assert (
-            "1 connections listen to the room's channel, and 2 workers have the room" in found.divergences()
+            "1 connection listens to the room's channel, and 2 workers have the room" in found.divergences()
         )
         assert not any(first.name in sentence for sentence in found.divergences())
         assert watch.calm_seconds < 1.0
         await ann.send(room, "hello")
         behind = await look(me, room)
-        assert f"worker {second.name} is 1 messages behind the store" in behind.divergences()
+        assert f"worker {second.name} is 1 message behind the store" in behind.divergences()
 
 
 async def test_a_look_changes_nothing(server: Any, room: str) -> None:
@@ -138,11 +138,13 @@ async def test_busy_rooms_and_slow_members_are_told(server: Any, room: str) -> N
         ann, slow = first.connect(), first.connect(mark=1)
         await ann.join(room, "ann")
         await slow.join(room, "slow")
-        await me.questions.ask("worker", [first.name])
+        told = (await me.questions.ask("worker", [first.name]))[first.name]
+        assert not told["has_rates"]  # nobody looked before
         for number in range(5):
             await ann.send(room, f"message {number}")
         await asyncio.sleep(1.0)  # who asks sooner gets what was found before
         told = (await me.questions.ask("worker", [first.name], recent=True))[first.name]
+        assert told["has_rates"]
         ((name, rate, members),) = told["busiest"]
         assert (name, members, told["largest"]) == (room, 2, [[room, 2]])
         assert 1.0 < rate <= 5.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from gateway.server.docs import BLOCKS, everything, fill, filled
 from gateway.settings import grouped_options
 
 DOCS = Path(__file__).parents[2] / "docs"
+PACKAGE = DOCS.parent / "gateway"
 
 
 def test_the_tables_in_the_documentation_are_those_of_the_code() -> None:
@@ -30,6 +32,24 @@ def test_everything_that_has_a_name_is_in_a_table() -> None:
     variables = {option.variable for _, _, options in grouped_options() for _, option in options}
     for name in (*variables, *ERRORS, *(metric.name for metric in ALL)):
         assert text.count(f"\n| `{name}` |") == 1, name
+
+
+def _warnings() -> set[str]:
+    """The log's events of the levels warning and error, of a worker and its master."""
+    found = set()
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+                is_log = isinstance(node.func.value, ast.Name) and node.func.value.id in ("log", "_log")
+                event = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
+                if is_log and node.func.attr in ("warning", "error", "exception") and isinstance(event, str):
+                    found.add(event)
+    return {event for event in found if " " not in event}  # those with blanks are of the clients' libraries
+
+
+def test_who_is_woken_finds_every_warning_of_the_log_on_a_page() -> None:
+    pages = "".join(page.read_text() for page in DOCS.glob("*.md"))
+    assert [event for event in sorted(_warnings()) if f"`{event}`" not in pages] == []
 
 
 def test_a_page_keeps_what_stands_around_its_table(tmp_path: Path) -> None:

@@ -54,6 +54,13 @@ async def test_without_a_terminal_the_first_worker_says_it_at_once(
     assert "Ready. Try it: open http://localhost:8006/chat/healthz" in capsys.readouterr().out
 
 
+def test_who_reads_the_greeting_in_a_file_is_sent_to_the_page_where_there_is_one(tmp_path: Path) -> None:
+    greeting.leave(str(tmp_path), ["http://localhost:8006"], PATHS, has_page=True)
+    text = (tmp_path / greeting.FILE).read_text()
+    assert text.startswith("Ready. Try it: open http://localhost:8006/chat/ in two windows")
+    assert "cdn." not in text
+
+
 @pytest.mark.parametrize(("is_terminal", "is_coloured"), [(True, True), (True, False), (False, False)])
 def test_lines_for_people_have_colours_only_where_they_are_wanted(
     monkeypatch: pytest.MonkeyPatch, is_terminal: bool, is_coloured: bool

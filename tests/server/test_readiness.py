@@ -163,5 +163,7 @@ def test_what_to_try_is_said_by_one_worker_only(tmp_path: Path, capsys: pytest.C
     for _ in range(3):
         greeting.say(str(tmp_path))
     greeting.say(None)
-    assert capsys.readouterr().out.count("Ready. Try it: open http://localhost:8006/chat/healthz") == 1
+    said = capsys.readouterr().out
+    assert said.count("Ready. Try it: open http://localhost:8006/chat/healthz") == 1
+    assert "io({ path: '/chat/socket.io' })" in said
     assert not list(tmp_path.iterdir())

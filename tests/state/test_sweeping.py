@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,22 +12,11 @@ import redis.asyncio as redis
 from gateway import keys
 from gateway.redis.commands import PrimaryCommands
 from gateway.state.presence import SWEEP_MAX, Presence, Swept
-from tests.support.servers import Valkey
-from tests.support.stores import connected_store
 
 LONGEST_US = 2000
 ROUNDS = 5
 """The calmest counts: what a script uses of a core grows too where many others want it."""
 CHUNK = 10_000
-
-
-@pytest.fixture
-async def own(server: Valkey) -> AsyncIterator[tuple[PrimaryCommands, redis.Redis]]:
-    """A server that nobody else makes slow."""
-    client = redis.Redis.from_url(server.url)
-    async with connected_store(server.url) as store:
-        yield store, client
-    await client.aclose()
 
 
 async def fill(client: redis.Redis, room: str, worker: str, sessions: int, is_older: bool) -> None:

@@ -47,6 +47,7 @@ PAGES: dict[str, dict[str, How]] = {
     },
     "deploy/README.md": {
         "python3.11 -m venv": SYSTEMD,
+        "systemd-run -qtG": SYSTEMD,
         "systemctl restart gateway": SYSTEMD,
         "docker compose -f": DOCKER,
         "kubectl create secret": CLUSTER,

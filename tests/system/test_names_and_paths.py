@@ -156,10 +156,9 @@ async def test_readiness_is_told_at_the_prefix(two: Two) -> None:
     assert (status, told["ready"]) == (200, True)
 
 
-async def test_the_greeting_names_the_paths(two: Two) -> None:
-    assert "/apps/chat/healthz in a browser" in two.moved.log()
-    assert f"io({{ path: '{PATH}' }})" in two.moved.log()
-    assert "io({ path: '/socket.io' })" in two.plain.log()
+async def test_the_greeting_names_the_page_of_each(two: Two) -> None:
+    assert f"open {two.moved.url}/apps/chat/ in two windows" in two.moved.log()
+    assert f"open {two.plain.url}/ in two windows" in two.plain.log()
 
 
 def _texts(client: PythonClient) -> list[str]:

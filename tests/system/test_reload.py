@@ -82,7 +82,7 @@ BROKEN = {
     "a name is not there": ("app.py", "import Readiness", "import NoSuchThing", "NoSuchThing"),
     "the application cannot be built": (
         "app.py",
-        "logs.configure(settings.log)",
+        "process.configure(settings)",
         "1 / 0",
         "ZeroDivisionError",
     ),
