@@ -125,8 +125,8 @@ class Hub:
         groups: dict[bytes, list[bytes]] = {}
         for channel, payload in messages:
             if channel not in by_channel:
-                found = self._route.unwrap(channel, payload) if not self._route.is_per_room else None
-                if found is None:
+                found = self._route.unwrap(channel, payload)
+                if found is None or found[0] == channel:  # a channel that is no room's here
                     if self._events is not None:
                         self._events.on_foreign_message(channel, payload)
                     continue

@@ -52,6 +52,10 @@ class RoomRoute:
         return position.encode()
 
     def unwrap(self, channel: bytes, payload: bytes) -> tuple[bytes, bytes] | None:
+        """While a deployment goes from the shared route to this one, workers of both are there. What the others say
+        comes on python-socketio's channel, with its position: a room's message, and no emit of a stranger."""
+        if channel == keys.SOCKETIO_CHANNEL:
+            return SharedRoute().unwrap(channel, payload)
         return channel, payload
 
 

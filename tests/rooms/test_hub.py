@@ -79,6 +79,23 @@ async def test_on_the_shared_route_rooms_come_over_one_channel(redis_url: str, r
         await until(lambda: ann.texts() == ben.texts() == expected, what="all messages")
 
 
+async def test_while_the_route_is_changed_worker_by_worker_everybody_gets_everything_once(
+    redis_url: str, room: str
+) -> None:
+    async with chat_worker(redis_url, route="shared") as old, chat_worker(redis_url) as new:
+        by_old, ann = await entered(old, room)
+        by_new, ben = await entered(new, room)
+        for number in range(0, 30, 2):
+            send(new, by_new, f"m{number}")
+            await until(lambda seen=number: f"m{seen}" in ben.texts(), what="it is heard where it was said")
+            send(old, by_old, f"m{number + 1}")
+            for member in (ann, ben):
+                await until(lambda who=member, seen=number: f"m{seen + 1}" in who.texts(), what="it is heard")
+        expected = [f"m{number}" for number in range(30)]
+        await until(lambda: ann.texts() == ben.texts() == expected, what="all, once and in order")
+        assert not any(room.encode() in payload for payload in new.foreign), "nothing of it is a stranger's"
+
+
 async def test_nonsense_on_a_rooms_channel_disturbs_nobody(
     worker: ChatWorker, redis_url: str, room: str
 ) -> None:
