@@ -1,6 +1,6 @@
 """What each event does.
 
-Owns the five events of the wire contract. Promises that one client's events are handled in the order in which they
+Owns the events of the wire contract. Promises that one client's events are handled in the order in which they
 were sent, that each is answered if an answer was asked for, and that whatever goes wrong becomes an `error` with a
 code from the table, never an exception that reaches the connection.
 """
