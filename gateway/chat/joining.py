@@ -27,12 +27,12 @@ from gateway.client_events import Join
 from gateway.errors import StoreError
 from gateway.metrics import join_seconds, joins
 from gateway.protocol import Refusal
-from gateway.rooms.catching_up import catch_up
+from gateway.rooms.catching_up import catch_up, catch_up_at_once
 from gateway.rooms.changes import missed_changes
 from gateway.rooms.hub import Hub
 from gateway.rooms.member import Member
 from gateway.rooms.position_check import is_ahead, since
-from gateway.rooms.replays import JoinAnswer, numbered_packets
+from gateway.rooms.replays import JoinAnswer
 from gateway.rooms.room import Room
 from gateway.state.history import Snapshot
 from gateway.state.presence import Change, Claim
@@ -111,12 +111,13 @@ class Joining:
         entries, recovered = since(self._since, snapshot)
         known = self._since if recovered else None
         joins.because(_RECOVERED[recovered])
-        packets = numbered_packets(room.name_json, entries, snapshot, room.reading.made)
-        packets += room.reading.packets_after(snapshot.position)
+        replay = room.reading.made.of(room.name_json, entries, snapshot)
+        live = room.reading.packets_after(snapshot.position)
         if self._is_answered:
             count = change.count if member.rights & MEMBERS else 0
             member.answers = [*member.answers, JoinAnswer(self._ack, count, recovered)]
         member.entered_ms = member.entered_ms or change.at_ms  # when it came, not when it last joined
         session.rooms[room.name] = member
         changes = missed_changes(room.name_json, room.changes, snapshot, known, 0)
-        catch_up(room, member, known, (), packets, changes)
+        if live or changes or not catch_up_at_once(room, member, known, replay):
+            catch_up(room, member, known, (), [*replay.numbered, *live], changes)

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway.metrics import written_bytes
 from gateway.protocol import Position
 from gateway.rooms.member import Member, MemberState
+from gateway.rooms.replays import Replay
 from gateway.rooms.room import Room
+from gateway.websocket.frames import text_frame
 
 PIECE_BYTES = 32_768
 """A piece is about as large, or one message: it fits between the mark from which a socket is behind and the most that
@@ -54,3 +57,25 @@ def catch_up(
     piece += room.take_answers(member)
     if piece:
         socket.send_texts(piece)
+
+
+def catch_up_at_once(room: Room, member: Member[Room], position: Position | None, replay: Replay) -> bool:
+    """The same where nothing but a replay is lacking: its frames are written as they are to whoever takes such. Does
+    nothing and returns False where it is more than one piece."""
+    if replay.size_bytes > PIECE_BYTES:
+        return False
+    room.hold(member, position)
+    socket = member.socket
+    if socket.is_behind:
+        return True
+    member.count(len(replay.numbered), replay.size_bytes)
+    room.add(member)
+    answers = room.take_answers(member)
+    if (write := socket.direct_write) is None:
+        packets = [packet for _, packet in replay.numbered]
+        if packets or answers:
+            socket.send_texts(packets + answers)
+    elif data := replay.frames + b"".join(map(text_frame, answers)):
+        written_bytes.value += len(data)
+        write(data)
+    return True

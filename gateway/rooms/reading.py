@@ -10,7 +10,7 @@ from gateway.errors import StoreError
 from gateway.protocol import Position
 from gateway.rooms.payloads import Arrived
 from gateway.rooms.position_check import Observation
-from gateway.rooms.replays import RECEIVE
+from gateway.rooms.replays import RECEIVE, Replays
 from gateway.state.history import NO_POSITION, Snapshot
 
 OnSnapshot = Callable[[Snapshot | StoreError], None]
@@ -43,7 +43,7 @@ class Reading:
                     command
     delivered       what live members got since then
     waiting         who waits for the snapshot
-    made            the `receive` packets of the snapshot that is being dealt with, by seq: made once for all who get it
+    made            what was made of the snapshot that is being dealt with, once for all who get it
     is_running      whether `resync.py` works on the room
     woken           set when a snapshot is wanted while it pauses
     """
@@ -72,7 +72,7 @@ class Reading:
         self.buffer: list[Heard] = []
         self.delivered: list[tuple[Position, bytes]] = []
         self.waiting: list[Waiting] = []
-        self.made: dict[int, bytes] = {}
+        self.made = Replays()
         self.woken: asyncio.Event | None = None
 
     def begin(self, position: Position, data: bytes | None) -> None:
@@ -105,7 +105,7 @@ class Reading:
     def end(self) -> None:
         """The snapshot has been dealt with."""
         self.is_open = False
-        self.buffer, self.delivered, self.made = [], [], {}
+        self.buffer, self.delivered, self.made = [], [], Replays()
 
     def was_delivered_before_loss(self, epoch: str, seq: int) -> bool:
         """Whether a message that the channel brings now has a number that was given before the channel was lost: Redis

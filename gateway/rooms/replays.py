@@ -11,6 +11,7 @@ import orjson
 from gateway.metrics import gaps, replayed
 from gateway.protocol import Position, Refusal, acknowledgement_packet, event_packet, receive_json
 from gateway.state.history import Snapshot
+from gateway.websocket.frames import text_frame
 
 RECEIVE: Final = b'42["receive",'
 """How the packet of an event `receive` begins; its JSON and `]` follow."""
@@ -23,15 +24,49 @@ def history_packets(
     return [_received(room_json, seq, entry, snapshot) for seq, entry in entries]
 
 
-def numbered_packets(
-    room_json: bytes, entries: Sequence[tuple[int, bytes]], snapshot: Snapshot, made: dict[int, bytes]
-) -> list[tuple[int, bytes]]:
-    """The same with their seqs; those in `made` are taken from there, the others put there."""
-    for seq, entry in entries:
-        if seq not in made:
-            made[seq] = _received(room_json, seq, entry, snapshot)
-    replayed.value += len(entries)
-    return [(seq, made[seq]) for seq, _ in entries]
+class Replay:
+    """The `receive` packets of stored messages, oldest first: the same for all who lack the same.
+
+    numbered    each with its seq
+    size_bytes  of the packets together
+    """
+
+    __slots__ = ("_frames", "numbered", "size_bytes")
+
+    def __init__(self, numbered: list[tuple[int, bytes]]) -> None:
+        self.numbered = numbered
+        self.size_bytes = sum(len(packet) for _, packet in numbered)
+        self._frames: bytes | None = None
+
+    @property
+    def frames(self) -> bytes:
+        """The packets as WebSocket frames, ready to be written."""
+        if self._frames is None:
+            self._frames = b"".join([text_frame(packet) for _, packet in self.numbered])
+        return self._frames
+
+
+class Replays:
+    """What was made of one snapshot for members who get it. Example: 25 join a room of 100 messages while one snapshot
+    is read. Each message becomes a packet once, and all of them together one piece of bytes."""
+
+    __slots__ = ("_by_first", "_packets")
+
+    def __init__(self) -> None:
+        self._packets: dict[int, bytes] = {}
+        self._by_first: dict[int, Replay] = {}
+
+    def of(self, room_json: bytes, entries: Sequence[tuple[int, bytes]], snapshot: Snapshot) -> Replay:
+        """Entries of the snapshot, given with their seqs, up to its newest."""
+        replayed.value += len(entries)
+        first = entries[0][0] if entries else 0
+        if (replay := self._by_first.get(first)) is None:
+            packets = self._packets
+            for seq, entry in entries:
+                if seq not in packets:
+                    packets[seq] = _received(room_json, seq, entry, snapshot)
+            replay = self._by_first[first] = Replay([(seq, packets[seq]) for seq, _ in entries])
+        return replay
 
 
 def _received(room_json: bytes, seq: int, entry: bytes, snapshot: Snapshot) -> bytes:

@@ -28,7 +28,7 @@ from gateway.rooms import catching_up
 from gateway.rooms.changes import changed_packet, missed_changes
 from gateway.rooms.member import Member, MemberState
 from gateway.rooms.position_check import Arrival, Missed, is_ahead, judge, missed
-from gateway.rooms.replays import gap_packet, history_packets, numbered_packets
+from gateway.rooms.replays import Replays, gap_packet, history_packets
 from gateway.rooms.room import Room
 from gateway.state.history import NO_POSITION, Observed, Snapshot
 
@@ -196,7 +196,7 @@ def apply(room: Room, answer: Answer, failovers: int) -> bool:
     """Deals with one answer: live members first, then those who lagged, then those who wait. Returns whether another
     snapshot is needed at once."""
     reading, detector, snapshot = room.reading, room.detector, answer.snapshot
-    reading.made = {}
+    reading.made = Replays()
     if isinstance(snapshot, Snapshot):
         if detector.is_contradicted(snapshot, reading.begun_at if room.members else None):
             return True
@@ -282,6 +282,7 @@ def _bring_up(room: Room, member: Member[Room], snapshot: Snapshot) -> None:
         member.answers = [answer.with_gap() for answer in member.answers]
     first = [gap_packet(room.name, found.trusted, found.cause)] if found.is_gap else []
     changes = missed_changes(room.name_json, room.changes, snapshot, position, member.changes)
-    packets = numbered_packets(room.name_json, found.entries, snapshot, room.reading.made)
-    packets += room.reading.packets_after(Position(room.epoch, after))
-    catching_up.catch_up(room, member, position, first, packets, changes)
+    replay = room.reading.made.of(room.name_json, found.entries, snapshot)
+    live = room.reading.packets_after(Position(room.epoch, after))
+    if first or changes or live or not catching_up.catch_up_at_once(room, member, position, replay):
+        catching_up.catch_up(room, member, position, first, [*replay.numbered, *live], changes)

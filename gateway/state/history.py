@@ -58,8 +58,9 @@ class Snapshot:
 
     def after(self, seq: int) -> list[tuple[int, bytes]]:
         """The entries newer than `seq`, with their own."""
-        first = max(0, seq + 1 - self.oldest_seq)
-        return [(self.oldest_seq + place, self.entries[place]) for place in range(first, len(self.entries))]
+        oldest_seq = self.oldest_seq
+        first = max(0, seq + 1 - oldest_seq)
+        return list(enumerate(self.entries[first:], oldest_seq + first))
 
     def holds_all_after(self, seq: int) -> bool:
         """Whether nothing between `seq` and the oldest entry has been trimmed."""

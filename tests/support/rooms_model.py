@@ -13,12 +13,11 @@ from random import Random
 
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.protocol import Position, receive_json
-from gateway.rooms.catching_up import catch_up
+from gateway.rooms.catching_up import catch_up, catch_up_at_once
 from gateway.rooms.changes import missed_changes
 from gateway.rooms.member import Member
 from gateway.rooms.payloads import channel_epoch, told_head
 from gateway.rooms.position_check import since
-from gateway.rooms.replays import numbered_packets
 from gateway.rooms.resync import Answer
 from gateway.rooms.room import Room
 from gateway.state.history import NO_POSITION, Observed, Snapshot
@@ -326,12 +325,13 @@ class Worker:
                     self.people.remove(person)
                 return
             entries, recovered = since(position, snapshot)
-            packets = numbered_packets(ROOM_JSON, entries, snapshot, self.room.reading.made)
-            packets += self.room.reading.packets_after(snapshot.position)
+            replay = self.room.reading.made.of(ROOM_JSON, entries, snapshot)
+            live = self.room.reading.packets_after(snapshot.position)
             person.joins.append((len(person.recorder.packets), recovered is True))
             known = position if recovered else None
             changes = missed_changes(ROOM_JSON, self.room.changes, snapshot, known, 0)
-            catch_up(self.room, person.member, known, (), packets, changes)
+            if live or changes or not catch_up_at_once(self.room, person.member, known, replay):
+                catch_up(self.room, person.member, known, (), [*replay.numbered, *live], changes)
 
         self.room.with_snapshot(with_snapshot, position)
 
