@@ -37,7 +37,7 @@ class Clients:
 
     def listen(self, sio: SocketServer) -> None:
         """Takes the events from now on."""
-        sio.on("connect", self._connected)
+        sio.let_in(self._connected)
         sio.on("disconnect", self._disconnected)
 
     async def _connected(self, sid: str, environ: dict[str, str], auth: object = None) -> None:

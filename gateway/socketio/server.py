@@ -5,11 +5,12 @@ Owns what is decided before python-socketio sees a packet: whether it is whole, 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import socketio
 from socketio import packet as socketio_packet
+from socketio.exceptions import ConnectionRefusedError as Refused
 
 from gateway.admission import AdmissionControl
 from gateway.interfaces import HandshakeGate, SessionEvents
@@ -20,6 +21,12 @@ from gateway.transport.conduct import ODD
 from gateway.transport.connection import WebSocketConnection
 from gateway.transport.server import EngineServer
 from gateway.transport.socket import EngineSocket
+
+CONNECT = "0"
+"""CONNECT to `/` without data, as most clients send it."""
+
+LetIn = Callable[[str, dict[str, str], Any], Awaitable[None]]
+"""Takes a session's id, its handshake and the data of its CONNECT. Raises python-socketio's ConnectionRefusedError."""
 
 
 class NamespaceEvents(Protocol):
@@ -46,8 +53,14 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         """`gate` and `admission` are the engine's, `kwargs` python-socketio's; `sessions` is told of all sessions."""
         self._sessions = sessions
         self._beside: dict[str, NamespaceEvents] = {}
+        self._lets_in: LetIn | None = None
         kwargs.update(options=options, gate=gate, admission=admission)
         super().__init__(serializer=StrictPacket, **kwargs)
+
+    def let_in(self, handler: LetIn) -> None:
+        """`handler` is asked about each CONNECT to `/`: python-socketio's `connect`."""
+        self._lets_in = handler
+        self.on("connect", handler)
 
     def listen_beside(self, namespace: str, listener: NamespaceEvents) -> None:
         """`listener` hears of a namespace that is not `/`."""
@@ -68,17 +81,16 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
         socket = self.eio.sockets.get(eio_sid)
+        if data == CONNECT and socket is not None and socket.attachments_of is None:
+            await self._connect(eio_sid, "/", None)
+            return
         packet = self._whole_packet(socket, data) if socket is not None else None
         if packet is None:
             return
         namespace = packet.namespace or "/"
         kind = packet.packet_type
         if kind == socketio_packet.CONNECT:
-            if packet.data is not None and not isinstance(packet.data, dict):
-                raise MalformedPacket("the data of CONNECT is an object")
-            if self.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
-                raise MalformedPacket("a second CONNECT to a namespace")
-            await self._handle_connect(eio_sid, namespace, packet.data)
+            await self._connect(eio_sid, namespace, packet.data)
             return
         self._check_connected(eio_sid, packet)
         if kind == socketio_packet.DISCONNECT:
@@ -94,6 +106,13 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             await self._handle_ack(eio_sid, namespace, packet.id, packet.data)
         else:
             raise MalformedPacket("not a packet that clients send")
+
+    async def _connect(self, eio_sid: str, namespace: str, data: Any) -> None:
+        if data is not None and not isinstance(data, dict):
+            raise MalformedPacket("the data of CONNECT is an object")
+        if self.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
+            raise MalformedPacket("a second CONNECT to a namespace")
+        await self._handle_connect(eio_sid, namespace, data)
 
     async def _event(self, eio_sid: str, namespace: str, packet: Any) -> None:
         """An event of `/` has one listener, however it was written: with attachments, or with `/` written out."""
@@ -160,13 +179,46 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
                 socket.charge(ODD)
             return
         try:
-            await super()._handle_connect(eio_sid, namespace, data)
+            if namespace == "/" and self._is_straight:
+                await self._enter(eio_sid, data)
+            else:
+                await super()._handle_connect(eio_sid, namespace, data)
             waits = self._connected(eio_sid, namespace, data)
         finally:
             if (websocket := self._websocket_of(eio_sid)) is not None:
                 websocket.release()
         if waits is not None:
             await waits
+
+    @property
+    def _is_straight(self) -> bool:
+        """Whether nobody but `let_in` has a part in a CONNECT to `/`; the Admin UI puts itself before the events."""
+        lets_in = self.handlers.get("/", {}).get("connect")
+        is_ours = lets_in is not None and lets_in is self._lets_in
+        return is_ours and not self.always_connect and "_trigger_event" not in vars(self)
+
+    async def _enter(self, eio_sid: str, data: Any) -> None:
+        """What python-socketio's `_handle_connect` does with a CONNECT to `/`, without its long ways to the handler and
+        through packets."""
+        assert self._lets_in is not None
+        sid: str = await self.manager.pre_connect(eio_sid, "/")
+        reason: Any = None
+        try:
+            await self._lets_in(sid, self.environ[eio_sid], data or None)
+        except Refused as refused:
+            reason = refused.error_args
+        except ConnectionRefusedError:
+            reason = {"message": "Connection refused by server"}
+        if reason is not None:
+            refusal = self.packet_class(socketio_packet.CONNECT_ERROR, data=reason, namespace="/")
+            await self._send_packet(eio_sid, refusal)
+            await self.manager.disconnect(sid, "/", ignore_queue=True)
+            return
+        if (socket := self.eio.sockets.get(eio_sid)) is not None:
+            if socket.websocket is not None:
+                socket.websocket.hold()
+            socket.send_text(b'40{"sid":"%b"}' % sid.encode())
+        await self.manager.connect(sid, "/")
 
     async def _send_packet(self, eio_sid: str, pkt: Any) -> None:
         """The answer to CONNECT leaves with what the client is told at once: a write costs as much as all of it."""

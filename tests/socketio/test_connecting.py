@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket as sockets
 from collections.abc import Awaitable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
+from socketio.exceptions import ConnectionRefusedError as Refused
 
 from gateway.option_groups import EngineOptions
 from gateway.socketio.server import SocketServer
@@ -67,6 +69,40 @@ async def connect(pair: Pair, *, fails: bool = False) -> Welcoming:
     with pytest.raises(RuntimeError) if fails else nullcontext():
         await waits
     return welcoming
+
+
+async def lets_in(sid: str, environ: dict[str, str], auth: Any = None) -> None:
+    """Lets in whom it is not told to refuse."""
+    if auth == {"refuse": "with data"}:
+        raise Refused("You may not.", {"code": "forbidden"})
+    if auth == {"refuse": "system"}:
+        raise ConnectionRefusedError
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b'{"a":1}', b'{"refuse":"with data"}', b'{"refuse":"system"}'])
+async def test_the_straight_way_answers_what_python_socketio_answers(data: bytes) -> None:
+    answers = []
+    for is_straight in (True, False):
+        async with pair_of() as pair:
+            server = SocketServer(EngineOptions(worker="w"), namespaces=["/"])
+            server.let_in(lets_in)
+            if not is_straight:
+                server.on("connect", partial(lets_in))
+            socket = EngineSocket(server.eio, "w.sid")
+            socket.open_over_websocket(pair.websocket)
+            server.eio.sockets[socket.sid] = socket
+            server.environ[socket.sid] = {}
+            waits = socket.received(TEXT, b"40" + data)
+            assert waits is not None
+            await waits
+            sid = server.manager.sid_from_eio_sid("w.sid", "/")
+            (answer,) = await packets(pair, 1)
+            answers.append(answer.replace(sid.encode(), b"SID") if sid is not None else answer)
+            assert server.manager.is_connected(sid, "/") == (b"refuse" not in data)
+            assert not server.manager.pending_connect
+            assert (sid is None) == (b"refuse" in data)
+    assert answers[0] == answers[1]
+    assert answers[0].startswith(b"44" if b"refuse" in data else b'40{"sid":"SID"}')
 
 
 async def packets(pair: Pair, count: int) -> list[bytes]:

@@ -100,6 +100,34 @@ async def test_a_client_that_floods_a_slow_handler_fills_its_own_buffers() -> No
         assert len(pair.listener.messages) == 1
 
 
+@pytest.mark.parametrize("together", [True, False])
+async def test_while_a_handler_needs_time_reading_is_paused_once_something_waits(
+    pair: Pair, together: bool
+) -> None:
+    gate = asyncio.Event()
+
+    async def handle() -> None:
+        await gate.wait()
+
+    def is_reading() -> bool:
+        assert pair.websocket.transport is not None
+        return pair.websocket.transport.is_reading()
+
+    pair.listener.answer = lambda data: handle() if data == b"slow" else None
+    slow, later = client_frame(FINAL_TEXT, b"slow"), client_frame(FINAL_TEXT, b"later")
+    pair.sends(slow, later) if together else pair.sends(slow)
+    await until(lambda: pair.listener.texts() == [b"slow"], what="the first message")
+    assert is_reading() == (not together)
+    if not together:
+        pair.sends(later)
+        await until(lambda: not is_reading(), what="the next message waits")
+    pair.writer.write_eof()
+    await stays(lambda: pair.listener.told == [], 0.05, "what came before the end waits")
+    gate.set()
+    await until(lambda: pair.listener.told == ["lost"], what="the end")
+    assert pair.listener.texts() == [b"slow", b"later"]
+
+
 async def test_malformed_packets_close_with_1002(pair: Pair) -> None:
     def refuse(data: bytes) -> None:
         raise MalformedPacket("nonsense")
