@@ -24,6 +24,7 @@ from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from gateway.option_groups import LogOptions
+from gateway.server.log_lines import StandardError, write_waiting
 from gateway.settings import Settings
 
 ACCESS_FIELDS = ("method", "path", "transport", "status", "bytes", "duration_ms", "remote", "agent")
@@ -49,7 +50,7 @@ def configure(options: LogOptions) -> None:
     structlog.configure(
         processors=[_with_name, stamp, *others, _as_json_bytes if last is _as_json else last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=_StandardError,
+        logger_factory=StandardError,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(_CurrentStandardError())
@@ -161,6 +162,7 @@ class _CurrentStandardError:
     """Standard error as it is when a line is written, not as it was at the start."""
 
     def write(self, text: str) -> None:
+        write_waiting()
         sys.stderr.write(text)
 
     def flush(self) -> None:
@@ -169,43 +171,6 @@ class _CurrentStandardError:
 
 _INT64 = 2**63
 """orjson writes no whole number from here on."""
-
-_lost = {"lines": 0}
-"""Lines that standard error has not taken since it took one."""
-
-
-class _StandardError:
-    """Where structlog's own lines end: each in one write, so that lines of several workers do not mix.
-
-    A full disk, or a pipe whose reader is gone: the line is lost, and whoever wrote it goes on. The loop that keeps the
-    connection to Redis logs, too, and would end for good. The first line that is written again is followed by one that
-    says how many were lost.
-    """
-
-    def __init__(self, name: str = "") -> None:
-        self.name = name
-
-    def write_line(self, line: str | bytes) -> None:
-        """Writes one line, if it can be written."""
-        try:
-            self._write(line)
-        except (OSError, ValueError):  # such as "write to closed file"
-            _lost["lines"] += 1
-            return
-        if lost := _lost["lines"]:
-            _lost["lines"] = 0
-            get_logger(__name__).warning("log_lines_lost", lines=lost)
-
-    @staticmethod
-    def _write(line: str | bytes) -> None:
-        error = sys.stderr
-        if isinstance(line, bytes):
-            error.buffer.write(line + b"\n")
-        else:
-            error.write(line + "\n")
-        error.flush()
-
-    debug = info = warning = error = critical = write_line
 
 
 class BrokenRequests(logging.Filter):

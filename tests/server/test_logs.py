@@ -180,3 +180,56 @@ def test_gunicorns_own_lines_have_our_format(log_format: str) -> None:
     else:
         assert "Worker 7 left" in line
         assert "gunicorn.error" in line
+
+
+TOGETHER = """
+import asyncio, sys
+from gateway.server import logs
+from gateway.settings import Settings
+
+log = logs.get_logger("ours")
+logs.configure(Settings.from_environment().log)
+writes, buffer = [], sys.stderr.buffer
+
+class Counted:
+    def write(self, data):
+        writes.append(data)
+        return buffer.write(data)
+
+class Error:
+    buffer = Counted()
+    def write(self, text): return sys.__stderr__.write(text)
+    def flush(self): sys.__stderr__.flush()
+
+sys.stderr = Error()
+
+async def main():
+    for number in range(100):
+        log.info("member_joined", number=number)
+    log.warning("at_once", number=100)
+    assert writes[-1].endswith(b"}\\n") and b"at_once" in writes[-1], writes[-1]
+    assert len(writes) <= 8, len(writes)
+    assert all(len(each) <= 4096 and each.endswith(b"}\\n") for each in writes)
+    log.info("later", number=101)
+    known = len(writes)
+    for _ in range(500):
+        if len(writes) > known:
+            break
+        await asyncio.sleep(0.01)
+    assert len(writes) == known + 1
+    log.info("before_the_end", number=102)
+
+asyncio.run(main())
+log.info("without_a_loop", number=103)
+
+async def last():
+    log.info("the_last", number=104)
+
+asyncio.run(last())
+"""
+
+
+@pytest.mark.system
+def test_lines_that_come_together_are_written_together_in_their_order() -> None:
+    lines = [json.loads(line) for line in lines_of("json", program=TOGETHER)]
+    assert [line["number"] for line in lines] == list(range(105))

@@ -31,7 +31,7 @@ MASTERS_OWN = {
     f"gateway.server.{name}"
     for name in (
         "api_listener", "config_copy", "development_secret", "embedded", "embedded_folder", "fresh_worker", "greeting",
-        "gunicorn_conf", "logs", "refusals", "rollout", "run_folder", "start_check",
+        "gunicorn_conf", "log_lines", "logs", "refusals", "rollout", "run_folder", "start_check",
     )
 }  # fmt: skip
 
