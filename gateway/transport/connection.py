@@ -109,8 +109,8 @@ class WebSocketConnection(FrameWriter):
         parser = self._parser
         if self._intake is not _READY or len(data) > self._at_once_bytes:
             parser.keep(data)
-            if self._intake is _BUSY and self.transport is not None and not self.transport.is_closing():
-                self.transport.pause_reading()
+            if self._intake is _BUSY:
+                self._pause_reading()
             self._go_on()
             return
         try:
@@ -130,8 +130,7 @@ class WebSocketConnection(FrameWriter):
     def _queue(self) -> None:
         """Waits for a turn, and reads nothing more until everything that came was handled."""
         self._intake = _QUEUED
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.pause_reading()
+        self._pause_reading()
         if self._conduct is not None:
             self._conduct.wait(time.monotonic())
         is_slow = not self._at_once_bytes or (self._work is not None and self._work.is_much)
@@ -228,8 +227,7 @@ class WebSocketConnection(FrameWriter):
             log.warning("connection_cut_off", reason=CUT_OFF)
             self.close(POLICY, None, CUT_OFF)
             self._intake, self._backlog, self._parser.rest = _OVER, (), None
-            if self.transport is not None and not self.transport.is_closing():
-                self.transport.pause_reading()  # nothing more of it costs anything until it is aborted
+            self._pause_reading()  # nothing more of it costs anything until it is aborted
 
     def _close_for(self, error: BaseException) -> None:
         """A handler failed: the connection ends, and says whose fault it was."""
@@ -241,13 +239,11 @@ class WebSocketConnection(FrameWriter):
             self.close(INTERNAL_ERROR, None)
 
     def _wait(self, waits: Awaitable[None], rest: Sequence[Message]) -> None:
-        """Handles nothing more until the handler is done: the client's events stay in order. Reading is paused once
-        something waits, here or with what comes next: most clients send nothing meanwhile, and a pause and its end cost
-        up to three system calls."""
+        """Handles nothing more until the handler is done: the client's events stay in order. Reading is paused once one
+        waits, as most clients send nothing meanwhile."""
         self._intake, self._backlog = _BUSY, rest
-        has_more = rest or self._parser.rest is not None
-        if has_more and self.transport is not None and not self.transport.is_closing():
-            self.transport.pause_reading()
+        if rest or self._parser.rest is not None:
+            self._pause_reading()
         asyncio.ensure_future(waits).add_done_callback(self._resume)
 
     def _resume(self, done: asyncio.Future[None]) -> None:
@@ -262,8 +258,7 @@ class WebSocketConnection(FrameWriter):
     def stop_reading(self) -> None:
         """Takes nothing more from the peer but, once closed, its close frame; stays open for writing."""
         self._is_stopped, self._at_once_bytes = True, 0
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.pause_reading()
+        self._pause_reading()
 
     def close(self, code: int, packet: bytes | None, reason: str = "") -> None:
         """Begins the closing handshake, after one last text packet if there is one."""

@@ -136,6 +136,11 @@ class FrameWriter:
             self._stop_writing()
             self.transport.abort()
 
+    def _pause_reading(self) -> None:
+        """Nothing more comes from the transport for now, if it is still there."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
     def _text(self, packet: bytes) -> bytes:
         if self._deflate is not None and len(packet) >= COMPRESS_FROM_BYTES:
             return frame(TEXT, compress(packet, self._deflate.compress_window_bits), True)

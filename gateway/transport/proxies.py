@@ -52,6 +52,12 @@ def _read(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+@lru_cache(LATELY_SEEN)
+def _usual_form(peer: str) -> str | None:
+    """`address_of` for the peer of a connection, which is asked for twice in a handshake."""
+    return address_of(peer)
+
+
 class Proxies:
     """Who may speak for a client's address."""
 
@@ -66,6 +72,8 @@ class Proxies:
         `forwarded` are the header's lines, in order: together they are one list. None where nobody who is trusted says
         an address: a proxy may write `unknown`, and the peer of a Unix socket has none.
         """
+        if not forwarded:
+            return _usual_form(peer)
         address = _parsed(peer)
         for claimed in reversed(",".join(forwarded).split(",")):
             if not claimed.strip() or not self._is_trusted(address):

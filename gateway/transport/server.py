@@ -37,9 +37,10 @@ Every seam into a library is named here; `tests/socketio/test_seams.py` fails wh
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
+from base64 import urlsafe_b64encode
 from functools import partial
+from os import urandom
 from typing import Any
 
 import engineio
@@ -122,7 +123,7 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
 
     def generate_id(self) -> str:
         """A session id: the worker's id, a dot, and 96 random bits."""
-        return f"{self.options.worker}.{secrets.token_urlsafe(12)}"
+        return f"{self.options.worker}.{urlsafe_b64encode(urandom(12)).decode()}"
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
         """Answers one HTTP request of the engine."""

@@ -25,9 +25,9 @@ def check_handshake(method: str, headers: Mapping[str, str]) -> str:
     """
     if method != "GET":
         raise ValueError("A WebSocket handshake is a GET request.")
-    if "websocket" not in _tokens(headers, "Upgrade"):
+    if not _has_token(headers, "Upgrade", "websocket"):
         raise ValueError("The header Upgrade must name websocket.")
-    if "upgrade" not in _tokens(headers, "Connection"):
+    if not _has_token(headers, "Connection", "upgrade"):
         raise ValueError("The header Connection must name Upgrade.")
     if headers.get("Sec-WebSocket-Version", "").strip() != "13":
         raise ValueError("The header Sec-WebSocket-Version must be 13.")
@@ -41,5 +41,6 @@ def check_handshake(method: str, headers: Mapping[str, str]) -> str:
     return accept_key(key)
 
 
-def _tokens(headers: Mapping[str, str], name: str) -> set[str]:
-    return {token.strip().lower() for token in headers.get(name, "").split(",")}
+def _has_token(headers: Mapping[str, str], name: str, wanted: str) -> bool:
+    value = headers.get(name, "").lower()
+    return value == wanted or wanted in [token.strip() for token in value.split(",")]
