@@ -50,22 +50,24 @@ class Replays:
     """What was made of one snapshot for members who get it. Example: 25 join a room of 100 messages while one snapshot
     is read. Each message becomes a packet once, and all of them together one piece of bytes."""
 
-    __slots__ = ("_by_first", "_packets")
+    __slots__ = ("_made",)
 
     def __init__(self) -> None:
-        self._packets: dict[int, bytes] = {}
-        self._by_first: dict[int, Replay] = {}
+        # Packets by seq, and replays by their first one; made when they are needed, as each room has this object.
+        self._made: tuple[dict[int, bytes], dict[int, Replay]] | None = None
 
     def of(self, room_json: bytes, entries: Sequence[tuple[int, bytes]], snapshot: Snapshot) -> Replay:
         """Entries of the snapshot, given with their seqs, up to its newest."""
         replayed.value += len(entries)
+        if self._made is None:
+            self._made = {}, {}
+        packets, by_first = self._made
         first = entries[0][0] if entries else 0
-        if (replay := self._by_first.get(first)) is None:
-            packets = self._packets
+        if (replay := by_first.get(first)) is None:
             for seq, entry in entries:
                 if seq not in packets:
                     packets[seq] = _received(room_json, seq, entry, snapshot)
-            replay = self._by_first[first] = Replay([(seq, packets[seq]) for seq, _ in entries])
+            replay = by_first[first] = Replay([(seq, packets[seq]) for seq, _ in entries])
         return replay
 
 
