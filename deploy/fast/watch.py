@@ -1,8 +1,8 @@
 """Notes, in every Python process of the environment that the fast build is tested in, which build that process loads.
 
 `test.py` puts this beside the installed packages, and a `.pth` file that imports it when Python starts. So the
-processes that tests start are seen too: gunicorn's workers, commands, programs of the documentation. A gateway that runs
-the sources would pass every test and prove nothing.
+processes that tests start are seen too: gunicorn's workers, commands, programs of the documentation. A gateway that
+runs the sources would pass every test and prove nothing.
 """
 
 from __future__ import annotations
