@@ -95,7 +95,9 @@ def test_each_process_notes_which_build_it_loads(tmp_path: Path) -> None:
         [sys.executable, "-c", code, TOP / "deploy" / "fast"],
         cwd=TOP, env={**os.environ, script("watch").NOTES: str(notes)}, timeout=60, check=True,
     )  # fmt: skip
-    (row,) = [line.split("\t") for line in notes.read_text().splitlines()]
+    # In the copy that the fast build is tested in, the process watches twice.
+    (line,) = set(notes.read_text().splitlines())
+    row = line.split("\t")
     expected = ".py" if build_name() == PLAIN else ".so"
     assert row[1] == "gateway.protocol"
     assert Path(row[2]).is_relative_to(TOP)
