@@ -49,12 +49,14 @@ sent_at_once(PyObject *transport_socket, PyObject *data)
     return sent < 0 ? 0 : sent;
 }
 
-/* Gives the transport what was not sent; 0, or -1 with an exception. */
+/* Gives the transport what was not sent; 0, or -1 with an exception. Nothing was sent: the very same bytes, so that all
+   who are slow share them. */
 static int
 write_rest(PyObject *transport_socket, PyObject *data, Py_ssize_t sent)
 {
     PyObject *rest =
-        PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + sent, PyBytes_GET_SIZE(data) - sent);
+        sent == 0 ? Py_NewRef(data)
+                  : PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + sent, PyBytes_GET_SIZE(data) - sent);
     if (rest == NULL) {
         return -1;
     }

@@ -2,6 +2,9 @@
 
 Builds the wheel, and runs in a copy of this checkout whose package is what the wheel holds, in an environment of its
 own where the wheel is installed: every process that a test starts runs compiled, too. Nothing changes in the checkout.
+
+That they do is not taken for granted: each process notes which build it loads (`watch.py`). The last line says how many
+did; a process that ran the sources fails the run, and so does a run in which none was compiled.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 UV = shutil.which("uv") or "uv"
+NOWHERE = Path("nowhere")
+"""In a note: there is no such module."""
 NOT_IN_THE_WHEEL = (
     "gateway",
     ".venv",
@@ -43,7 +48,23 @@ def make_copy(folder: Path, wheel: Path) -> Path:
     run([UV, "sync", "--quiet", "--all-groups", "--no-install-project"], folder)
     python = folder / ".venv/bin/python"
     run([UV, "pip", "install", "--quiet", "--no-deps", "--python", str(python), str(wheel)], folder)
+    (packages,) = (folder / ".venv/lib").glob("python*/site-packages")
+    shutil.copy(Path(__file__).parent / "watch.py", packages / "gateway_fast_watch.py")
+    (packages / "gateway_fast_watch.pth").write_text("import gateway_fast_watch\n")
     return python
+
+
+def judge(notes: str, own: Path) -> tuple[str, bool]:
+    """Which builds ran under a folder, in a sentence, and whether all were compiled: of `watch.py`'s lines. What lies
+    elsewhere is no part of it: a test runs the release before this one, from its own folder."""
+    rows = [line.split("\t") for line in notes.splitlines()]
+    loads = [(pid, name, Path(origin), by) for pid, name, origin, by in rows]
+    ours = [load for load in loads if load[2].is_relative_to(own) or load[2] == NOWHERE]
+    compiled = {(pid, name) for pid, name, origin, _ in ours if origin.suffix == ".so"}
+    plain = sorted({f"{pid} {name} {by}" for pid, name, origin, by in ours if origin.suffix != ".so"})
+    processes = {pid for pid, _ in compiled}
+    told = f"{len(processes)} processes loaded compiled modules; {len(plain)} did not"
+    return "\n".join([told, *plain]), bool(processes and not plain)
 
 
 def _is_left_out(folder: Path, name: str) -> bool:
@@ -63,8 +84,14 @@ def run_tests(arguments: list[str]) -> int:
         python = make_copy(folder / "tree", build_wheel(folder / "wheel"))
         environment = {**os.environ, "UV_NO_SYNC": "1", "PATH": f"{python.parent}:{os.environ['PATH']}"}
         environment.pop("VIRTUAL_ENV", None)
+        notes = folder / "notes"
+        notes.touch()
+        environment["FAST_BUILD_NOTES"] = str(notes)
         command = [str(python), "-m", "pytest", *arguments]
-        return subprocess.run(command, cwd=folder / "tree", env=environment).returncode
+        status = subprocess.run(command, cwd=folder / "tree", env=environment).returncode
+        told, is_compiled = judge(notes.read_text(), folder)
+        print(told)
+        return status if is_compiled else status or 1
 
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import pytest
 
 from gateway.rooms.fanout import Targets
 from gateway.websocket.frames import text_frame
@@ -53,3 +56,19 @@ def test_a_smaller_window_is_served_on_its_own() -> None:
     member = Compressing(is_usual=False)
     assert Targets([member]).write([LONG]) == 1
     assert (member.packets, member.frames) == ([LONG], [])
+
+
+class Broken(Recorder):
+    """One whose sending fails."""
+
+    def send_texts(self, packets: Sequence[bytes]) -> None:
+        raise ZeroDivisionError
+
+
+def test_a_traceback_names_our_lines_on_both_builds() -> None:
+    with pytest.raises(ZeroDivisionError) as raised:
+        Targets([Broken(is_direct=False)]).write([b"4a"])
+    found = [
+        each for each in traceback.extract_tb(raised.tb) if each.filename.endswith("gateway/rooms/fanout.py")
+    ]
+    assert [(each.name, each.line) for each in found] == [("write", "recipient.send_texts(packets)")]

@@ -6,13 +6,16 @@ The whole suite on it: `uv run python deploy/fast/test.py -n 2`.
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from gateway.builds import PLAIN, build_name
 from tests.support.binaries import program
 
 TOP = Path(__file__).resolve().parents[2]
@@ -73,6 +76,49 @@ def test_what_extends_a_compiled_class_is_compiled_too() -> None:
         if ast.unparse(base).partition("[")[0] in names
     }
     assert extending <= MAY
+
+
+def script(name: str) -> ModuleType:
+    """A file of `deploy/fast`, which is no package."""
+    spec = importlib.util.spec_from_file_location(f"fast_{name}", TOP / "deploy" / "fast" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_process_notes_which_build_it_loads(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import watch, gateway.protocol"
+    subprocess.run(
+        [sys.executable, "-c", code, TOP / "deploy" / "fast"],
+        cwd=TOP, env={**os.environ, script("watch").NOTES: str(notes)}, timeout=60, check=True,
+    )  # fmt: skip
+    # In the copy that the fast build is tested in, the process watches twice.
+    (line,) = set(notes.read_text().splitlines())
+    row = line.split("\t")
+    expected = ".py" if build_name() == PLAIN else ".so"
+    assert row[1] == "gateway.protocol"
+    assert Path(row[2]).is_relative_to(TOP)
+    assert row[2].endswith(expected)
+
+
+COMPILED = "1\tgateway.protocol\t/own/a.so\tx\n1\tgateway.rooms._send\t/own/b.so\tx\n"
+JUDGED = {
+    "all compiled": (COMPILED, True),
+    "one runs the sources": (f"{COMPILED}2\tgateway.protocol\t/own/a.py\tx\n", False),
+    "another release runs the sources, elsewhere": (f"{COMPILED}2\tgateway.protocol\t/before/a.py\tx\n", True),
+    "the C loop is not there": (f"{COMPILED}2\tgateway.rooms._send\tnowhere\tx\n", False),
+    "nothing ran": ("", False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", JUDGED)
+def test_a_run_fails_if_one_process_was_not_compiled(case: str) -> None:
+    notes, is_compiled = JUDGED[case]
+    told, found = script("test").judge(notes, Path("/own"))
+    assert found is is_compiled, told
 
 
 @pytest.mark.system
