@@ -32,6 +32,9 @@ SETUP, ENTER = 425, 426
 
 SINGLE_ISSUER, DEFER_TASKRUN, GETEVENTS = 1 << 12, 1 << 13, 1
 SENDMSG, DONTWAIT, NOSIGNAL = 9, 0x40, 0x4000
+TRIES: Final = 100
+"""How often the kernel may say that it takes requests later, before a worker goes on without it."""
+
 SQES_AT: Final = 0x10000000
 BYTES_AT: Final = bytes.__basicsize__ - 1
 """Where the bytes of a `bytes` are, from its beginning (CPython's PyBytesObject; what asks ctypes takes 2 µs)."""
@@ -130,18 +133,18 @@ class SendRing:
     def _insist(self, count: int, tail: int) -> None:
         """The kernel has not done all in one call, as when a signal came: has it go on. Where that cannot be, the ring
         is given up with what is in it."""
-        words = self._words
+        words, tries = self._words, 0
         while self.is_open and (left := (tail + count - words[self._head]) & _MODULO):
-            if self._enter(self._descriptor, left, left) < 0 and ctypes.get_errno() not in _AGAIN:
+            tries += 1
+            if self._enter(self._descriptor, left, left) < 0 and (
+                ctypes.get_errno() not in _AGAIN or tries == TRIES
+            ):
                 log.warning("io_uring_given_up", reason=os.strerror(ctypes.get_errno()))
                 self.close()
-        done = (words[self._head] - tail) & _MODULO
-        while self.is_open and (words[self._answers_tail] - words[self._answers_head]) & _MODULO < done:
-            self._enter(self._descriptor, 0, done)
 
     def _enter(self, descriptor: int, requests: int, answers: int) -> int:
-        """One call: has requests done, and waits for as many answers, which are there at once. Returns how many were
-        done; a negative number for an error."""
+        """One call: has requests done, whose answers are there when it returns, since none may wait. Returns how many
+        were done; a negative number for an error."""
         return self._system_call(ENTER, descriptor, requests, answers, GETEVENTS, None, 0)
 
     def _answered(self, place: int, count: int, field: int) -> list[int]:
@@ -183,6 +186,11 @@ class _Own:
 def allow(is_allowed: bool) -> None:
     """Whether this process may have a ring."""
     _Own.is_allowed = is_allowed
+
+
+def is_allowed() -> bool:
+    """See `allow`."""
+    return _Own.is_allowed
 
 
 def ring() -> SendRing | None:

@@ -49,7 +49,8 @@ def _compile(root: Path, folder: Path) -> dict[str, Path]:
     shutil.copytree(
         root / "gateway", folder / "gateway", ignore=shutil.ignore_patterns("__pycache__", "*.so")
     )
-    shutil.copy(root / "deploy" / "fast" / "send.c", folder)
+    for source in ("send.c", "ring.h"):
+        shutil.copy(root / "deploy" / "fast" / source, folder)
     here = Path(__file__).parent / "compile.py"
     ran = subprocess.run([sys.executable, here], cwd=folder, capture_output=True, text=True)
     if ran.returncode:

@@ -1,4 +1,4 @@
-"""Compiles the hot modules, and the C extension: run in a folder with a copy of the package and of `send.c`."""
+"""Compiles the hot modules, and the C extension: run in a folder with a copy of the package and of the C sources."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 MODULES = (
     "access/connection_limits", "access/rates", "chat/answers", "chat/handlers", "chat/sending", "chat/session",
     "client_events", "event_fields", "keys", "protocol", "redis/connection", "redis/subscriber_connection",
-    "rooms/echoes", "rooms/fanout", "rooms/hub", "rooms/loss_detector", "rooms/member", "rooms/payloads",
-    "rooms/publisher", "rooms/room", "rooms/send_directly", "rooms/traced_publisher", "transport/codec",
-    "transport/connection", "transport/frame_writer", "transport/upgrade", "websocket/close_codes", "websocket/frames",
+    "rooms/batch", "rooms/echoes", "rooms/fanout", "rooms/hub", "rooms/loss_detector", "rooms/member",
+    "rooms/outgoing", "rooms/payloads", "rooms/publish_commands", "rooms/publisher", "rooms/room",
+    "rooms/send_directly", "rooms/traced_publisher", "transport/codec", "transport/connection",
+    "transport/frame_writer", "transport/upgrade", "websocket/close_codes", "websocket/frames",
     "websocket/unfinished",
 )  # fmt: skip
 """The way of a message. What is left out on purpose: metrics (mypyc would make floats of whole numbers), the session of

@@ -1,4 +1,5 @@
-"""One message to many sockets in one call: by io_uring, where the kernel lets us, or by the C loop of the fast build.
+"""One message to many sockets in one call: by io_uring, where the kernel lets us. The fast build does that in C,
+and has a loop in C for where it may not.
 
 Owns which members may be written to by their descriptors: those whose transport is a plain stream socket; what is
 encrypted must pass through its transport. Promises what the transports promise: each is asked, right before its
@@ -25,7 +26,7 @@ try:
 except ImportError:
     HAS_LOOP = False
 
-LOOP_FROM: Final = 8
+LOOP_FROM: Final = 5
 """With fewer members a list of their sockets is not worth it, where C goes through it."""
 RING_FROM: Final = 16
 """With fewer members the ring is not: a call costs some 15 µs by itself, and a member 2 less."""
@@ -56,15 +57,15 @@ class DirectSockets:
                 self._others.append(write)
             else:
                 self._sockets.append(found)
-        self._ring = io_uring.ring() if len(self._sockets) >= RING_FROM else None
+        self._ring = None if HAS_LOOP else io_uring.ring()
         self._requests = b"" if self._ring is None else _requests(self._ring, self._sockets)
 
     def write(self, data: bytes) -> None:
         """Writes the same bytes to all."""
-        if self._ring is not None and self._ring.is_open:
+        if HAS_LOOP:
+            send_to_all(self._sockets, data, io_uring.is_allowed())
+        elif self._ring is not None and self._ring.is_open:
             self._write_by_ring(self._ring, data)
-        elif HAS_LOOP:
-            send_to_all(self._sockets, data)
         else:
             for _, _, _, write in self._sockets:
                 write(data)

@@ -1,6 +1,6 @@
-"""The C loop of the fast build: the same bytes in the same order as by the transports, which keep all that is theirs.
+"""Many sockets in one call: the same bytes in the same order as by the transports, which keep all that is theirs.
 
-In the plain build it is compiled for these tests, where there is a compiler.
+By io_uring, and by what the fast build has in C: in the plain build that is compiled for these tests.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from gateway import io_uring
 from gateway.builds import FAST, PLAIN, build_name
 from gateway.rooms import send_directly
 from tests.support.binaries import program
@@ -32,10 +33,10 @@ SendToAll = Callable[[list[Any], bytes], None]
 
 
 @pytest.fixture(scope="module")
-def send_to_all(tmp_path_factory: pytest.TempPathFactory) -> SendToAll:
+def in_c(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """`send_to_all` of the fast build."""
     if build_name() == FAST:
-        built: SendToAll = send_directly.send_to_all  # type: ignore[attr-defined]
-        return built
+        return send_directly.send_to_all  # type: ignore[attr-defined]
     library = tmp_path_factory.mktemp("send") / "_send.so"
     command = [program("gcc"), "-shared", "-fPIC", "-Wall", "-Werror"]
     command += [f"-I{sysconfig.get_path('include')}", str(SOURCE), "-o", str(library)]
@@ -43,8 +44,24 @@ def send_to_all(tmp_path_factory: pytest.TempPathFactory) -> SendToAll:
     spec = importlib.util.spec_from_file_location("_send", library)
     assert spec is not None
     module: Any = importlib.util.module_from_spec(spec)
-    found: SendToAll = module.send_to_all
-    return found
+    return module.send_to_all
+
+
+def by_ring(sockets: list[Any], data: bytes) -> None:
+    """As a room of many members writes without anything compiled."""
+    direct = send_directly.DirectSockets([])
+    ring = direct._ring = io_uring.ring()
+    if ring is None:
+        pytest.skip("the kernel has no io_uring for us")
+    direct._sockets, direct._requests = sockets, send_directly._requests(ring, sockets)
+    direct.write(data)
+
+
+@pytest.fixture(params=["loop in C", "ring in C", "ring"])
+def send_to_all(in_c: Any, request: pytest.FixtureRequest) -> SendToAll:
+    if request.param == "ring":
+        return by_ring
+    return lambda sockets, data: in_c(sockets, data, request.param == "ring in C")
 
 
 class Told(asyncio.Protocol):
@@ -141,13 +158,15 @@ async def test_a_descriptor_that_is_somebody_elses_by_now_is_left_alone(send_to_
         ours, theirs = socket.socketpair()
         with ours, theirs, socket.socket(fileno=os.dup2(ours.detach(), descriptor)):
             theirs.setblocking(False)
-            # As without the C loop: the transport of the closed one says what it thinks of that.
+            # As without all this: the transport of the closed one says what it thinks of that.
             with pytest.raises(RuntimeError, match="closed"):
                 members[0][3](DATA)
             with pytest.raises(RuntimeError, match="closed"):
                 send_to_all(members, DATA)
             with pytest.raises(BlockingIOError):
                 theirs.recv(100)
+        with suppress(BlockingIOError):
+            assert second.recv(100) == DATA, "who stands behind it may have got it before"
         send_to_all(members[1:], DATA)
         assert second.recv(100) == DATA
 
@@ -205,10 +224,26 @@ def test_members_of_whom_nobody_reads_share_the_bytes_that_wait(send_to_all: Sen
     assert [each is DATA for each in waiting] == [True] * 3
 
 
-def test_what_is_no_list_of_sockets_is_refused(send_to_all: SendToAll) -> None:
+@pytest.mark.parametrize("is_ring_allowed", [False, True])
+def test_what_is_no_list_of_sockets_is_refused(in_c: Any, is_ring_allowed: bool) -> None:
     for wrong in (None, [None], [()], [(1, 2)]):
         with pytest.raises(TypeError):
-            send_to_all(wrong, DATA)  # type: ignore[arg-type]
+            in_c(wrong, DATA, is_ring_allowed)
+
+
+@on_uvloop
+async def test_more_than_a_ring_holds_get_it_and_those_in_between_that_cannot_wait(
+    send_to_all: SendToAll,
+) -> None:
+    async with connected() as (full, _, slow), connected() as (free, _, fast):
+        send_to_all(sockets(full), much := os.urandom(1_000_000))
+        (one,), (other,) = sockets(free), sockets(full)
+        many = [one] * 400 + [other] + [one] * 400 + [other] + [one] * 400
+        waiting = full.get_write_buffer_size()
+        send_to_all(many, DATA)
+        assert full.get_write_buffer_size() == waiting + 2 * len(DATA)
+        assert await read(fast, 1200 * len(DATA)) == 1200 * DATA
+        assert await read(slow, len(much) + 2 * len(DATA)) == much + 2 * DATA
 
 
 def test_what_is_encrypted_or_no_socket_is_written_by_its_transport() -> None:
