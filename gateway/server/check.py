@@ -47,6 +47,8 @@ from gateway.state.write_check import WriteCheck, room
 
 PLAIN_S, LOOK_S = 0.3, 0.02
 """What Redis refuses is believed after so long: a few attempts, not one."""
+LOOKS_LEAST = 50
+"""Looks before a server is given up, however late it is: a machine that stood still has not waited for it."""
 PINGS = 20
 """Round trips whose median is told: enough that one slow one does not count, few enough to wait for."""
 
@@ -147,16 +149,17 @@ def _sentences(troubles: list[Trouble]) -> str:
 
 async def _start(redis: Connections, health: Health, listener: ProbeListener) -> None:
     """Connects and listens. Returns when both stand, when it is plain that they will not, or after `WAIT_S`."""
-    until_s = time.monotonic() + WAIT_S
-    store = asyncio.create_task(redis.store.start(WAIT_S, redis.pubsub))
-    pubsub = asyncio.create_task(redis.pubsub.start(WAIT_S, listener))
+    until_s, looks = time.monotonic() + WAIT_S, 0
+    store = asyncio.create_task(redis.store.start(10 * WAIT_S, redis.pubsub))
+    pubsub = asyncio.create_task(redis.pubsub.start(10 * WAIT_S, listener))
     waiting = {store, pubsub}
     while (
         waiting
-        and time.monotonic() < until_s
+        and (time.monotonic() < until_s or looks < LOOKS_LEAST)
         and not (time.monotonic() > until_s - WAIT_S + PLAIN_S and health.is_plain)
     ):
         _, waiting = await asyncio.wait(waiting, timeout=LOOK_S)
+        looks += 1
     for task in waiting:
         task.cancel()
     await asyncio.gather(store, pubsub, return_exceptions=True)

@@ -43,6 +43,7 @@ async def test_a_token_lets_its_user_in_and_anything_else_is_told_why(
         ):
             told = await refusal(gateway.url, auth)
             assert told["data"] == {"code": "unauthorized", "reason": reason, "retryable": False}, auth
+        await until(lambda: gateway.log().count("client_not_identified") == 7, what="each has its line")
         log = gateway.log()
         assert '"cause":"signature"' in log
         assert '"cause":"unknown_key"' in log

@@ -139,6 +139,7 @@ async def test_a_refused_handshake_is_logged_and_counted(two: Two) -> None:
     writer.write(odd.encode() + b"\xff\r\n\r\n")  # no UTF-8, so no text that JSON could hold
     assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
     writer.close()
+    await until(lambda: two.moved.log().count('"request_refused"') >= 4, what="each has its line")
     lines = [orjson.loads(line) for line in two.moved.log().splitlines() if '"request_refused"' in line]
     assert [line["reason"] for line in lines] == [
         "unsupported_protocol_version", "origin_not_allowed", "origin_not_allowed", "unsupported_protocol_version",
