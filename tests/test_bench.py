@@ -66,6 +66,18 @@ def test_a_goal_that_is_missed_is_said_and_one_that_is_met_is_not() -> None:
     assert not missed_goals([_result(goal, warming=0, gateway=[1.0], node=[4.0])])
 
 
+def test_memory_is_compared_with_nobody_who_freed_more_than_was_needed() -> None:
+    def of(nodes: list[float]) -> Result:
+        kib = {GATEWAY: [3.0, 4.0], NODE: nodes}
+        runs = {
+            label: [Measurement({"kib_per_connection": each}, 1, 1) for each in kib[label]] for label in kib
+        }
+        return Result("memory", "connections", "today", 0, (Goal("kib_per_connection", 3.5),), runs)
+
+    assert "| connections | 0.35 (0.30–0.40) |" in short_table([of([10.0, 10.0])])
+    assert "| connections | cannot be told; 3.50 KiB by itself |" in short_table([of([20.0, -1.0])])
+
+
 def test_of_a_least_more_is_met() -> None:
     found = _result(warming=0, gateway=[5.0]).figure("gateway", "us_per_delivery")
     assert found is not None

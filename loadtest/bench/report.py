@@ -24,7 +24,8 @@ FIGURES = {
     "missing": "deliveries and acknowledgements missing",
 }
 """What a goal may be about."""
-AVERAGED = frozenset({"kib_per_connection", "kib_per_room", "idle_us_per_s"})
+UNITS = {"kib_per_connection": "KiB", "kib_per_room": "KiB", "idle_us_per_s": "µs"}
+AVERAGED = frozenset(UNITS)
 """Of these the mean is taken: the slope from the first round to the last is the mean of the slopes between."""
 
 
@@ -87,9 +88,12 @@ class Result:
         return _spread(self.values(label, figure), figure)
 
     def ratio(self, label: str, other: str, figure: str, is_warming: bool = False) -> Spread | None:
-        """One lane's figure over another's, of the same rounds; None where there is nothing to compare."""
+        """One lane's figure over another's, of the same rounds; None where there is nothing to compare: a server that
+        frees more memory in some round than it needs says nothing about what it needs."""
         ones, others = self.values(label, figure, is_warming), self.values(other, figure, is_warming)
-        if figure in AVERAGED and ones and others and fmean(others) > 0:
+        if figure in AVERAGED and ones and others:
+            if min(others) <= 0:
+                return None
             return Spread(fmean(ones) / fmean(others), *_ends(ones, others))
         pairs = [one / beside for one, beside in zip(ones, others, strict=False) if beside > 0]
         return _spread(pairs, figure)
@@ -173,6 +177,11 @@ def short_table(results: Sequence[Result]) -> str:
     for result in results:
         figure = result.goals[0].figure
         ratio = result.ratio(GATEWAY, NODE, figure)
+        own, nodes = result.figure(GATEWAY, figure), result.figure(NODE, figure)
+        if ratio is None and own is not None and nodes is not None and figure in AVERAGED:
+            rows.append(
+                [result.title, f"cannot be told; {_short(own.middle)} {UNITS[figure]} by itself", "–", "–"]
+            )
         if ratio is not None and figure != "valkey_us_per_message":
             valkeys = [result.figure(label, "valkey_us_per_message") for label in (GATEWAY, NODE)]
             rows.append([result.title, str(ratio), *(_text(each) for each in valkeys)])
