@@ -169,8 +169,8 @@ def _unsent(requests: bytes, size: int, results: dict[int, int]) -> Unsent:
 
 def _system_call() -> Callable[..., int]:
     """syscall(2). Its arguments are small numbers and pointers, so nothing is declared of them: that is quicker."""
-    if not sys.platform.startswith("linux"):
-        raise OSError(f"no io_uring on {sys.platform}")
+    if not sys.platform.startswith("linux") or sys.implementation.name != "cpython":  # see `BYTES_AT`
+        raise OSError(f"no io_uring on {sys.platform} with {sys.implementation.name}")
     found: Callable[..., int] = ctypes.CDLL(None, use_errno=True).syscall
     return found
 
