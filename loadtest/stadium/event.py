@@ -121,7 +121,9 @@ class Event:
     def _outcome(self, heard: list[Heard], talked_s: float, own_cpu_s: float) -> Outcome:
         plan = self.plan
         streams = sum((Counter(each.streams) for each in heard), Counter[tuple[int, int]]())
-        whole = streams.pop(self._talking[0].stream, 0)
+        like_speaker = streams.pop(self._talking[0].stream, 0)
+        # Who got the same as somebody who was cut off has not got all.
+        whole = like_speaker if self._has_all(self._talking[0]) else 0
         faults = [f"{many} members got a stream of {count} bytes" for (count, _), many in streams.items()]
         faults += self._faults_of_speakers()
         if closed := sum(each.closed for each in heard):
@@ -139,12 +141,15 @@ class Event:
             if each.numbers != self._talking[0].numbers or each.stream != self._talking[0].stream:
                 faults.append("two who talk got different messages")
         numbers = self._talking[0].numbers
-        if sorted(numbers) != list(range(self.plan.messages)):
+        if not self._has_all(self._talking[0]):
             faults.append(f"{len(numbers)} messages came, {len(set(numbers))} different ones")
         acknowledged = sum(each.acknowledged for each in self._talking)
         if acknowledged != self.plan.messages:
             faults.append(f"{acknowledged} messages were acknowledged")
         return faults
+
+    def _has_all(self, speaker: Speaker) -> bool:
+        return sorted(speaker.numbers) == list(range(self.plan.messages))
 
     async def _told(self, order: str, number: int, limit_s: float) -> list[Heard]:
         """Gives an order to all processes, and waits for their answers."""
