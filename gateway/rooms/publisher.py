@@ -101,15 +101,7 @@ class Publisher:
         published.value += 1
         begun_s = monotonic()
         echo = begin_echo(room, begun_s) if published.value % ONE_IN == 1 else None
-        seq = room.detector.highest_seq(room.epoch, room.seq)
-        if once is None and seq is not None and not is_exempt:
-            epoch, number = room.epoch_bytes, b"%d" % seq
-            shared = room.publish_head or self.commands.prepare(room)
-            own = (shared, len(epoch), epoch, len(number), number, len(head), head)
-            command = WITH_MORE % (*own, len(more), more) if more else PLAIN % own
-        else:
-            looks_back = self._clock() < self._looks_back_until_s
-            command = self.commands.particular(room, head, once, more, looks_back, is_exempt)
+        command = self._command(room, head, once, more, is_exempt)
         if slow_key is not None:
             command = self.commands.slowly(command, slow_key, self._kept.keeping(room.name).slow_ms)
         outbox = self._outbox if self._outbox is not None and self._outbox.will_publish(room.name) else None
@@ -127,6 +119,17 @@ class Publisher:
 
         submit = self._with_replicas if self._options.wait_replicas else self._store.submit
         submit(keys.history(room.name), command, answered)
+
+    def _command(self, room: Room, head: bytes, once: Once | None, more: bytes, is_exempt: bool) -> bytes:
+        """The command that stores a message. Nearly always one formatting makes it; see `publish_commands.py`."""
+        seq = room.detector.highest_seq(room.epoch, room.seq)
+        if once is not None or seq is None or is_exempt:
+            looks_back = self._clock() < self._looks_back_until_s
+            return self.commands.particular(room, head, once, more, looks_back, is_exempt)
+        epoch, number = room.epoch_bytes, b"%d" % seq
+        shared = room.publish_head or self.commands.prepare(room)
+        own = (shared, len(epoch), epoch, len(number), number, len(head), head)
+        return WITH_MORE % (*own, len(more), more) if more else PLAIN % own
 
     def will_change(self, room: str) -> None:
         """A stored message of that room is changed next: whoever posts the history elsewhere looks again."""
